@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growable string. */
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool reserve(struct dt_buf *buf, size_t more)
+{
+    if (buf->failed || more > SIZE_MAX / 4 - buf->len) {
+        buf->failed = true;
+        return false;
+    }
+    size_t need = buf->len + more + 1;
+    if (need <= buf->cap)
+        return true;
+    size_t cap = buf->cap ? buf->cap * 2 : 128;
+    if (cap < need)
+        cap = need;
+    char *data = realloc(buf->data, cap);
+    if (!data) {
+        buf->failed = true;
+        return false;
+    }
+    buf->data = data;
+    buf->cap = cap;
+    return true;
+}
+
+void dt_buf_fini(struct dt_buf *buf)
+{
+    free(buf->data);
+    *buf = DT_BUF_INIT;
+}
+
+void dt_buf_clear(struct dt_buf *buf)
+{
+    buf->len = 0;
+    buf->failed = false;
+    if (buf->data)
+        buf->data[0] = '\0';
+}
+
+void dt_buf_append(struct dt_buf *buf, const void *bytes, size_t len)
+{
+    if (!reserve(buf, len))
+        return;
+    if (len)
+        memcpy(buf->data + buf->len, bytes, len);
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+
+void dt_buf_puts(struct dt_buf *buf, const char *text)
+{
+    dt_buf_append(buf, text, strlen(text));
+}
+
+void dt_buf_printf(struct dt_buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0 || !reserve(buf, (size_t)n)) {
+        buf->failed = true;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)n;
+}
+
+char *dt_buf_take(struct dt_buf *buf)
+{
+    if (!buf->failed && !buf->data)
+        reserve(buf, 0);
+    if (buf->failed) {
+        dt_buf_fini(buf);
+        return NULL;
+    }
+    char *data = buf->data;
+    data[buf->len] = '\0';
+    *buf = DT_BUF_INIT;
+    return data;
+}

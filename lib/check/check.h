@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Judging one node: pure functions from facts, instance profile and limits to a result.
+ *
+ * A result is PASS, WARN, FAIL, UNKNOWN (the fact could not be read: never taken for PASS) or SKIP
+ * (does not apply here, reason given). Each check has a planted fault in tests/unit/test_check.c
+ * that makes it fail. */
+#ifndef DT_CHECK_CHECK_H
+#define DT_CHECK_CHECK_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "conf/conf.h"
+#include "facts/facts.h"
+#include "instances/instances.h"
+
+enum dt_level { DT_LEVEL_OFF, DT_LEVEL_FAST, DT_LEVEL_FULL, DT_LEVEL_DEEP };
+enum dt_result { DT_PASS, DT_SKIP, DT_WARN, DT_UNKNOWN, DT_FAIL }; /* in order of badness */
+
+struct dt_check_result {
+    const char *name;   /* "efa-count"; static */
+    enum dt_result result;
+    char *value;   /* what was found: "31 EFA devices" */
+    char *limit;   /* what was wanted, and by whom: "32 (p5.48xlarge)" */
+    char *source;  /* file or call the value came from */
+    char *message; /* one sentence for people; for FAIL and WARN it ends with what to do */
+    long us;
+};
+
+struct dt_check_context {
+    const struct dt_facts *facts;
+    const struct dt_instance *instance; /* NULL: unknown type, table checks SKIP or compare only */
+    const struct dt_conf *conf;
+    enum dt_level level;
+};
+
+/* The registry, one row a check; NULL name ends it. */
+struct dt_check {
+    const char *name;
+    const char *summary; /* half a line, for lists and man pages */
+    enum dt_level level; /* lowest level that runs it */
+    void (*judge)(const struct dt_check_context *context, struct dt_check_result *result);
+};
+extern const struct dt_check dt_checks[];
+
+struct dt_check_results {
+    struct dt_check_result *items;
+    size_t count;
+};
+
+int dt_check_run(struct dt_check_results *results, const struct dt_check_context *context,
+                 struct dt_error *err);
+void dt_check_results_fini(struct dt_check_results *results);
+enum dt_result dt_check_worst(const struct dt_check_results *results);
+
+const char *dt_result_name(enum dt_result result); /* "PASS" ... */
+int dt_level_parse(const char *text, enum dt_level *level); /* -1: no such level */
+const char *dt_level_name(enum dt_level level);
+
+/* Array of {"name","result","value","limit","source","message","us"}. */
+json_t *dt_check_results_to_json(const struct dt_check_results *results);
+int dt_check_results_from_json(struct dt_check_results *results, const json_t *array,
+                               struct dt_error *err);
+
+#endif

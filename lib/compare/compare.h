@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Judging nodes against each other: the odd one out, by name, without a golden file.
+ * Versions (kernel, NVIDIA, EFA and Neuron drivers, libfabric), instance type, counts and sizes must
+ * be equal; the clock is compared with the median of the nodes. A value that a minority has is that
+ * minority's failure; with no majority every group is named and nobody is called odd. */
+#ifndef DT_COMPARE_COMPARE_H
+#define DT_COMPARE_COMPARE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "check/check.h"
+#include "conf/conf.h"
+#include "facts/facts.h"
+
+struct dt_compare_node {
+    const char *name;
+    const struct dt_facts *facts; /* NULL: the node did not report; left out */
+};
+
+struct dt_finding {
+    size_t node;      /* index into the nodes; SIZE_MAX: about all of them (no majority) */
+    struct dt_check_result result;
+};
+
+struct dt_findings {
+    struct dt_finding *items;
+    size_t count;
+    size_t checks; /* how many comparisons were made */
+};
+
+int dt_compare(struct dt_findings *findings, const struct dt_compare_node *nodes, size_t count,
+               const struct dt_conf *conf, struct dt_error *err);
+void dt_findings_fini(struct dt_findings *findings);
+
+#endif

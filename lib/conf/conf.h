@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading dt's configuration and data files (libconfuse syntax), for helper processes only: nothing
+ * here runs inside srun or slurmstepd.
+ *
+ * A file that dt trusts must be a regular file owned by root (or by the reader), and writable by
+ * neither group nor others. Every error is one sentence "FILE:LINE: what, and what was expected".
+ */
+#ifndef DT_CONF_CONF_H
+#define DT_CONF_CONF_H
+
+#include <confuse.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* Settings of dt.conf: what an admin may say. Defaults are compiled in; an absent file is only an
+ * error when `required`. */
+struct dt_conf {
+    char *path;            /* file that was read, or NULL: defaults */
+    char *data_directory;  /* where instances.conf and env-rules.conf lie */
+    char *nvml_library;    /* "" = search the usual places */
+    char *cache_directory; /* for the per-boot topology; "" = no cache */
+    char **writable_paths; /* NULL-terminated: file systems the job must be able to write */
+    char *instance_type;   /* "" = detect by DMI; else override */
+    long long min_nofile;        /* soft limit on open files */
+    long long min_memlock_mib;   /* where EFA is expected; -1 = unlimited demanded */
+    long long min_shm_percent;   /* of memory */
+    long long min_hugepages_mib; /* free huge pages, where EFA is expected; 0 = not checked */
+    long long max_clock_offset_ms;
+    long long min_memory_percent; /* of the instance table's nominal memory */
+    long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
+};
+
+int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err);
+void dt_conf_fini(struct dt_conf *conf);
+
+/* Open a libconfuse file with dt's trust rules and error text; shared by dt.conf and the tables.
+ * On success *cfg is the caller's to cfg_free. */
+int dt_conf_parse_file(cfg_t **cfg, cfg_opt_t *options, const char *path, struct dt_error *err);
+
+#endif

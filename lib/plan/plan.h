@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two texts between the plugin (in slurmstepd) and dt-node: the request that comes in on fd 0 and
+ * the plan that goes out into the memfd on fd 3. Lines of words, so that the plugin needs no parser
+ * worth the name and no library. docs/ARCHITECTURE.md, "Plugin and dt-node", is the contract.
+ *
+ * Values are percent-encoded: '%', bytes below 0x21 and 0x7f become %XX, so a word has no blank.
+ */
+#ifndef DT_PLAN_PLAN_H
+#define DT_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+struct dt_request {
+    long long job, step;
+    char *node_name;
+    int node_id, node_count;  /* in this step (het: in this component) */
+    int het_group, het_size;  /* -1, 0: no het job */
+    int local_tasks, total_tasks, first_rank; /* first_rank: global rank of local task 0 */
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    size_t group_count;
+    char *cwd;
+    char *validate, *env, *bind, *on_fail; /* resolved settings, never NULL */
+    double timeout_s;
+    int port;                 /* TCP port reserved by the plugin on this node, 0: none */
+    char *rendezvous;         /* text of SLURM_DT_RENDEZVOUS, or NULL */
+    long long memlock, nofile; /* limits the ranks will have; -1 unlimited; -2 not known */
+    char **environ;           /* NAME=VALUE of the job, NULL-terminated */
+};
+
+/* Read the request from a descriptor up to its "end" line. */
+int dt_request_read(struct dt_request *request, int fd, struct dt_error *err);
+int dt_request_parse(struct dt_request *request, const char *text, size_t len, struct dt_error *err);
+void dt_request_fini(struct dt_request *request);
+
+/* Masks, one per local task, as CPU lists ("0-7,96-103"), from the "masks" message. Caller frees. */
+int dt_masks_read(char ***lists, size_t count, int fd, struct dt_error *err);
+
+void dt_plan_begin(struct dt_buf *plan);
+void dt_plan_all_set(struct dt_buf *plan, const char *name, const char *value);   /* overwrite */
+void dt_plan_all_default(struct dt_buf *plan, const char *name, const char *value); /* if unset */
+void dt_plan_all_unset(struct dt_buf *plan, const char *name);
+void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist);
+/* policy: preferred | bind | interleave | local */
+void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy, const char *nodelist);
+void dt_plan_rank_set(struct dt_buf *plan, size_t rank, const char *name, const char *value);
+void dt_plan_rank_default(struct dt_buf *plan, size_t rank, const char *name, const char *value);
+void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line); /* to its stderr, before exec */
+void dt_plan_end(struct dt_buf *plan);
+
+#endif
