@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat VERSION 2>/dev/null || echo unknown)
+VERSION := $(shell cat VERSION 2>/dev/null || git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # ---- what a packager sets -------------------------------------------------------------------
 prefix      ?= /usr/local
@@ -104,7 +104,7 @@ $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
 
-$(BUILD)/localcluster/dt-personality: $(call obj,contrib/localcluster/personality.c) $(LIBDT)
+$(BUILD)/localcluster/dt-personality: $(call obj,$(wildcard contrib/localcluster/personality*.c)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
@@ -119,5 +119,109 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 $(BUILD)/man/%: docs/man/%.scd
 	@mkdir -p $(@D)
 	scdoc < $< > $@.new && mv $@.new $@
+
+# ---- people's targets --------------------------------------------------------------------------
+# The one place that knows package names (Debian 12). Slurm's own packages are left out when the
+# machine brings another Slurm (SLURM_PREFIX).
+DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev \
+              libopenmpi-dev scdoc
+DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
+DEPS_RUN   := openmpi-bin libpmix2 libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
+DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-14-dev \
+              shellcheck mandoc gawk hwloc-nox
+DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
+
+.PHONY: deps
+deps: ## install what is missing, by Debian package name (root)
+	@missing=$$(for p in $(DEPS); do \
+	    [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || echo $$p; done); \
+	[ -z "$$missing" ] && exit 0; \
+	command -v apt-get >/dev/null || { echo "make deps: needs apt-get (Debian 12), or install by hand:" $$missing >&2; exit 1; }; \
+	[ "$$(id -u)" = 0 ] || { echo "make deps: needs root to install:" $$missing >&2; exit 1; }; \
+	echo "installing:" $$missing; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(or $(TMPDIR),/tmp)/dt-deps.log 2>&1 \
+	    || { tail -n 20 $(or $(TMPDIR),/tmp)/dt-deps.log >&2; exit 1; }
+
+.PHONY: demo
+demo: deps ## boot a 4-node Slurm on this machine and run a validated training job (KEEP=1 leaves it up)
+	@contrib/demo/demo $(if $(KEEP),--keep)
+
+.PHONY: check check-unit check-cli check-cluster
+check: deps ## build and run all tests (10 minutes at most on 2 cores)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs
+	@BUILD="$(BUILD)" tests/run unit cli cluster
+
+check-unit check-cli check-cluster: check-%:
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs
+	@BUILD="$(BUILD)" tests/run $*
+
+.PHONY: unit-programs
+unit-programs: $(UNIT)
+
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 20
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(LIB_SRC) $(LIB_LIBS) -o $@
+
+.PHONY: fuzz
+fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
+	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(BUILD)/fuzz/corpus-$$n; \
+	    seeds=; [ -d tests/fuzz/corpus/$${n#fuzz_} ] && seeds=tests/fuzz/corpus/$${n#fuzz_}; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
+	        $(BUILD)/fuzz/corpus-$$n $$seeds >$(BUILD)/fuzz/$$n.log 2>&1 \
+	        && echo "fuzz  $$n: no finding in $(FUZZ_SECONDS) s" || { tail -n 40 $(BUILD)/fuzz/$$n.log; exit 1; }; done
+
+C_FILES  := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SH_FILES := $(shell git ls-files 2>/dev/null | xargs -r grep -lIE '^.!/(usr/bin/env )?(ba)?sh' 2>/dev/null)
+.PHONY: lint fmt
+lint: ## formatting, static analysis, shell, man pages
+	@$(MAKE) --no-print-directory all >/dev/null
+	clang-format --dry-run -Werror $(C_FILES)
+	shellcheck -x $(SH_FILES)
+	@contrib/lint/tidy $(filter-out spank/% tests/%,$(filter %.c,$(C_FILES)))
+	@for m in $(MAN); do mandoc -T lint -W warning $$m || exit 1; done; echo "man pages: ok"
+
+fmt: ## format the C files
+	clang-format -i $(C_FILES)
+
+.PHONY: bench
+bench: all ## what the plugin costs a launch, as ratios to bare srun in the same run
+	@BUILD="$(BUILD)" bench/launch/bench-launch
+
+INSTALL ?= install
+.PHONY: install uninstall
+install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
+	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
+	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
+	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
+	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
+	@# by rename: a running slurmd or srun may have the old one mapped
+	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
+	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/plugstack.conf "$(DESTDIR)$(datadir)/dt"
+	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
+	for m in $(MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
+
+uninstall: ## remove what install put there; dt.conf only if it was not edited
+	rm -f "$(DESTDIR)$(bindir)/dt-launch" "$(DESTDIR)$(bindir)/dt-train" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
+	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
+	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true
+	for m in $(notdir $(MAN)); do rm -f "$(DESTDIR)$(mandir)/man$${m##*.}/$$m"; done
+
+.PHONY: clean dist help
+clean: ## remove what was built
+	rm -rf $(BUILD) dist
+
+dist: ## source archive dist/dt-VERSION.tar.gz from the last commit
+	@mkdir -p dist; v=$$(git describe --tags --always) && \
+	git archive --prefix=dt-$$v/ HEAD | tar -x -C dist && echo "$$v" > dist/dt-$$v/VERSION && \
+	tar -czf dist/dt-$$v.tar.gz -C dist --owner=0 --group=0 dt-$$v && rm -rf dist/dt-$$v && echo "dist/dt-$$v.tar.gz"
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -79,11 +79,11 @@ char *dt_buf_take(struct dt_buf *buf)
 {
     if (!buf->failed && !buf->data)
         reserve(buf, 0);
-    if (buf->failed) {
+    char *data = buf->data;
+    if (buf->failed || !data) {
         dt_buf_fini(buf);
         return NULL;
     }
-    char *data = buf->data;
     data[buf->len] = '\0';
     *buf = DT_BUF_INIT;
     return data;

@@ -105,7 +105,8 @@ static ssize_t read_path(const struct dt_root *root, char *buf, size_t size, con
     return (ssize_t)len;
 }
 
-ssize_t dt_root_read(const struct dt_root *root, char *buf, size_t size, const char *path_format, ...)
+ssize_t dt_root_read(const struct dt_root *root, char *buf, size_t size, const char *path_format,
+                     ...)
 {
     char path[PATH_MAX];
     FORMAT_PATH(path, path_format);
