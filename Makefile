@@ -182,7 +182,7 @@ lint: ## formatting, static analysis, shell, man pages
 	clang-format --dry-run -Werror $(C_FILES)
 	shellcheck -x $(SH_FILES)
 	@contrib/lint/tidy $(filter-out spank/% tests/%,$(filter %.c,$(C_FILES)))
-	@for m in $(MAN); do mandoc -T lint -W warning $$m || exit 1; done; echo "man pages: ok"
+	@for m in $(MAN); do mandoc -T lint -W error $$m || exit 1; done; echo "man pages: ok"
 
 fmt: ## format the C files
 	clang-format -i $(C_FILES)
