@@ -3,25 +3,27 @@
  * here runs inside srun or slurmstepd.
  *
  * A file that dt trusts must be a regular file owned by root (or by the reader), and writable by
- * neither group nor others. Every error is one sentence "FILE:LINE: what, and what was expected".
+ * neither group nor others; this is checked on the opened descriptor. Every error is one sentence
+ * "FILE:LINE: what, and what was expected". An option that is set twice is an error.
  */
 #ifndef DT_CONF_CONF_H
 #define DT_CONF_CONF_H
 
 #include <confuse.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
-/* Settings of dt.conf: what an admin may say. Defaults are compiled in; an absent file is only an
- * error when `required`. */
+/* Settings of dt.conf: what an admin may say. The option's name in the file is the member's name.
+ * Defaults are compiled in; an absent file is only an error when `required`. */
 struct dt_conf {
-    char *path;            /* file that was read, or NULL: defaults */
-    char *data_directory;  /* where instances.conf and env-rules.conf lie */
-    char *nvml_library;    /* "" = search the usual places */
-    char *cache_directory; /* for the per-boot topology; "" = no cache */
-    char **writable_paths; /* NULL-terminated: file systems the job must be able to write */
-    char *instance_type;   /* "" = detect by DMI; else override */
+    char *path;                  /* file that was read, or NULL: defaults */
+    char *data_directory;        /* where instances.conf and env-rules.conf lie; never "" */
+    char *nvml_library;          /* "" = search the usual places */
+    char *cache_directory;       /* for the per-boot topology; "" = no cache */
+    char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
+    char *instance_type;         /* "" = detect by DMI; else override */
     long long min_nofile;        /* soft limit on open files */
     long long min_memlock_mib;   /* where EFA is expected; -1 = unlimited demanded */
     long long min_shm_percent;   /* of memory */
@@ -31,11 +33,20 @@ struct dt_conf {
     long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
 };
 
+/* path NULL: dt.conf in the compiled-in configuration directory. */
 int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err);
 void dt_conf_fini(struct dt_conf *conf);
 
 /* Open a libconfuse file with dt's trust rules and error text; shared by dt.conf and the tables.
  * On success *cfg is the caller's to cfg_free. */
 int dt_conf_parse_file(cfg_t **cfg, cfg_opt_t *options, const char *path, struct dt_error *err);
+
+/* The same, telling a file that could not be opened (*open_errno) from one that is wrong (0). */
+int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *open_errno,
+                      struct dt_error *err);
+
+/* The same on text that is in memory already, called `name` in errors. text[len] must be NUL. */
+int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const char *text,
+                       size_t len, struct dt_error *err);
 
 #endif

@@ -16,7 +16,9 @@ enum dt_accelerator { DT_ACCELERATOR_NONE, DT_ACCELERATOR_NVIDIA, DT_ACCELERATOR
 
 /* Devices below one PCIe switch (or root port), as the bare metal has them. */
 struct dt_instance_switch {
-    int numa;    /* NUMA node that the switch hangs on */
+    int numa; /* NUMA node that the switch hangs on */
+    char
+        *bridge; /* PCI address that the guest sees it at; "": flattened, devices on the root bus */
     char **gpus; /* accelerators' PCI addresses "0000:53:00.0", NULL-terminated */
     char **nics; /* EFA devices' PCI addresses, NULL-terminated */
 };
@@ -28,11 +30,12 @@ struct dt_instance {
     int threads_per_core;
     int packages;
     int numa_nodes;
+    char *cpu_vendor;       /* as in /proc/cpuinfo: "AuthenticAMD" | "GenuineIntel" | "ARM" */
     bool topology_measured; /* false: modelled from the sources named, not seen on the machine */
     long long memory_mib;   /* nominal; the guest sees a few percent less */
 
     enum dt_accelerator accelerator;
-    char *accelerator_model; /* "NVIDIA H100 80GB HBM3" */
+    char *accelerator_model;  /* "NVIDIA H100 80GB HBM3" */
     char *accelerator_pci_id; /* "10de:2330" */
     int accelerators;
     long long accelerator_memory_mib; /* each */
@@ -55,7 +58,12 @@ struct dt_instances {
     size_t count;
 };
 
+/* Every number is checked against the others (cores x threads = vcpus, devices listed = devices
+ * counted, addresses unique ...): a table that is wrong is refused as a whole. */
 int dt_instances_load(struct dt_instances *table, const char *path, struct dt_error *err);
+/* The same on text in memory, called `name` in errors. text[len] must be NUL. */
+int dt_instances_parse(struct dt_instances *table, const char *name, const char *text, size_t len,
+                       struct dt_error *err);
 void dt_instances_fini(struct dt_instances *table);
 
 /* NULL when the type is not in the table. */
