@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two texts between the plugin (in slurmstepd) and dt-node: the request that comes in on fd 0 and
- * the plan that goes out into the memfd on fd 3. Lines of words, so that the plugin needs no parser
- * worth the name and no library. docs/ARCHITECTURE.md, "Plugin and dt-node", is the contract.
+/* The two texts between the plugin (in slurmstepd) and dt-node: the request that comes in on fd 0
+ * and the plan that goes out into the memfd on fd 3. Lines of words, so that the plugin needs no
+ * parser worth the name and no library. docs/ARCHITECTURE.md, "Plugin and dt-node", is the
+ * contract.
  *
- * Values are percent-encoded: '%', bytes below 0x21 and 0x7f become %XX, so a word has no blank.
+ * Values are percent-encoded: '%', bytes below 0x21 and 0x7f become %XX, so a word has no blank. An
+ * empty value is a line that ends after the blank ("all set NAME ").
  */
 #ifndef DT_PLAN_PLAN_H
 #define DT_PLAN_PLAN_H
@@ -15,12 +17,15 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#define DT_REQUEST_MAX (16u << 20) /* bytes of one message from the plugin */
+
 struct dt_request {
     long long job, step;
     char *node_name;
-    int node_id, node_count;  /* in this step (het: in this component) */
-    int het_group, het_size;  /* -1, 0: no het job */
+    int node_id, node_count;                  /* in this step (het: in this component) */
+    int het_group, het_size;                  /* -1, 0: no het job */
     int local_tasks, total_tasks, first_rank; /* first_rank: global rank of local task 0 */
+    int *ranks; /* global rank of each local task ("ranks 0,4,8"; absent: first, first+1, ...) */
     uid_t uid;
     gid_t gid;
     gid_t *groups;
@@ -28,30 +33,45 @@ struct dt_request {
     char *cwd;
     char *validate, *env, *bind, *on_fail; /* resolved settings, never NULL */
     double timeout_s;
-    int port;                 /* TCP port reserved by the plugin on this node, 0: none */
-    char *rendezvous;         /* text of SLURM_DT_RENDEZVOUS, or NULL */
+    int port;                  /* TCP port reserved by the plugin on this node, 0: none */
+    char *rendezvous;          /* text of SLURM_DT_RENDEZVOUS, or NULL */
     long long memlock, nofile; /* limits the ranks will have; -1 unlimited; -2 not known */
-    char **environ;           /* NAME=VALUE of the job, NULL-terminated */
+    char **environ;            /* NAME=VALUE of the job, NULL-terminated */
 };
 
-/* Read the request from a descriptor up to its "end" line. */
+/* Read the request from a descriptor up to its "end" line. The request is empty after a failure. */
 int dt_request_read(struct dt_request *request, int fd, struct dt_error *err);
-int dt_request_parse(struct dt_request *request, const char *text, size_t len, struct dt_error *err);
+int dt_request_parse(struct dt_request *request, const char *text, size_t len,
+                     struct dt_error *err);
 void dt_request_fini(struct dt_request *request);
 
-/* Masks, one per local task, as CPU lists ("0-7,96-103"), from the "masks" message. Caller frees. */
+/* Value of a variable of the job, borrowed; NULL: not set. */
+const char *dt_request_getenv(const struct dt_request *request, const char *name);
+
+/* Masks, one per local task, as CPU lists ("0-7,96-103"), from the "mask" lines. Free the array
+ * with dt_masks_free. dt_masks_read returns 1 when the plugin closed the pipe without sending any.
+ */
 int dt_masks_read(char ***lists, size_t count, int fd, struct dt_error *err);
+int dt_masks_parse(char ***lists, size_t count, const char *text, size_t len, struct dt_error *err);
+void dt_masks_free(char **lists, size_t count);
+
+/* One word: append it encoded; decode it in place (-1: a bad escape, or one that stands for NUL).
+ */
+void dt_word_append(struct dt_buf *buf, const char *value);
+int dt_word_decode(char *word);
 
 void dt_plan_begin(struct dt_buf *plan);
-void dt_plan_all_set(struct dt_buf *plan, const char *name, const char *value);   /* overwrite */
+void dt_plan_all_set(struct dt_buf *plan, const char *name, const char *value);     /* overwrite */
 void dt_plan_all_default(struct dt_buf *plan, const char *name, const char *value); /* if unset */
 void dt_plan_all_unset(struct dt_buf *plan, const char *name);
 void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist);
 /* policy: preferred | bind | interleave | local */
-void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy, const char *nodelist);
+void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy,
+                         const char *nodelist);
 void dt_plan_rank_set(struct dt_buf *plan, size_t rank, const char *name, const char *value);
 void dt_plan_rank_default(struct dt_buf *plan, size_t rank, const char *name, const char *value);
-void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line); /* to its stderr, before exec */
+/* To the rank's stderr, before exec. */
+void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line);
 void dt_plan_end(struct dt_buf *plan);
 
 #endif
