@@ -2,13 +2,14 @@
 /* What dt-node and dt-gather say to each other: frames of a 4-byte big-endian length and that many
  * bytes of JSON (one object, UTF-8), over TCP. The conversation:
  *
- *   node   -> gather   {"type":"hello","dt":1,"token":T,"node":NAME,"nodeid":K,"nodes":N,"step":"J.S",
- *                       "het_group":G,"het_size":H}
+ *   node   -> gather   {"type":"hello","dt":1,"token":T,"node":NAME,"nodeid":K,"nodes":N,"tasks":W,
+ *                       "step":"J.S","het_group":G,"het_size":H}         (het_*: -1, 0: no het job)
  *   gather -> node     {"type":"welcome","clock_us":CLOCK_REALTIME}
  *   node   -> gather   {"type":"report","facts":{...},"checks":[...],"env":"summary","port":P,
  *                       "took_us":U}
- *   gather -> node     {"type":"verdict","go":bool,"code":C,"reason":"...","master_addr":A,
- *                       "master_port":P}
+ *       or             {"type":"failed","code":C,"reason":"..."}           (it could not judge
+ * itself) gather -> node     {"type":"verdict","go":bool,"code":C,"reason":"...","master_addr":A,
+ *                       "master_port":P,"components":[[NODES,TASKS],...]}
  *
  * A hello with a wrong token, a frame over the limit, or anything that is no frame ends the
  * connection at once, and is counted, not printed: strangers must not be able to fill a terminal.
@@ -23,10 +24,10 @@
 
 #include "base/error.h"
 
-#define DT_WIRE_VERSION 1
+#define DT_WIRE_VERSION   1
 #define DT_WIRE_FRAME_MAX (1u << 20) /* bytes of one frame */
 #define DT_WIRE_HELLO_MAX 4096u      /* bytes of a frame before the token was right */
-#define DT_TOKEN_HEX 32              /* hex digits: 128 bits */
+#define DT_TOKEN_HEX      32         /* hex digits: 128 bits */
 
 /* Where the gather is, as it stands in SLURM_DT_RENDEZVOUS: "1/ADDR[,ADDR...]/PORT/TOKEN"; IPv6
  * addresses in brackets. The name begins with SLURM_ because srun hands those on even with
@@ -40,14 +41,14 @@ int dt_rendezvous_parse(struct dt_rendezvous *rendezvous, const char *text, stru
 char *dt_rendezvous_format(const struct dt_rendezvous *rendezvous); /* caller frees */
 void dt_rendezvous_fini(struct dt_rendezvous *rendezvous);
 
-bool dt_token_equal(const char *a, const char *b); /* constant time */
+bool dt_token_equal(const char *a, const char *b);                       /* constant time */
 int dt_token_create(char token[DT_TOKEN_HEX + 1], struct dt_error *err); /* getrandom */
 
 /* Incremental frame decoder: feed bytes as they come, take objects out. */
 struct dt_frames {
     unsigned char *data;
-    size_t len, cap;
-    size_t limit; /* largest frame accepted now; may be raised after hello */
+    size_t start, len, cap; /* bytes start..len are not yet taken */
+    size_t limit;           /* largest frame accepted now; may be raised after hello */
 };
 void dt_frames_init(struct dt_frames *frames, size_t limit);
 void dt_frames_fini(struct dt_frames *frames);
