@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of lib/topology share: the CPU side (discovery and its cache) and the device side. */
+#ifndef DT_TOPOLOGY_INTERNAL_H
+#define DT_TOPOLOGY_INTERNAL_H
+
+#include "topology/topology.h"
+
+/* An initialised hwloc topology that will keep packages, NUMA nodes, cores and PUs only. */
+int dt_topology_cpu_init(hwloc_topology_t *hwloc, struct dt_error *err);
+
+/* Read the CPUs and NUMA nodes below the root with hwloc. On success *hwloc is the caller's. */
+int dt_topology_cpu_discover(hwloc_topology_t *hwloc, const struct dt_root *root,
+                             struct dt_error *err);
+
+/* File that holds this boot's topology of this machine, or NULL: nothing can be cached here. */
+char *dt_topology_cache_path(const struct dt_root *root, const char *directory);
+
+/* 0: *hwloc was loaded from the file; -1: there is no file that can be trusted and used. */
+int dt_topology_cache_read(hwloc_topology_t *hwloc, const char *path);
+
+/* Best effort: a cache that can not be written costs time only. */
+void dt_topology_cache_write(hwloc_topology_t hwloc, const char *path);
+
+/* Accelerators and NICs from the facts, with their NUMA nodes; no groups yet. */
+int dt_topology_add_devices(struct dt_topology *topology, const struct dt_root *root,
+                            const struct dt_facts *facts, const struct dt_instance *instance,
+                            struct dt_error *err);
+
+/* Give devices below one switch the same group number and fill `source`. */
+int dt_topology_group_devices(struct dt_topology *topology, const struct dt_root *root,
+                              const struct dt_instance *instance, struct dt_error *err);
+
+#endif
