@@ -18,12 +18,13 @@ enum dt_level { DT_LEVEL_OFF, DT_LEVEL_FAST, DT_LEVEL_FULL, DT_LEVEL_DEEP };
 enum dt_result { DT_PASS, DT_SKIP, DT_WARN, DT_UNKNOWN, DT_FAIL }; /* in order of badness */
 
 struct dt_check_result {
-    const char *name;   /* "efa-count"; static */
+    const char *name; /* "efa-count"; static */
     enum dt_result result;
     char *value;   /* what was found: "31 EFA devices" */
     char *limit;   /* what was wanted, and by whom: "32 (p5.48xlarge)" */
     char *source;  /* file or call the value came from */
-    char *message; /* one sentence for people; for FAIL and WARN it ends with what to do */
+    char *next;    /* what to do about it: "reboot or replace the instance"; "" where nothing is */
+    char *message; /* one sentence for people: found, wanted, and what to do next */
     long us;
 };
 
@@ -53,11 +54,27 @@ int dt_check_run(struct dt_check_results *results, const struct dt_check_context
 void dt_check_results_fini(struct dt_check_results *results);
 enum dt_result dt_check_worst(const struct dt_check_results *results);
 
-const char *dt_result_name(enum dt_result result); /* "PASS" ... */
+const char *dt_result_name(enum dt_result result);          /* "PASS" ... */
 int dt_level_parse(const char *text, enum dt_level *level); /* -1: no such level */
 const char *dt_level_name(enum dt_level level);
 
-/* Array of {"name","result","value","limit","source","message","us"}. */
+/* For what judges (the rows of the registry, lib/compare): fill a result's texts, each of them
+ * once. A text that could not be allocated stays NULL, and whoever runs the judge reports it. */
+void dt_judge(struct dt_check_result *result, enum dt_result verdict, const char *source_format,
+              ...) __attribute__((format(printf, 3, 4)));
+void dt_judge_value(struct dt_check_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void dt_judge_limit(struct dt_check_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void dt_judge_next(struct dt_check_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Compose the message of what is there, and make absent texts "". -1: out of memory. */
+int dt_judge_finish(struct dt_check_result *result);
+void dt_check_result_fini(struct dt_check_result *result);
+
+/* Array of {"name","result","value","limit","source","next","message","us"}. From outside: names
+ * must be in the registry, texts are made printable. */
+json_t *dt_check_result_to_json(const struct dt_check_result *result);
 json_t *dt_check_results_to_json(const struct dt_check_results *results);
 int dt_check_results_from_json(struct dt_check_results *results, const json_t *array,
                                struct dt_error *err);

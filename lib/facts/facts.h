@@ -2,6 +2,8 @@
 /* What a node is, read once: a flat document of facts that judges (check, compare, env) and reports
  * work on, and that travels to dt-gather as JSON. No tool is spawned; every path is below a root.
  * A fact that could not be learnt is absent, never guessed; "why.<fact>" then holds the reason.
+ * Whatever may hang (NVML, the job's directories, network mounts) is asked in a child with a
+ * deadline.
  *
  * Keys (units in the name):
  *   node.name node.boot_id                               string
@@ -9,23 +11,31 @@
  *   instance.source               "dmi" | "config"
  *   kernel.release                string
  *   driver.nvidia driver.efa driver.neuron   string, kernel module versions
- *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer    string, versions of what lies in the usual places
- *   cpu.online (int) cpu.list (string, "0-191") numa.count (int)
- *   mem.total_mib  hugepages.total_mib hugepages.free_mib hugepages.size_kib     int
- *   shm.size_mib shm.free_mib                            int, of /dev/shm
- *   limit.memlock limit.nofile    int, bytes / files the rank will have; -1: unlimited
+ *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer    string, versions of what lies in the usual
+ * places cpu.online (int) cpu.list (string, "0-191") numa.count (int) mem.total_mib
+ * hugepages.total_mib hugepages.free_mib hugepages.size_kib     int shm.size_mib shm.free_mib int,
+ * of /dev/shm limit.memlock limit.nofile    int, bytes / files the rank will have; -1: unlimited
  *   gpu.pci_count                 int, display-class functions of vendor 10de on the PCI bus
  *   gpu.count                     int, GPUs that the driver answers for (NVML, else procfs)
- *   gpu.model gpu.memory_mib      of the first GPU
- *   gpu.devices                   array of {"bdf","uuid","model","numa","memory_mib"}
- *   neuron.count                  int
- *   efa.count                     int, RDMA devices of vendor 0x1d0f with device 0xefa*
- *   efa.active                    int, those whose port 1 is ACTIVE and LinkUp
- *   efa.devices                   array of {"name","bdf","numa","state","phys_state","gbps","device"}
- *   net.interface net.address     string, of the default route
- *   fs.writable                   array of {"path","ok"(bool),"reason","free_mib"}; tried as the user
- *   clock.offset_us clock.rtt_us  int, this node minus the gathering host; set by dt-node
+ *   gpu.source                    "nvml" | "procfs", where gpu.count comes from
+ *   gpu.error                     string, the driver's own words when it refuses to work at all
+ *   gpu.lost                      array of {"bdf","reason"}: on the PCI bus, and the driver has it
+ * not gpu.model gpu.memory_mib      of the first GPU gpu.devices                   array of
+ * {"bdf","uuid","model","numa","memory_mib"} neuron.count                  int efa.count int, RDMA
+ * devices of vendor 0x1d0f with device 0xefa* efa.active                    int, those whose port 1
+ * is ACTIVE and LinkUp efa.devices                   array of
+ * {"name","bdf","numa","state","phys_state","gbps","device"} net.interface net.address     string,
+ * of the default route fs.writable                   array of
+ * {"path","ok"(bool),"reason","free_mib"}; tried as the user; "ok" is absent where it could not be
+ * tried clock.offset_us clock.rtt_us  int, this node minus the gathering host; set by dt-node
  *   took_us                       int, time spent here
+ * From level full on:
+ *   fs.mounts                     array of {"path","type","ok","reason"}: network and user mounts,
+ * each asked with statfs as the user in a child of its own log.errors                    array of
+ * {"kind":"xid"|"sxid"|"efa","code","bdf","age_s","text"} from the kernel log since boot (newest
+ * 64); only of the machine itself log.records                   int, kernel log records read At
+ * level deep: mem.copy_mib_s                int, one core's copy rate between two 64 MiB buffers,
+ * in 100 ms
  */
 #ifndef DT_FACTS_FACTS_H
 #define DT_FACTS_FACTS_H
@@ -53,23 +63,28 @@ struct dt_facts_request {
     gid_t gid;
     const gid_t *groups; /* supplementary groups of the user */
     size_t group_count;
-    const char *cwd;     /* working directory of the job, or NULL */
-    const char *tmpdir;  /* TMPDIR of the job, or NULL: /tmp */
-    long long memlock;   /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
+    const char *cwd;    /* working directory of the job, or NULL */
+    const char *tmpdir; /* TMPDIR of the job, or NULL: /tmp */
+    long long memlock;  /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
     long long nofile;
-    int level;           /* enum dt_level of check/check.h: what may be probed */
+    int level; /* enum dt_level of check/check.h: what may be probed */
 };
 #define DT_LIMIT_OWN (-2LL)
 
 int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *request,
                      struct dt_error *err);
+
+/* Take facts that came from outside: a copy with every text made printable. Refused: anything but
+ * an object of numbers, texts, and arrays of flat objects; more than DT_FACTS_KEYS_MAX keys. */
+#define DT_FACTS_KEYS_MAX  256
+#define DT_FACTS_ITEMS_MAX 1024
 int dt_facts_from_json(struct dt_facts *facts, json_t *doc /* borrowed */, struct dt_error *err);
 void dt_facts_fini(struct dt_facts *facts);
 
 /* Typed access. Return false when the fact is absent or of another type. Strings are borrowed. */
 bool dt_facts_int(const struct dt_facts *facts, const char *key, long long *value);
 bool dt_facts_string(const struct dt_facts *facts, const char *key, const char **value);
-json_t *dt_facts_array(const struct dt_facts *facts, const char *key); /* borrowed, or NULL */
+json_t *dt_facts_array(const struct dt_facts *facts, const char *key);   /* borrowed, or NULL */
 const char *dt_facts_why(const struct dt_facts *facts, const char *key); /* or "not known" */
 
 int dt_facts_set_int(struct dt_facts *facts, const char *key, long long value);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of file systems: can the job write where it must, and do network mounts answer. */
+#include "check/judges.h"
+
+/* Sort a list of {"path","ok","reason"} into bad and not known; the first of each. */
+struct tally {
+    size_t count, bad, unknown;
+    const json_t *first_bad, *first_unknown;
+};
+
+static struct tally tally(const json_t *list)
+{
+    struct tally t = {.count = json_array_size(list)};
+    for (size_t i = 0; i < t.count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_t *ok = json_object_get(item, "ok");
+        if (!json_is_boolean(ok)) {
+            t.unknown++;
+            t.first_unknown = t.first_unknown ? t.first_unknown : item;
+        } else if (!json_is_true(ok)) {
+            t.bad++;
+            t.first_bad = t.first_bad ? t.first_bad : item;
+        }
+    }
+    return t;
+}
+
+static const char *text_of(const json_t *item, const char *key)
+{
+    const char *text = json_string_value(json_object_get(item, key));
+    return text ? text : "?";
+}
+
+static void name_paths(struct dt_check_result *result, const struct tally *t, const char *what)
+{
+    const json_t *item = t->bad ? t->first_bad : t->first_unknown;
+    size_t more = (t->bad ? t->bad : t->unknown) - 1;
+    if (more)
+        dt_judge_value(result, "%s %s: %s, and %zu more", what, text_of(item, "path"),
+                       text_of(item, "reason"), more);
+    else
+        dt_judge_value(result, "%s %s: %s", what, text_of(item, "path"), text_of(item, "reason"));
+}
+
+void dt_check_fs_writable(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const json_t *list = dt_facts_array(context->facts, "fs.writable");
+    struct tally t = tally(list);
+    if (!list) {
+        dt_check_unknown(context, result, "fs.writable", "try to write there by hand");
+        return;
+    }
+    if (t.count == 0) {
+        dt_check_skip(result, "no path to try");
+        return;
+    }
+    dt_judge(result,
+             t.bad       ? DT_FAIL
+             : t.unknown ? DT_UNKNOWN
+                         : DT_PASS,
+             "a file written as the user");
+    dt_judge_limit(result, "writable by the job's user");
+    if (t.bad) {
+        name_paths(result, &t, "can not write");
+        dt_judge_next(result,
+                      "check that it is mounted on the node, its free space and your quota");
+    } else if (t.unknown) {
+        name_paths(result, &t, "not known:");
+        dt_judge_next(result, "try to write there by hand");
+    } else {
+        dt_judge_value(result, "%zu path%s", t.count, t.count == 1 ? "" : "s");
+    }
+}
+
+void dt_check_mounts(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const json_t *list = dt_facts_array(context->facts, "fs.mounts");
+    struct tally t = tally(list);
+    if (!list) {
+        dt_check_unknown(context, result, "fs.mounts", "run 'df' on the node");
+        return;
+    }
+    if (t.count == 0) {
+        dt_check_skip(result, "no network file system is mounted");
+        return;
+    }
+    dt_judge(result, t.bad ? DT_FAIL : t.unknown ? DT_UNKNOWN : DT_PASS, "statfs as the user");
+    dt_judge_limit(result, "an answer in %lld ms (dt.conf)", context->conf->probe_timeout_ms);
+    if (t.bad || t.unknown) {
+        name_paths(result, &t, text_of(t.bad ? t.first_bad : t.first_unknown, "type"));
+        dt_judge_next(result, "check the file server and this node's route to it, then remount");
+    } else {
+        dt_judge_value(result, "%zu mount%s", t.count, t.count == 1 ? "" : "s");
+    }
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside lib/facts: the document that is being filled, and one function a subject that fills it.
+ * Each subject is a file of its own; collect.c calls them. Not for other folders (tests excepted).
+ */
+#ifndef DT_FACTS_READER_H
+#define DT_FACTS_READER_H
+
+#include "facts/facts.h"
+#include "facts/probe.h"
+
+struct dt_reader {
+    const struct dt_facts_request *request;
+    const struct dt_root *root;
+    json_t *doc;
+    bool failed; /* out of memory somewhere */
+};
+
+#define DT_FACT_TEXT_MAX 4096u /* bytes of one text */
+
+void dt_reader_int(struct dt_reader *reader, const char *key, long long value);
+void dt_reader_string(struct dt_reader *reader, const char *key, const char *value);
+void dt_reader_take(struct dt_reader *reader, const char *key,
+                    json_t *value); /* owned; NULL: failed */
+/* Say why a fact is absent. */
+void dt_reader_why(struct dt_reader *reader, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A small file as a fact; why it is absent otherwise. Returns whether it was there. */
+bool dt_reader_file(struct dt_reader *reader, const char *key, const char *path);
+
+/* host.c */
+void dt_read_host(struct dt_reader *reader);
+void dt_read_memory(struct dt_reader *reader);
+long long dt_count_list(const char *list); /* entries of "0-3,8"; -1: not such a list */
+/* limits.c */
+void dt_read_limits(struct dt_reader *reader);
+void dt_read_shm(struct dt_reader *reader);
+/* gpu.c: PCI first, then what NVML answered (NULL: not asked), else procfs */
+void dt_read_gpu_pci(struct dt_reader *reader);
+bool dt_gpu_wanted(const struct dt_reader *reader); /* is there anything to ask NVML for? */
+void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
+/* nvml.c: body of the child; argument is the reader */
+void dt_probe_nvml(int out, void *reader);
+/* efa.c, neuron.c, net.c */
+void dt_read_efa(struct dt_reader *reader);
+void dt_read_neuron(struct dt_reader *reader);
+void dt_read_net(struct dt_reader *reader);
+/* versions.c */
+void dt_read_versions(struct dt_reader *reader);
+/* files.c: body of the child, and the facts from its lines */
+void dt_probe_files(int out, void *reader);
+void dt_read_files(struct dt_reader *reader, const char *lines, const char *failure,
+                   bool timed_out);
+int dt_become_user(
+    const struct dt_facts_request *request); /* -errno; only ever called in a child */
+/* mounts.c, kernel_log.c, bandwidth.c: from level full, full, deep */
+void dt_read_mounts(struct dt_reader *reader);
+void dt_read_kernel_log(struct dt_reader *reader);
+void dt_read_bandwidth(struct dt_reader *reader);
+
+/* One kernel log record as /dev/kmsg gives it ("3,1234,5678901,-;text"). Returns a new object when
+ * it tells of an Xid, SXid or EFA error, else NULL. */
+json_t *dt_kernel_log_record(const char *record, long long now_us);
+
+#endif
