@@ -41,7 +41,12 @@ void dt_conf_fini(struct dt_conf *conf);
  * On success *cfg is the caller's to cfg_free. */
 int dt_conf_parse_file(cfg_t **cfg, cfg_opt_t *options, const char *path, struct dt_error *err);
 
-/* The same, telling a file that could not be opened (*open_errno) from one that is wrong (0). */
+/* Only the trust rules: the text of a file, NUL-terminated, for the caller to free; or NULL. errno
+ * of a failed open is left in *open_errno, 0 otherwise. */
+char *dt_conf_read_text(const char *path, size_t *len, int *open_errno, struct dt_error *err);
+
+/* dt_conf_parse_file, telling a file that could not be opened (*open_errno) from one that is wrong
+ * (0). */
 int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *open_errno,
                       struct dt_error *err);
 

@@ -166,8 +166,7 @@ static int check_trust(int fd, const char *path, off_t *size, struct dt_error *e
     return 0;
 }
 
-/* Returns the text, or NULL. errno of a failed open is left in *open_errno (0 otherwise). */
-static char *read_trusted(const char *path, size_t *len, int *open_errno, struct dt_error *err)
+char *dt_conf_read_text(const char *path, size_t *len, int *open_errno, struct dt_error *err)
 {
     char *text = NULL;
     off_t size = 0;
@@ -251,7 +250,7 @@ int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *op
 {
     size_t len = 0;
     *cfg = NULL;
-    char *text = read_trusted(path, &len, open_errno, err);
+    char *text = dt_conf_read_text(path, &len, open_errno, err);
     if (!text)
         return -1;
     int rc = dt_conf_parse_text(cfg, options, path, text, len, err);

@@ -149,8 +149,8 @@ static int take_table(struct dt_instances *table, cfg_t *cfg, struct dt_error *e
 #define LIST_OF_SWITCH_OPTIONS                                                                     \
     {                                                                                              \
         CFG_INT("numa", 0, CFGF_NODEFAULT), CFG_STR("bridge", "", CFGF_NONE),                      \
-            CFG_STR_LIST("gpus", "{}", CFGF_NONE), CFG_STR_LIST("nics", "{}", CFGF_NONE),          \
-            CFG_END(),                                                                             \
+            CFG_STR_LIST("gpus", NULL, CFGF_NODEFAULT),                                            \
+            CFG_STR_LIST("nics", NULL, CFGF_NODEFAULT), CFG_END(),                                 \
     }
 
 /* `text` NULL: read the file called `name`. */
@@ -204,6 +204,43 @@ static int load(struct dt_instances *table, const char *name, const char *text, 
 int dt_instances_load(struct dt_instances *table, const char *path, struct dt_error *err)
 {
     return load(table, path, NULL, 0, err);
+}
+
+/* One section, with as many empty lines before it as there are in the file, so that errors name the
+ * right line. Caller frees. */
+static char *cut_out(const char *text, size_t begin, size_t end)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < begin; i++)
+        lines += text[i] == '\n';
+    char *cut = malloc(lines + (end - begin) + 1);
+    if (cut) {
+        memset(cut, '\n', lines);
+        memcpy(cut + lines, text + begin, end - begin);
+        cut[lines + (end - begin)] = '\0';
+    }
+    return cut;
+}
+
+int dt_instances_load_type(struct dt_instances *table, const char *path, const char *type,
+                           struct dt_error *err)
+{
+    size_t len = 0, begin = 0, end = 0;
+    int open_errno, rc = -1;
+    *table = (struct dt_instances){0};
+    char *text = dt_conf_read_text(path, &len, &open_errno, err);
+    if (!text)
+        return -1;
+    int found = dt_instances_locate(text, type, &begin, &end);
+    if (found > 0) {
+        char *cut = cut_out(text, begin, end);
+        rc = cut ? load(table, path, cut, strlen(cut), err) : dt_error_set(err, "out of memory");
+        free(cut);
+    } else {
+        rc = found == 0 ? 0 : load(table, path, text, len, err);
+    }
+    free(text);
+    return rc;
 }
 
 int dt_instances_parse(struct dt_instances *table, const char *name, const char *text, size_t len,
