@@ -24,9 +24,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     } else {
         char *compressed = dt_hostlist_compress(list.names, list.count);
-        if (!compressed || dt_hostlist_parse(&again, compressed, &err) || again.count > list.count)
+        if (!compressed)
             abort();
-        dt_hostlist_fini(&again);
+        if (strlen(compressed) <= 1u << 20) { /* the parser's own limit */
+            if (dt_hostlist_parse(&again, compressed, &err) || again.count > list.count)
+                abort();
+            dt_hostlist_fini(&again);
+        }
         free(compressed);
         dt_hostlist_fini(&list);
     }

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dt-launch: start a training program on this node and stand by it. The order of what is settled.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "options.h"
+#include "place.h"
+#include "prepare.h"
+#include "supervise.h"
+
+/* An error that all ranks share is said by rank 0; the others give it time to be heard, because
+ * srun ends the step at the first exit. */
+static int complain(bool everywhere, int code, const struct dt_error *err)
+{
+    const char *rank = getenv("SLURM_STEP_ID") ? getenv("SLURM_PROCID") : NULL;
+    if (everywhere && rank && *rank && strcmp(rank, "0") != 0) {
+        usleep(300000);
+        return code;
+    }
+    dprintf(STDERR_FILENO, "dt-launch: %s\n", err->text);
+    return code;
+}
+
+/* What holds for a node is said by its first task. */
+static int complain_node(const struct dt_place *place, int code, const struct dt_error *err)
+{
+    if (place->local_rank > 0)
+        usleep(300000);
+    else
+        dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err->text, place->node_name);
+    return code;
+}
+
+static bool is_own(const char *item)
+{
+    for (char **at = environ; *at; at++) {
+        if (strcmp(*at, item) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_rank(const struct dt_worker *worker, const char *path, char **argv)
+{
+    printf("rank %d, local rank %d\n  runs  %s\n  argv ", worker->rank, worker->local_rank, path);
+    for (; *argv; argv++)
+        printf(" %s", *argv);
+    printf("\n");
+    for (size_t i = 0; i < worker->env.count; i++) {
+        if (!is_own(worker->env.items[i]))
+            printf("  set   %s\n", worker->env.items[i]);
+    }
+    for (char **at = environ; *at; at++) {
+        char *name = strndup(*at, strcspn(*at, "="));
+        if (name && !dt_environ_get(&worker->env, name))
+            printf("  unset %s\n", name);
+        free(name);
+    }
+}
+
+static int dry_run(const struct dt_job *job)
+{
+    const struct dt_place *place = job->place;
+    printf("%s, %s, node %s (%d of %d), ranks %d to %d of %d\n", place->adapter,
+           place->shape == DT_SHAPE_TASK ? "one process per task" : "one agent per node",
+           place->node_name, place->node_rank, place->node_count, place->rank,
+           place->rank + place->processes - 1, place->world_size);
+    printf("variables of the environment are kept but for these:\n");
+    for (int i = 0; i < place->processes; i++)
+        print_rank(&job->workers[i], job->path, job->options->program);
+    return fflush(stdout) ? DT_EXIT_REPORT : 0;
+}
+
+/* Build each rank's environment, then start them, or show them. */
+static int launch(struct dt_job *job, const struct dt_master *master)
+{
+    struct dt_error err = {""};
+    int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
+    job->workers = calloc((size_t)count, sizeof *job->workers);
+    if (!job->workers) {
+        dt_error_set(&err, "out of memory");
+        return complain_node(job->place, code, &err);
+    }
+    for (; ready < count; ready++) {
+        struct dt_worker *worker = &job->workers[ready];
+        worker->rank = job->place->rank + ready;
+        worker->local_rank = job->place->local_rank + ready;
+        if (dt_rank_environ(&worker->env, job->place, master, ready, &err)) {
+            complain_node(job->place, code, &err);
+            goto out;
+        }
+    }
+    code = job->options->dry_run ? dry_run(job) : dt_supervise(job);
+out:
+    for (int i = 0; i < ready; i++)
+        dt_environ_fini(&job->workers[i].env);
+    free(job->workers);
+    return code;
+}
+
+static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place)
+{
+    struct dt_error err = {""};
+    struct dt_master master = {.hold = -1};
+    char *path = NULL;
+    int code;
+    if (dt_guard_verdict(place, &err)) {
+        code = complain_node(place, DT_EXIT_UNVALIDATED, &err);
+    } else if (dt_program_find(options->program[0], &path, &code, &err)) {
+        code = complain_node(place, code, &err);
+    } else if (dt_master_find(&master, place, options, &err)) {
+        code = complain_node(place, DT_EXIT_USAGE, &err);
+    } else {
+        struct dt_job job = {.options = options, .place = place, .path = path};
+        code = launch(&job, &master);
+    }
+    dt_master_fini(&master);
+    free(path);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct dt_options options;
+    struct dt_place place;
+    struct dt_error err = {""};
+    bool everywhere = true;
+    if (dt_options_parse(&options, argc, argv, &err) ||
+        dt_place_find(&place, &options, &everywhere, &err))
+        return complain(everywhere, DT_EXIT_USAGE, &err);
+    int code = prepare_and_launch(&options, &place);
+    dt_place_fini(&place);
+    return code;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MASTER_ADDR and MASTER_PORT: the user's or the plugin's own if they are there, else worked out.
+ *
+ * No resolver is used: a static binary in a foreign image has none to trust. Node 0 finds its own
+ * address by asking the kernel for the route to srun's host. Other nodes look node 0's name up in
+ * /etc/hosts, and else hand on the name itself, which the program's own resolver may know.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "prepare.h"
+
+#define PORT_FIRST 20000 /* below Linux's ephemeral ports, which begin at 32768 */
+#define PORT_COUNT 12768
+#define PLAIN_PORT 29500 /* torchrun's, for --nnodes without a port */
+
+/* ---- address ----------------------------------------------------------------------------- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static bool read_numeric(union address *address, const char *text)
+{
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1)
+        address->any.sa_family = AF_INET;
+    else if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1)
+        address->any.sa_family = AF_INET6;
+    else
+        return false;
+    return true;
+}
+
+static bool is_loopback(const union address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
+/* The source address that the kernel would use to reach `target`. No packet is sent. */
+static char *route_source(const char *target)
+{
+    union address address;
+    char text[INET6_ADDRSTRLEN];
+    socklen_t length = sizeof address;
+    char *result = NULL;
+    if (!target || !read_numeric(&address, target) || is_loopback(&address))
+        return NULL;
+    bool v4 = address.any.sa_family == AF_INET;
+    if (v4)
+        address.v4.sin_port = htons(9);
+    else
+        address.v6.sin6_port = htons(9);
+    int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return NULL;
+    if (connect(fd, &address.any, v4 ? sizeof address.v4 : sizeof address.v6) == 0 &&
+        getsockname(fd, &address.any, &length) == 0 && !is_loopback(&address) &&
+        inet_ntop(address.any.sa_family,
+                  v4 ? (void *)&address.v4.sin_addr : (void *)&address.v6.sin6_addr, text,
+                  sizeof text))
+        result = strdup(text);
+    close(fd);
+    return result;
+}
+
+/* The address of a line of /etc/hosts, if the line has the name. */
+static char *hosts_line(char *line, const char *name)
+{
+    union address address;
+    char *rest = line;
+    line[strcspn(line, "#\n")] = '\0';
+    const char *numeric = strsep(&rest, " \t");
+    if (!rest || !read_numeric(&address, numeric) || is_loopback(&address))
+        return NULL;
+    for (char *word; (word = strsep(&rest, " \t"));) {
+        if (*word && strcasecmp(word, name) == 0)
+            return strdup(numeric);
+    }
+    return NULL;
+}
+
+static char *hosts_lookup(const char *name)
+{
+    FILE *file = fopen("/etc/hosts", "re");
+    char *line = NULL, *result = NULL;
+    size_t size = 0;
+    if (!file)
+        return NULL;
+    while (!result && getline(&line, &size, file) >= 0)
+        result = hosts_line(line, name);
+    free(line);
+    fclose(file);
+    return result;
+}
+
+static char *own_address(const struct dt_place *place)
+{
+    char *address = route_source(getenv("SLURM_LAUNCH_NODE_IPADDR"));
+    if (!address)
+        address = hosts_lookup(place->first_node ? place->first_node : place->node_name);
+    if (!address && place->in_step)
+        address =
+            route_source("192.0.2.1"); /* a documentation address: follows the default route */
+    if (!address && place->node_count > 1 && place->first_node)
+        address = strdup(place->first_node);
+    return address ? address : strdup("127.0.0.1");
+}
+
+static char *find_address(const struct dt_place *place, const struct dt_options *options)
+{
+    const char *given = options->master_addr ? options->master_addr : getenv("MASTER_ADDR");
+    if (given && *given)
+        return strdup(given);
+    if (!place->in_step)
+        return strdup("127.0.0.1"); /* one node: several need --master-addr */
+    if (place->node_rank == 0)
+        return own_address(place);
+    char *address = hosts_lookup(place->first_node ? place->first_node : "");
+    return address || !place->first_node ? address : strdup(place->first_node);
+}
+
+/* ---- port -------------------------------------------------------------------------------- */
+
+/* All nodes must come to the same number without talking. */
+static int step_port(const struct dt_place *place)
+{
+    return PORT_FIRST + (int)((place->job * 101 + place->step) % PORT_COUNT);
+}
+
+/* Bind, do not listen, keep: nobody else is given the port, and a program that binds with
+ * SO_REUSEADDR, as PyTorch, JAX and MPI do, can. */
+static int hold_port(int *port)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
+    socklen_t length = sizeof any;
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(fd, (struct sockaddr *)&any, sizeof any) ||
+        getsockname(fd, (struct sockaddr *)&any, &length)) {
+        close(fd);
+        return -1;
+    }
+    *port = ntohs(any.sin_port);
+    return fd;
+}
+
+static int read_port(const char *text, int *port, struct dt_error *err)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < 1 || n > 65535)
+        return dt_error_set(err, "MASTER_PORT is \"%.60s\": a number from 1 to 65535 is needed",
+                            text);
+    *port = (int)n;
+    return 0;
+}
+
+static int find_port(struct dt_master *master, const struct dt_place *place,
+                     const struct dt_options *options, struct dt_error *err)
+{
+    const char *given = getenv("MASTER_PORT");
+    if (options->master_port)
+        master->port = options->master_port;
+    else if (given && *given)
+        return read_port(given, &master->port, err);
+    else if (place->in_step)
+        master->port = step_port(place);
+    else if (place->node_count > 1)
+        master->port = PLAIN_PORT;
+    else if ((master->hold = hold_port(&master->port)) < 0)
+        return dt_error_set(err, "no TCP port can be bound for MASTER_PORT: %s", strerror(errno));
+    return 0;
+}
+
+int dt_master_find(struct dt_master *master, const struct dt_place *place,
+                   const struct dt_options *options, struct dt_error *err)
+{
+    *master = (struct dt_master){.hold = -1};
+    if (find_port(master, place, options, err))
+        return -1;
+    master->addr = find_address(place, options);
+    if (master->addr)
+        return 0;
+    dt_master_fini(master);
+    return dt_error_set(err,
+                        "MASTER_ADDR is not set and node 0 is not known: SLURM_STEP_NODELIST is "
+                        "missing; give --master-addr");
+}
+
+void dt_master_fini(struct dt_master *master)
+{
+    free(master->addr);
+    if (master->hold >= 0)
+        close(master->hold);
+    *master = (struct dt_master){.hold = -1};
+}

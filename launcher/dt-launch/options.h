@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of dt-launch. Parsing knows nothing of Slurm; place.h judges what fits. */
+#ifndef DT_LAUNCH_OPTIONS_H
+#define DT_LAUNCH_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
+enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
+
+struct dt_options {
+    bool per_task;
+    bool dry_run;
+    int nproc;     /* processes on this node, or enum dt_nproc */
+    int nnodes;    /* 0: not given */
+    int node_rank; /* -1: not given */
+    const char *master_addr;
+    int master_port; /* 0: not given */
+    enum dt_prefix prefix;
+    double kill_grace_s;
+    char **program; /* argv of the program, NULL-terminated, borrowed from main */
+};
+
+/* Prints and exits for --help, --usage and --version. */
+int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where this dt-launch stands in the job: which node of how many, which ranks it starts. Each
+ * platform (Slurm, plain flags, this machine alone) has an adapter that fills the same structure;
+ * nothing after it asks which platform it was. */
+#ifndef DT_LAUNCH_PLACE_H
+#define DT_LAUNCH_PLACE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "options.h"
+
+enum dt_shape {
+    DT_SHAPE_TASK,   /* one process, wrapped; Slurm has placed and numbered it */
+    DT_SHAPE_FANOUT, /* this agent starts and numbers all processes of the node */
+};
+
+struct dt_place {
+    const char *adapter; /* "slurm", "plain", "alone" */
+    bool in_step;        /* inside a Slurm step */
+    enum dt_shape shape;
+    char *node_name;
+    int node_rank, node_count;
+    int processes;        /* how many this dt-launch starts */
+    int rank, local_rank; /* of the first of them */
+    int world_size, local_world_size;
+    char *first_node;    /* name of node 0; NULL: not known */
+    long long job, step; /* -1: none */
+};
+
+/* *everywhere: the error is the same on all ranks, so one of them may speak for all. */
+int dt_place_find(struct dt_place *place, const struct dt_options *options, bool *everywhere,
+                  struct dt_error *err);
+void dt_place_fini(struct dt_place *place);
+
+/* The adapter for Slurm steps. */
+int dt_place_slurm(struct dt_place *place, const struct dt_options *options, bool *everywhere,
+                   struct dt_error *err);
+
+/* Resolve --nproc-per-node on this node. */
+int dt_nproc_count(int nproc, int *count, struct dt_error *err);
+
+#endif

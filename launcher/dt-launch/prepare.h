@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is settled before the first process starts: may this job run, which file is the program,
+ * where is rank 0, and what does each rank find in its environment. */
+#ifndef DT_LAUNCH_PREPARE_H
+#define DT_LAUNCH_PREPARE_H
+
+#include "base/error.h"
+#include "base/root.h"
+#include "environ.h"
+#include "place.h"
+
+/* Refuse (-1) when validation was asked for and this node has no verdict of this very step. */
+int dt_guard_verdict(const struct dt_place *place, struct dt_error *err);
+
+/* Find the program as execvp would. On failure *code is 126 or 127. Caller frees *path. */
+int dt_program_find(const char *name, char **path, int *code, struct dt_error *err);
+
+struct dt_master {
+    char *addr;
+    int port;
+    int hold; /* socket that keeps a port we chose reserved (bound, not listening), or -1 */
+};
+int dt_master_find(struct dt_master *master, const struct dt_place *place,
+                   const struct dt_options *options, struct dt_error *err);
+void dt_master_fini(struct dt_master *master);
+
+/* Environment of the process number `index` of this dt-launch. */
+int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
+                    const struct dt_master *master, int index, struct dt_error *err);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of the ranks of this dt-launch: start, pass signals on, notice the first failure, end
+ * the others, leave nothing behind. */
+#ifndef DT_LAUNCH_SUPERVISE_H
+#define DT_LAUNCH_SUPERVISE_H
+
+#include "place.h"
+#include "worker.h"
+
+struct dt_job {
+    const struct dt_options *options;
+    const struct dt_place *place;
+    const char *path;          /* of the program */
+    struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
+};
+
+/* Returns the exit code of the job on this node. Has said what there is to say. */
+int dt_supervise(struct dt_job *job);
+
+/* Kill and reap every process that descends from this one (which must be a subreaper). Returns the
+ * number that could not be ended in 2 s. */
+int dt_sweep(void);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fork and exec of one rank, and the sentence about how it ended. */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+
+double dt_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void move(int from, int to)
+{
+    if (from >= 0)
+        dup2(from, to); /* the copy is not close-on-exec */
+}
+
+/* In the child. Tells errno of exec through the pipe; returns only by _exit. */
+static void __attribute__((noreturn))
+become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_t parent, int tell)
+{
+    /* Killing dt-launch kills the ranks; the second test is for a parent that died before. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(DT_EXIT_HELPER);
+    if (start->own_group)
+        setpgid(0, 0);
+    move(worker->in, STDIN_FILENO);
+    move(worker->out, STDOUT_FILENO);
+    move(worker->err, STDERR_FILENO);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &start->mask, NULL);
+    execve(start->path, start->argv, worker->env.items);
+    int why = errno;
+    while (write(tell, &why, sizeof why) < 0 && errno == EINTR)
+        ;
+    _exit(DT_EXIT_NOT_EXECUTABLE);
+}
+
+static int exec_failed(const char *path, int why, int *code, struct dt_error *err)
+{
+    *code = DT_EXIT_NOT_EXECUTABLE;
+    if (why == ENOENT) {
+        *code = DT_EXIT_NOT_FOUND;
+        return dt_error_set(err, "%s is there, but the interpreter or loader that it names is not",
+                            path);
+    }
+    if (why == ENOEXEC)
+        return dt_error_set(err,
+                            "%s is neither a program of this machine nor a script that begins "
+                            "with #!",
+                            path);
+    if (why == E2BIG)
+        return dt_error_set(err, "%s: arguments and environment together are too long", path);
+    return dt_error_set(err, "%s can not be executed: %s", path, strerror(why));
+}
+
+int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *start, int *code,
+                    struct dt_error *err)
+{
+    int ends[2], why = 0;
+    pid_t parent = getpid();
+    *code = DT_EXIT_HELPER;
+    if (pipe2(ends, O_CLOEXEC))
+        return dt_error_set(err, "a pipe can not be made: %s", strerror(errno));
+    worker->started = dt_now();
+    worker->pid = fork();
+    if (worker->pid == 0)
+        become(worker, start, parent, ends[1]);
+    close(ends[1]);
+    if (worker->pid < 0) {
+        close(ends[0]);
+        return dt_error_set(err, "rank %d can not be started: fork: %s", worker->rank,
+                            strerror(errno));
+    }
+    if (start->own_group)
+        setpgid(worker->pid, worker->pid); /* in both, so that it holds when either goes on */
+    ssize_t n;
+    while ((n = read(ends[0], &why, sizeof why)) < 0 && errno == EINTR)
+        ;
+    close(ends[0]);
+    if (n == sizeof why) {
+        waitpid(worker->pid, NULL, 0);
+        return exec_failed(start->path, why, code, err);
+    }
+    worker->running = true;
+    return 0;
+}
+
+int dt_status_code(int status)
+{
+    return WIFSIGNALED(status) ? DT_EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* The command as typed, cut at 200 bytes; control characters become '?'. */
+static void put_command(struct dt_buf *text, char *const *argv)
+{
+    size_t begin = text->len;
+    for (; *argv && text->len - begin <= 200; argv++)
+        dt_buf_printf(text, "%s%s", text->len > begin ? " " : "", *argv);
+    if (text->failed)
+        return;
+    if (*argv || text->len - begin > 200) {
+        text->len = text->len - begin > 200 ? begin + 200 : text->len;
+        dt_buf_puts(text, " ...");
+    }
+    for (char *c = text->data + begin; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+}
+
+void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, const char *node,
+                        char *const *argv)
+{
+    dt_buf_printf(text, "rank %d (local %d on %s, pid %d) ", worker->rank, worker->local_rank, node,
+                  (int)worker->pid);
+    if (WIFSIGNALED(worker->status)) {
+        int number = WTERMSIG(worker->status);
+        const char *name = sigabbrev_np(number);
+        dt_buf_printf(text, "was killed by signal %d (SIG%s%s)", number, name ? name : "?",
+                      WCOREDUMP(worker->status) ? ", core dumped" : "");
+    } else {
+        dt_buf_printf(text, "exited with code %d", WEXITSTATUS(worker->status));
+    }
+    dt_buf_printf(text, " after %.1f s: ", worker->lived);
+    put_command(text, argv);
+}

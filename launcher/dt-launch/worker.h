@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One process of the job: starting it, and what is said about its end. */
+#ifndef DT_LAUNCH_WORKER_H
+#define DT_LAUNCH_WORKER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "environ.h"
+
+struct dt_worker {
+    int rank, local_rank;
+    struct dt_environ env;
+    int in, out, err; /* descriptors that become 0, 1, 2; -1: inherit */
+    pid_t pid;
+    bool running;
+    int status;     /* of waitpid, once it does not run any more */
+    double started; /* CLOCK_MONOTONIC seconds */
+    double lived;   /* seconds */
+};
+
+struct dt_worker_start {
+    const char *path;
+    char **argv;
+    bool own_group; /* a process group of its own */
+    sigset_t mask;  /* signal mask that the program gets */
+};
+
+double dt_now(void); /* CLOCK_MONOTONIC, seconds */
+
+/* On failure *code is the exit code to end with (67, 126, 127). */
+int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *start, int *code,
+                    struct dt_error *err);
+
+int dt_status_code(int status); /* as a shell gives it: code, or 128 + signal */
+
+/* "rank 3 (local 1 on p5-2) was killed by signal 11 (SIGSEGV, core dumped) after 12.3 s: python x"
+ */
+void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, const char *node,
+                        char *const *argv);
+
+#endif
