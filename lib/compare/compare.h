@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Judging nodes against each other: the odd one out, by name, without a golden file.
- * Versions (kernel, NVIDIA, EFA and Neuron drivers, libfabric), instance type, counts and sizes must
- * be equal; the clock is compared with the median of the nodes. A value that a minority has is that
- * minority's failure; with no majority every group is named and nobody is called odd. */
+ * Versions (kernel, NVIDIA, EFA and Neuron drivers, libfabric, NCCL, aws-ofi-nccl), counts and
+ * sizes must be equal among the nodes of one instance type; instance types should be, and must be
+ * where EFA can not connect them; the clock is compared with the median of the nodes. A value that
+ * a minority has is that minority's failure; with no majority every group is named and nobody is
+ * called odd. A node that lacks a fact which others have is UNKNOWN.
+ */
 #ifndef DT_COMPARE_COMPARE_H
 #define DT_COMPARE_COMPARE_H
 
@@ -19,7 +22,7 @@ struct dt_compare_node {
 };
 
 struct dt_finding {
-    size_t node;      /* index into the nodes; SIZE_MAX: about all of them (no majority) */
+    size_t node; /* index into the nodes; SIZE_MAX: about all of them (no majority) */
     struct dt_check_result result;
 };
 

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Comparing the nodes of a job. */
+#include "compare/compare.h"
+
+#include <stdlib.h>
+
+#include "compare/values.h"
+
+struct dt_check_result *dt_finding_add(struct dt_comparison *comparison, size_t node,
+                                       const char *name)
+{
+    struct dt_findings *findings = comparison->findings;
+    /* Grown by doubling: the capacity is the next power of two, and need not be kept. */
+    if ((findings->count & (findings->count - 1)) == 0) {
+        size_t capacity = findings->count ? findings->count * 2 : 1;
+        struct dt_finding *more = realloc(findings->items, capacity * sizeof *more);
+        if (!more) {
+            comparison->failed = true;
+            return NULL;
+        }
+        findings->items = more;
+    }
+    struct dt_finding *finding = &findings->items[findings->count++];
+    *finding = (struct dt_finding){.node = node, .result = {.name = name, .result = DT_UNKNOWN}};
+    return &finding->result;
+}
+
+static void compare_alike(struct dt_comparison *comparison, const size_t *members, size_t count,
+                          const char *type)
+{
+    dt_compare_values(comparison, members, count, type);
+    dt_compare_memory(comparison, members, count);
+    dt_compare_bandwidth(comparison, members, count);
+}
+
+static bool anyone_has(const struct dt_comparison *comparison, const size_t *members, size_t count,
+                       const char *key)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (json_object_get(comparison->nodes[members[i]].facts->doc, key))
+            return true;
+    }
+    return false;
+}
+
+/* Comparisons that had something to compare. */
+static size_t count_checks(const struct dt_comparison *comparison, const size_t *members,
+                           size_t count)
+{
+    static const char *const keys[] = {
+        "clock.offset_us", "instance.type", "mem.total_mib", "mem.copy_mib_s", "kernel.release",
+        "driver.nvidia",   "driver.efa",    "driver.neuron", "lib.libfabric",  "lib.nccl",
+        "lib.ofi_nccl",    "gpu.count",     "efa.count"};
+    size_t checks = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        checks += anyone_has(comparison, members, count, keys[i]);
+    return checks;
+}
+
+int dt_compare(struct dt_findings *findings, const struct dt_compare_node *nodes, size_t count,
+               const struct dt_conf *conf, struct dt_error *err)
+{
+    *findings = (struct dt_findings){0};
+    struct dt_comparison comparison = {
+        .nodes = nodes, .node_count = count, .conf = conf, .findings = findings};
+    size_t *members = calloc(count + 1, sizeof *members);
+    if (!members)
+        return dt_error_set(err, "the nodes could not be compared: out of memory");
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (nodes[i].facts && nodes[i].facts->doc)
+            members[used++] = i;
+    }
+    if (used > 1) { /* one node has nothing to be compared with */
+        findings->checks = count_checks(&comparison, members, used);
+        dt_compare_clock(&comparison, members, used);
+        dt_compare_types(&comparison, members, used, compare_alike);
+    }
+    free(members);
+    for (size_t i = 0; i < findings->count; i++)
+        comparison.failed |= dt_judge_finish(&findings->items[i].result) < 0;
+    if (!comparison.failed)
+        return 0;
+    dt_findings_fini(findings);
+    return dt_error_set(err, "the nodes could not be compared: out of memory");
+}
+
+void dt_findings_fini(struct dt_findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++)
+        dt_check_result_fini(&findings->items[i].result);
+    free(findings->items);
+    *findings = (struct dt_findings){0};
+}

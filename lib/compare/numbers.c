@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts that are compared with the median of the nodes: clock, memory size, memory bandwidth. */
+#include <stdlib.h>
+
+#include "compare/values.h"
+
+/* Memory that equal machines differ by: firmware and kernel reservations. */
+enum { MEMORY_PERCENT = 2, BANDWIDTH_PERCENT = 70 };
+
+/* Numbers from outside are cut to this, so that differences can not overflow: 11 days in us. */
+#define NUMBER_MAX 1000000000000LL
+
+struct numbers {
+    size_t *nodes;
+    long long *values;
+    size_t count;
+    long long median; /* of an even count the lower one: always a value that some node has */
+};
+
+static int by_value(const void *a, const void *b)
+{
+    long long x = *(const long long *)a, y = *(const long long *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int numbers_init(struct numbers *numbers, const struct dt_comparison *comparison,
+                        const size_t *members, size_t count, const char *key)
+{
+    *numbers = (struct numbers){0};
+    numbers->nodes = calloc(count + 1, sizeof *numbers->nodes);
+    numbers->values = calloc(count + 1, sizeof *numbers->values);
+    long long *sorted = calloc(count + 1, sizeof *sorted);
+    if (!numbers->nodes || !numbers->values || !sorted) {
+        free(numbers->nodes);
+        free(numbers->values);
+        free(sorted);
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        long long value;
+        if (!dt_facts_int(comparison->nodes[members[i]].facts, key, &value))
+            continue;
+        if (value > NUMBER_MAX)
+            value = NUMBER_MAX;
+        if (value < -NUMBER_MAX)
+            value = -NUMBER_MAX;
+        numbers->nodes[numbers->count] = members[i];
+        sorted[numbers->count] = value;
+        numbers->values[numbers->count++] = value;
+    }
+    if (numbers->count) {
+        qsort(sorted, numbers->count, sizeof *sorted, by_value);
+        numbers->median = sorted[(numbers->count - 1) / 2];
+    }
+    free(sorted);
+    return 0;
+}
+
+static void numbers_fini(struct numbers *numbers)
+{
+    free(numbers->nodes);
+    free(numbers->values);
+}
+
+/* Nodes that lack what others have. */
+static void lacking(struct dt_comparison *comparison, const struct numbers *numbers,
+                    const size_t *members, size_t count, const char *name, const char *key)
+{
+    if (numbers->count == 0)
+        return;
+    for (size_t i = 0, k = 0; i < count; i++) {
+        if (k < numbers->count && numbers->nodes[k] == members[i]) {
+            k++;
+            continue;
+        }
+        struct dt_check_result *result = dt_finding_add(comparison, members[i], name);
+        if (!result)
+            return;
+        dt_judge(result, DT_UNKNOWN, "%s", key);
+        dt_judge_value(result, "not known: %s",
+                       dt_facts_why(comparison->nodes[members[i]].facts, key));
+        dt_judge_next(result, "compare by hand");
+    }
+}
+
+static long long magnitude(long long value)
+{
+    return value < 0 ? -value : value;
+}
+
+/* How far the measurement itself may be off: half the round trip. */
+static long long uncertainty(const struct dt_comparison *comparison, size_t node)
+{
+    long long rtt;
+    if (!dt_facts_int(comparison->nodes[node].facts, "clock.rtt_us", &rtt) || rtt < 0)
+        return 0;
+    return rtt > NUMBER_MAX ? NUMBER_MAX : rtt / 2;
+}
+
+/* No side is in the majority: tell how far apart they are, blame nobody. */
+static void clocks_disagree(struct dt_comparison *comparison, const struct numbers *clock,
+                            long long limit)
+{
+    long long low = clock->values[0], high = clock->values[0];
+    for (size_t i = 1; i < clock->count; i++) {
+        low = clock->values[i] < low ? clock->values[i] : low;
+        high = clock->values[i] > high ? clock->values[i] : high;
+    }
+    struct dt_check_result *result = dt_finding_add(comparison, SIZE_MAX, "clock");
+    if (!result)
+        return;
+    dt_judge(result, DT_FAIL, "clock.offset_us");
+    dt_judge_value(result, "clocks are up to %lld ms apart", (high - low) / 1000);
+    dt_judge_limit(result, "at most %lld ms (dt.conf)", limit / 1000);
+    dt_judge_next(result, "run chronyc tracking on the nodes");
+}
+
+void dt_compare_clock(struct dt_comparison *comparison, const size_t *members, size_t count)
+{
+    struct numbers clock;
+    long long limit = comparison->conf->max_clock_offset_ms * 1000;
+    if (numbers_init(&clock, comparison, members, count, "clock.offset_us") < 0) {
+        comparison->failed = true;
+        return;
+    }
+    lacking(comparison, &clock, members, count, "clock", "clock.offset_us");
+    size_t off = 0;
+    for (size_t i = 0; i < clock.count; i++)
+        off += magnitude(clock.values[i] - clock.median) - uncertainty(comparison, clock.nodes[i]) >
+               limit;
+    bool blame = off * 2 < clock.count;
+    if (off && !blame)
+        clocks_disagree(comparison, &clock, limit);
+    for (size_t i = 0; i < clock.count; i++) {
+        long long difference = clock.values[i] - clock.median;
+        long long unsure = uncertainty(comparison, clock.nodes[i]);
+        bool is_off = magnitude(difference) - unsure > limit;
+        if (magnitude(difference) <= limit || (is_off && !blame))
+            continue;
+        struct dt_check_result *result = dt_finding_add(comparison, clock.nodes[i], "clock");
+        if (!result)
+            break;
+        dt_judge(result, is_off ? DT_FAIL : DT_UNKNOWN, "clock.offset_us");
+        dt_judge_value(result, "%+lld ms against the others, give or take %lld ms",
+                       difference / 1000, unsure / 1000);
+        dt_judge_limit(result, "at most %lld ms (dt.conf)", limit / 1000);
+        dt_judge_next(result, "run chronyc tracking on the node; restart chronyd");
+    }
+    numbers_fini(&clock);
+}
+
+void dt_compare_memory(struct dt_comparison *comparison, const size_t *members, size_t count)
+{
+    struct numbers memory;
+    if (numbers_init(&memory, comparison, members, count, "mem.total_mib") < 0) {
+        comparison->failed = true;
+        return;
+    }
+    lacking(comparison, &memory, members, count, "memory", "mem.total_mib");
+    size_t off = 0;
+    for (size_t i = 0; i < memory.count; i++)
+        off += magnitude(memory.values[i] - memory.median) * 100 > memory.median * MEMORY_PERCENT;
+    bool blame = off * 2 < memory.count;
+    for (size_t i = 0; i < memory.count; i++) {
+        if (magnitude(memory.values[i] - memory.median) * 100 <= memory.median * MEMORY_PERCENT)
+            continue;
+        struct dt_check_result *result =
+            dt_finding_add(comparison, blame ? memory.nodes[i] : SIZE_MAX, "memory");
+        if (!result)
+            break;
+        dt_judge(result, DT_FAIL, "mem.total_mib");
+        dt_judge_value(result, "%lld MiB%s", memory.values[i], blame ? "" : " on some nodes");
+        dt_judge_limit(result, "%lld MiB within %d%%, as the others", memory.median,
+                       MEMORY_PERCENT);
+        dt_judge_next(result,
+                      "replace the instance, or look for mem= on the kernel's command line");
+        if (!blame)
+            break;
+    }
+    numbers_fini(&memory);
+}
+
+void dt_compare_bandwidth(struct dt_comparison *comparison, const size_t *members, size_t count)
+{
+    struct numbers rate;
+    if (numbers_init(&rate, comparison, members, count, "mem.copy_mib_s") < 0) {
+        comparison->failed = true;
+        return;
+    }
+    lacking(comparison, &rate, members, count, "memory-bandwidth", "mem.copy_mib_s");
+    for (size_t i = 0; i < rate.count; i++) {
+        if (rate.values[i] * 100 >= rate.median * BANDWIDTH_PERCENT)
+            continue;
+        struct dt_check_result *result =
+            dt_finding_add(comparison, rate.nodes[i], "memory-bandwidth");
+        if (!result)
+            break;
+        /* One short measurement on a machine that may be busy: worth telling, no proof. */
+        dt_judge(result, DT_WARN, "mem.copy_mib_s");
+        dt_judge_value(result, "%lld MiB/s", rate.values[i]);
+        dt_judge_limit(result, "%d%% of %lld MiB/s, the median", BANDWIDTH_PERCENT, rate.median);
+        dt_judge_next(result, "look for other programs on the node; run dt-bench there");
+    }
+    numbers_fini(&rate);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts that must be equal between nodes of one type: versions and counts. */
+#include "compare/values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct row {
+    const char *name;
+    const char *key;
+    const char *unit; /* after a number: " GPUs" */
+    const char *next; /* for the odd one out */
+};
+
+static const struct row rows[] = {
+    {"kernel", "kernel.release", "",
+     "update the image or reboot into the kernel that the others run"},
+    {"nvidia-driver", "driver.nvidia", "", "install the driver that the others have"},
+    {"efa-driver", "driver.efa", "", "install the EFA installer version that the others have"},
+    {"neuron-driver", "driver.neuron", "", "install the Neuron driver that the others have"},
+    {"libfabric", "lib.libfabric", "", "install the EFA installer version that the others have"},
+    {"nccl", "lib.nccl", "", "install the NCCL that the others have"},
+    {"ofi-nccl", "lib.ofi_nccl", "", "install the aws-ofi-nccl that the others have"},
+    {"gpu-count", "gpu.count", " GPUs", "reboot or replace the instance"},
+    {"efa-count", "efa.count", " EFA devices", "reboot or replace the instance"},
+};
+
+static char *value_of(const struct dt_facts *facts, const void *argument)
+{
+    const struct row *row = argument;
+    const char *text;
+    long long number;
+    char *copy = NULL;
+    if (dt_facts_string(facts, row->key, &text))
+        return strdup(text);
+    if (dt_facts_int(facts, row->key, &number) && asprintf(&copy, "%lld%s", number, row->unit) < 0)
+        return NULL;
+    return copy;
+}
+
+static void lacking(struct dt_comparison *comparison, const struct row *row,
+                    const struct dt_group *group, const struct dt_group *most)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        size_t node = group->members[i];
+        struct dt_check_result *result = dt_finding_add(comparison, node, row->name);
+        if (!result)
+            return;
+        dt_judge(result, DT_UNKNOWN, "%s", row->key);
+        dt_judge_value(result, "not known: %s",
+                       dt_facts_why(comparison->nodes[node].facts, row->key));
+        dt_judge_limit(result, "%s (%zu node%s)", most->value, most->count,
+                       most->count == 1 ? "" : "s");
+        dt_judge_next(result, "compare by hand, or %s", row->next);
+    }
+}
+
+static void odd_ones(struct dt_comparison *comparison, const struct row *row,
+                     const struct dt_groups *groups, const char *type)
+{
+    const struct dt_group *most = &groups->items[0];
+    for (size_t g = 1; g < groups->count; g++) {
+        const struct dt_group *group = &groups->items[g];
+        for (size_t i = 0; group->value && i < group->count; i++) {
+            struct dt_check_result *result =
+                dt_finding_add(comparison, group->members[i], row->name);
+            if (!result)
+                return;
+            dt_judge(result, DT_FAIL, "%s", row->key);
+            dt_judge_value(result, "%s", group->value);
+            dt_judge_limit(result, "%s (%zu other %snode%s)", most->value, most->count,
+                           type ? "such " : "", most->count == 1 ? "" : "s");
+            dt_judge_next(result, "%s", row->next);
+        }
+    }
+}
+
+static void no_majority(struct dt_comparison *comparison, const struct row *row,
+                        const struct dt_groups *groups, const char *type)
+{
+    struct dt_check_result *result = dt_finding_add(comparison, SIZE_MAX, row->name);
+    char *text = dt_groups_text(groups, comparison);
+    if (result && text) {
+        dt_judge(result, DT_FAIL, "%s", row->key);
+        dt_judge_value(result, "%s", text);
+        dt_judge_limit(result, "one value on all%s%s nodes", type ? " " : "", type ? type : "");
+        dt_judge_next(result, "run on nodes that agree, or update some of them");
+    } else {
+        comparison->failed = true;
+    }
+    free(text);
+}
+
+static void compare_row(struct dt_comparison *comparison, const struct row *row,
+                        const size_t *members, size_t count, const char *type)
+{
+    struct dt_groups groups;
+    if (dt_group(&groups, comparison, members, count, value_of, row) < 0) {
+        comparison->failed = true;
+        return;
+    }
+    const struct dt_group *last = groups.count ? &groups.items[groups.count - 1] : NULL;
+    if (groups.total > 0 && !last->value)
+        lacking(comparison, row, last, &groups.items[0]);
+    size_t values = groups.count - (last && !last->value);
+    if (values > 1 && groups.items[0].count * 2 > groups.total)
+        odd_ones(comparison, row, &groups, type);
+    else if (values > 1)
+        no_majority(comparison, row, &groups, type);
+    dt_groups_fini(&groups);
+}
+
+void dt_compare_values(struct dt_comparison *comparison, const size_t *members, size_t count,
+                       const char *type)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        compare_row(comparison, &rows[i], members, count, type);
+}
