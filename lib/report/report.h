@@ -12,12 +12,12 @@
 #include "facts/facts.h"
 
 struct dt_report_node {
-    char *name;               /* NULL: never said its name ("node 3 of 4") */
-    struct dt_facts facts;    /* .doc NULL: no report */
+    char *name;            /* NULL: never said its name ("node 3 of 4") */
+    struct dt_facts facts; /* .doc NULL: no report */
     struct dt_check_results checks;
-    char *env_summary;        /* what the environment judge did there */
-    char *lost;               /* NULL: reported; else the reason: "no connection in 5.0 s" */
-    long took_us;             /* in dt-node */
+    char *env_summary; /* what the environment judge did there */
+    char *lost;        /* NULL: reported; else the reason: "no connection in 5.0 s" */
+    long took_us;      /* in dt-node */
 };
 
 struct dt_report {
@@ -25,16 +25,16 @@ struct dt_report {
     size_t node_count;
     struct dt_findings findings; /* of the comparison */
     enum dt_level level;
-    bool warn_only;  /* --dt-on-fail=warn */
-    long took_us;    /* first connection to verdict */
-    char *job;       /* "123.0" */
+    bool warn_only; /* --dt-on-fail=warn */
+    long took_us;   /* first connection to verdict */
+    char *job;      /* "123.0" */
 };
 
 struct dt_verdict {
     bool go;
-    int code;        /* enum dt_exit */
-    char *reason;    /* one sentence */
-    char *exclude;   /* compressed node list of the unfit, or NULL */
+    int code;      /* enum dt_exit */
+    char *reason;  /* one sentence */
+    char *exclude; /* compressed node list of the unfit, or NULL */
 };
 
 /* Judge: fills the verdict. Caller calls dt_verdict_fini. */
@@ -43,9 +43,9 @@ int dt_report_verdict(const struct dt_report *report, struct dt_verdict *verdict
 void dt_verdict_fini(struct dt_verdict *verdict);
 void dt_report_fini(struct dt_report *report);
 
-/* The table for people, without trailing blank line. width: columns of the terminal, 0 = unknown (100).
- * color: ANSI colours. Good nodes are folded into one line; bad ones get a line a failed check.
- * Caller frees. */
+/* The table for people, without trailing blank line. width: columns of the terminal, 0 = unknown
+ * (100). color: ANSI colours. Good nodes are folded into one line; bad ones get a line a failed
+ * check. Caller frees. */
 char *dt_report_table(const struct dt_report *report, const struct dt_verdict *verdict, int width,
                       bool color);
 
