@@ -9,36 +9,50 @@
 #include <string.h>
 
 /* Whole numbers of dt.conf: where they go and what they may be. */
-struct number {
+static const struct number {
     const char *name;
     size_t offset; /* in struct dt_conf */
     long fallback, min, max;
-};
-
-#define NUMBER(name, fallback, min, max)                                                           \
-    {                                                                                              \
-#name, offsetof(struct dt_conf, name), fallback, min, max                                  \
-    }
-
-static const struct number numbers[] = {
-    NUMBER(min_nofile, 65536, 0, 1 << 30),         NUMBER(min_memlock_mib, 16384, -1, 1L << 30),
-    NUMBER(min_shm_percent, 10, 0, 100),           NUMBER(min_hugepages_mib, 1024, 0, 1L << 30),
-    NUMBER(max_clock_offset_ms, 100, 1, 86400000), NUMBER(min_memory_percent, 95, 0, 100),
-    NUMBER(probe_timeout_ms, 500, 10, 60000),
+} numbers[] = {
+    {"min-nofile", offsetof(struct dt_conf, min_nofile), 65536, 0, 1L << 30},
+    {"min-memlock-mib", offsetof(struct dt_conf, min_memlock_mib), 16384, -1, 1L << 30},
+    {"min-shm-percent", offsetof(struct dt_conf, min_shm_percent), 10, 0, 100},
+    {"min-hugepages-mib", offsetof(struct dt_conf, min_hugepages_mib), 1024, 0, 1L << 30},
+    {"max-clock-offset-ms", offsetof(struct dt_conf, max_clock_offset_ms), 100, 1, 86400000},
+    {"min-memory-percent", offsetof(struct dt_conf, min_memory_percent), 95, 0, 100},
+    {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},
 };
 
 #define NUMBER_COUNT    (sizeof numbers / sizeof *numbers)
 #define CACHE_DIRECTORY "/run/dt"
 
-static int take_numbers(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
+/* Validators run while libconfuse still knows the line. */
+static int check_number(cfg_t *cfg, cfg_opt_t *opt)
 {
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
     for (size_t i = 0; i < NUMBER_COUNT; i++) {
-        long value = cfg_getint(cfg, numbers[i].name);
-        if (value < numbers[i].min || value > numbers[i].max)
-            return dt_error_set(err, "%s: %s = %ld is out of range: it must be between %ld and %ld",
-                                cfg->filename, numbers[i].name, value, numbers[i].min,
-                                numbers[i].max);
-        *(long long *)((char *)conf + numbers[i].offset) = value;
+        long value = cfg_opt_getnint(opt, 0);
+        if (strcmp(numbers[i].name, opt->name) != 0 ||
+            (value >= numbers[i].min && value <= numbers[i].max))
+            continue;
+        cfg_error(cfg, "option '%s' must be between %ld and %ld", opt->name, numbers[i].min,
+                  numbers[i].max);
+        return -1;
+    }
+    return 0;
+}
+
+/* A path that root will use must not depend on the directory that root happens to be in. */
+static int check_path(cfg_t *cfg, cfg_opt_t *opt)
+{
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
+    unsigned count = cfg_opt_size(opt);
+    const char *path = count > 0 ? cfg_opt_getnstr(opt, count - 1) : "";
+    if (*path != '/' && (*path || (opt->flags & CFGF_LIST))) {
+        cfg_error(cfg, "option '%s' needs an absolute path", opt->name);
+        return -1;
     }
     return 0;
 }
@@ -49,27 +63,14 @@ static int take_string(char **to, const char *value, struct dt_error *err)
     return *to ? 0 : dt_error_set(err, "out of memory");
 }
 
-/* A path that root will use must not depend on the directory that root happens to be in. */
-static int take_path(char **to, cfg_t *cfg, const char *name, struct dt_error *err)
-{
-    const char *value = cfg_getstr(cfg, name);
-    if (*value && *value != '/')
-        return dt_error_set(err, "%s: %s = '%s' must be an absolute path", cfg->filename, name,
-                            value);
-    return take_string(to, value, err);
-}
-
 static int take_writable_paths(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
 {
-    unsigned count = cfg_size(cfg, "writable_paths");
+    unsigned count = cfg_size(cfg, "writable-paths");
     conf->writable_paths = calloc((size_t)count + 1, sizeof *conf->writable_paths);
     if (!conf->writable_paths)
         return dt_error_set(err, "out of memory");
     for (unsigned i = 0; i < count; i++) {
-        const char *path = cfg_getnstr(cfg, "writable_paths", i);
-        if (*path != '/')
-            return dt_error_set(err, "%s: writable_paths holds '%s', which is no absolute path",
-                                cfg->filename, path);
+        const char *path = cfg_getnstr(cfg, "writable-paths", i);
         if (take_string(&conf->writable_paths[i], path, err) != 0)
             return -1;
     }
@@ -78,11 +79,12 @@ static int take_writable_paths(struct dt_conf *conf, cfg_t *cfg, struct dt_error
 
 static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
 {
-    if (take_numbers(conf, cfg, err) != 0 ||
-        take_path(&conf->data_directory, cfg, "data_directory", err) != 0 ||
-        take_path(&conf->nvml_library, cfg, "nvml_library", err) != 0 ||
-        take_path(&conf->cache_directory, cfg, "cache_directory", err) != 0 ||
-        take_string(&conf->instance_type, cfg_getstr(cfg, "instance_type"), err) != 0 ||
+    for (size_t i = 0; i < NUMBER_COUNT; i++)
+        *(long long *)((char *)conf + numbers[i].offset) = cfg_getint(cfg, numbers[i].name);
+    if (take_string(&conf->data_directory, cfg_getstr(cfg, "data-directory"), err) != 0 ||
+        take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
+        take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
+        take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
         take_writable_paths(conf, cfg, err) != 0)
         return -1;
     if (!*conf->data_directory) { /* "" in the file: where dt was installed */
@@ -95,14 +97,18 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
 int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err)
 {
     cfg_opt_t options[NUMBER_COUNT + 6] = {
-        CFG_STR("data_directory", "", CFGF_NONE),
-        CFG_STR("nvml_library", "", CFGF_NONE),
-        CFG_STR("cache_directory", CACHE_DIRECTORY, CFGF_NONE),
-        CFG_STR("instance_type", "", CFGF_NONE),
-        CFG_STR_LIST("writable_paths", "{}", CFGF_NONE),
+        CFG_STR("data-directory", "", CFGF_NONE),
+        CFG_STR("nvml-library", "", CFGF_NONE),
+        CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE),
+        CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT),
+        CFG_STR("instance-type", "", CFGF_NONE),
     };
-    for (size_t i = 0; i < NUMBER_COUNT; i++)
+    for (size_t i = 0; i < 4; i++)
+        options[i].validcb = check_path;
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
         options[5 + i] = (cfg_opt_t)CFG_INT(numbers[i].name, numbers[i].fallback, CFGF_NONE);
+        options[5 + i].validcb = check_number;
+    }
     options[5 + NUMBER_COUNT] = (cfg_opt_t)CFG_END();
 
     *conf = (struct dt_conf){0};

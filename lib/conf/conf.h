@@ -15,7 +15,8 @@
 
 #include "base/error.h"
 
-/* Settings of dt.conf: what an admin may say. The option's name in the file is the member's name.
+/* Settings of dt.conf: what an admin may say. An option's name in the file is the member's, with
+ * '-' for '_'.
  * Defaults are compiled in; an absent file is only an error when `required`. */
 struct dt_conf {
     char *path;                  /* file that was read, or NULL: defaults */
@@ -53,5 +54,9 @@ int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *op
 /* The same on text that is in memory already, called `name` in errors. text[len] must be NUL. */
 int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const char *text,
                        size_t len, struct dt_error *err);
+
+/* Refuses a second value of an option. Set by the functions above on every option that has no
+ * validator; an option's own validator calls it first. */
+int dt_conf_once(cfg_t *cfg, cfg_opt_t *opt);
 
 #endif

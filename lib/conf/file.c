@@ -119,7 +119,7 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
 
 /* Runs after each option is set: libconfuse would take the last value in silence. For a list it
  * runs after each value, and once more at the end. */
-static int refuse_second_value(cfg_t *cfg, cfg_opt_t *opt)
+int dt_conf_once(cfg_t *cfg, cfg_opt_t *opt)
 {
     if (opt->flags & OPTION_SEEN) {
         cfg_error(cfg, "option '%s' is set twice, keep one", opt->name);
@@ -138,7 +138,7 @@ static void watch_for_duplicates(cfg_opt_t *options)
 {
     for (cfg_opt_t *opt = options; opt && opt->name; opt++) {
         if (!opt->validcb && !(opt->flags & CFGF_MULTI))
-            opt->validcb = refuse_second_value;
+            opt->validcb = dt_conf_once;
         watch_for_duplicates(opt->subopts);
     }
 }

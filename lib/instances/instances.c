@@ -101,27 +101,27 @@ static int take_instance(struct dt_instance *to, cfg_t *section, struct dt_error
         return dt_error_set(err, "out of memory");
     if (take_int(&to->vcpus, section, "vcpus", 1, 4096, err) != 0 ||
         take_int(&to->cores, section, "cores", 1, 4096, err) != 0 ||
-        take_int(&to->threads_per_core, section, "threads_per_core", 1, 8, err) != 0 ||
+        take_int(&to->threads_per_core, section, "threads-per-core", 1, 8, err) != 0 ||
         take_int(&to->packages, section, "packages", 1, 64, err) != 0 ||
-        take_int(&to->numa_nodes, section, "numa_nodes", 1, 1024, err) != 0 ||
-        take_string(&to->cpu_vendor, section, "cpu_vendor", err) != 0 ||
-        take_long(&to->memory_mib, section, "memory_mib", err) != 0 ||
+        take_int(&to->numa_nodes, section, "numa-nodes", 1, 1024, err) != 0 ||
+        take_string(&to->cpu_vendor, section, "cpu-vendor", err) != 0 ||
+        take_long(&to->memory_mib, section, "memory-mib", err) != 0 ||
         take_accelerator_kind(to, section, err) != 0 ||
-        take_string(&to->accelerator_model, section, "accelerator_model", err) != 0 ||
-        take_string(&to->accelerator_pci_id, section, "accelerator_pci_id", err) != 0 ||
+        take_string(&to->accelerator_model, section, "accelerator-model", err) != 0 ||
+        take_string(&to->accelerator_pci_id, section, "accelerator-pci-id", err) != 0 ||
         take_int(&to->accelerators, section, "accelerators", 0, 64, err) != 0 ||
-        take_long(&to->accelerator_memory_mib, section, "accelerator_memory_mib", err) != 0 ||
+        take_long(&to->accelerator_memory_mib, section, "accelerator-memory-mib", err) != 0 ||
         take_int(&to->nvlinks, section, "nvlinks", 0, 64, err) != 0 ||
         take_int(&to->efas, section, "efas", 0, 64, err) != 0 ||
-        take_int(&to->efa_generation, section, "efa_generation", 0, 4, err) != 0 ||
-        take_string(&to->efa_pci_id, section, "efa_pci_id", err) != 0 ||
-        take_int(&to->efa_gbps, section, "efa_gbps", 0, 10000, err) != 0 ||
+        take_int(&to->efa_generation, section, "efa-generation", 0, 4, err) != 0 ||
+        take_string(&to->efa_pci_id, section, "efa-pci-id", err) != 0 ||
+        take_int(&to->efa_gbps, section, "efa-gbps", 0, 10000, err) != 0 ||
         take_string(&to->source, section, "source", err) != 0 ||
         take_switches(to, section, err) != 0)
         return -1;
-    to->topology_measured = cfg_getbool(section, "topology_measured") == cfg_true;
-    to->rdma_read = cfg_getbool(section, "rdma_read") == cfg_true;
-    to->rdma_write = cfg_getbool(section, "rdma_write") == cfg_true;
+    to->topology_measured = cfg_getbool(section, "topology-measured") == cfg_true;
+    to->rdma_read = cfg_getbool(section, "rdma-read") == cfg_true;
+    to->rdma_write = cfg_getbool(section, "rdma-write") == cfg_true;
     return dt_instance_validate(to, section, err);
 }
 
@@ -161,24 +161,24 @@ static int load(struct dt_instances *table, const char *name, const char *text, 
     cfg_opt_t instance_options[] = {
         CFG_INT("vcpus", 0, CFGF_NODEFAULT),
         CFG_INT("cores", 0, CFGF_NODEFAULT),
-        CFG_INT("threads_per_core", 0, CFGF_NODEFAULT),
+        CFG_INT("threads-per-core", 0, CFGF_NODEFAULT),
         CFG_INT("packages", 0, CFGF_NODEFAULT),
-        CFG_INT("numa_nodes", 0, CFGF_NODEFAULT),
-        CFG_STR("cpu_vendor", "", CFGF_NONE),
-        CFG_BOOL("topology_measured", cfg_false, CFGF_NONE),
-        CFG_INT("memory_mib", 0, CFGF_NODEFAULT),
+        CFG_INT("numa-nodes", 0, CFGF_NODEFAULT),
+        CFG_STR("cpu-vendor", "", CFGF_NONE),
+        CFG_BOOL("topology-measured", cfg_false, CFGF_NONE),
+        CFG_INT("memory-mib", 0, CFGF_NODEFAULT),
         CFG_STR("accelerator", "none", CFGF_NONE),
-        CFG_STR("accelerator_model", "", CFGF_NONE),
-        CFG_STR("accelerator_pci_id", "", CFGF_NONE),
+        CFG_STR("accelerator-model", "", CFGF_NONE),
+        CFG_STR("accelerator-pci-id", "", CFGF_NONE),
         CFG_INT("accelerators", 0, CFGF_NONE),
-        CFG_INT("accelerator_memory_mib", 0, CFGF_NONE),
+        CFG_INT("accelerator-memory-mib", 0, CFGF_NONE),
         CFG_INT("nvlinks", 0, CFGF_NONE),
         CFG_INT("efas", 0, CFGF_NONE),
-        CFG_INT("efa_generation", 0, CFGF_NONE),
-        CFG_STR("efa_pci_id", "", CFGF_NONE),
-        CFG_INT("efa_gbps", 0, CFGF_NONE),
-        CFG_BOOL("rdma_read", cfg_false, CFGF_NONE),
-        CFG_BOOL("rdma_write", cfg_false, CFGF_NONE),
+        CFG_INT("efa-generation", 0, CFGF_NONE),
+        CFG_STR("efa-pci-id", "", CFGF_NONE),
+        CFG_INT("efa-gbps", 0, CFGF_NONE),
+        CFG_BOOL("rdma-read", cfg_false, CFGF_NONE),
+        CFG_BOOL("rdma-write", cfg_false, CFGF_NONE),
         CFG_SEC("switch", switch_options, CFGF_MULTI),
         CFG_STR("source", "", CFGF_NONE),
         CFG_END(),

@@ -59,25 +59,25 @@ static int validate_cpus(const struct dt_instance *in, cfg_t *section, struct dt
 {
     if (in->cores * in->threads_per_core != in->vcpus)
         return dt_instances_error(section, err,
-                                  "cores = %d times threads_per_core = %d is not vcpus = %d",
+                                  "cores = %d times threads-per-core = %d is not vcpus = %d",
                                   in->cores, in->threads_per_core, in->vcpus);
     if (in->cores % in->packages != 0)
         return dt_instances_error(section, err,
                                   "cores = %d can not be shared evenly by packages = %d", in->cores,
                                   in->packages);
     if (in->numa_nodes % in->packages != 0)
-        return dt_instances_error(section, err, "numa_nodes = %d is no multiple of packages = %d",
+        return dt_instances_error(section, err, "numa-nodes = %d is no multiple of packages = %d",
                                   in->numa_nodes, in->packages);
     if (in->cores % in->numa_nodes != 0)
         return dt_instances_error(section, err,
-                                  "cores = %d can not be shared evenly by numa_nodes = %d",
+                                  "cores = %d can not be shared evenly by numa-nodes = %d",
                                   in->cores, in->numa_nodes);
     if (in->memory_mib < 1)
-        return dt_instances_error(section, err, "memory_mib must be 1 or more");
+        return dt_instances_error(section, err, "memory-mib must be 1 or more");
     if (strcmp(in->cpu_vendor, "AuthenticAMD") != 0 &&
         strcmp(in->cpu_vendor, "GenuineIntel") != 0 && strcmp(in->cpu_vendor, "ARM") != 0)
         return dt_instances_error(section, err,
-                                  "cpu_vendor = '%s' must be AuthenticAMD, GenuineIntel or ARM",
+                                  "cpu-vendor = '%s' must be AuthenticAMD, GenuineIntel or ARM",
                                   in->cpu_vendor);
     return 0;
 }
@@ -90,28 +90,28 @@ static int validate_accelerators(const struct dt_instance *in, cfg_t *section, s
     if (in->accelerators == 0)
         return 0;
     if (!*in->accelerator_model)
-        return dt_instances_error(section, err, "accelerator_model is missing");
+        return dt_instances_error(section, err, "accelerator-model is missing");
     if (!is_pci_id(in->accelerator_pci_id))
         return dt_instances_error(section, err,
-                                  "accelerator_pci_id = '%s' must be like '10de:2330'",
+                                  "accelerator-pci-id = '%s' must be like '10de:2330'",
                                   in->accelerator_pci_id);
     if (in->accelerator_memory_mib < 1)
-        return dt_instances_error(section, err, "accelerator_memory_mib is missing");
+        return dt_instances_error(section, err, "accelerator-memory-mib is missing");
     return 0;
 }
 
 static int validate_efas(const struct dt_instance *in, cfg_t *section, struct dt_error *err)
 {
     if ((in->efas == 0) != (in->efa_generation == 0))
-        return dt_instances_error(section, err, "efas = %d and efa_generation = %d contradict",
+        return dt_instances_error(section, err, "efas = %d and efa-generation = %d contradict",
                                   in->efas, in->efa_generation);
     if (in->efas == 0)
         return 0;
     if (!is_pci_id(in->efa_pci_id) || strncmp(in->efa_pci_id, "1d0f:efa", 8) != 0)
-        return dt_instances_error(section, err, "efa_pci_id = '%s' must be like '1d0f:efa1'",
+        return dt_instances_error(section, err, "efa-pci-id = '%s' must be like '1d0f:efa1'",
                                   in->efa_pci_id);
     if (in->efa_gbps < 1)
-        return dt_instances_error(section, err, "efa_gbps is missing");
+        return dt_instances_error(section, err, "efa-gbps is missing");
     return 0;
 }
 
@@ -142,7 +142,7 @@ static int validate_switches(const struct dt_instance *in, cfg_t *section, struc
         const struct dt_instance_switch *sw = &in->switches[i];
         if (sw->numa >= in->numa_nodes)
             return dt_instances_error(section, err,
-                                      "switch %zu hangs on numa = %d, but numa_nodes = %d", i + 1,
+                                      "switch %zu hangs on numa = %d, but numa-nodes = %d", i + 1,
                                       sw->numa, in->numa_nodes);
         gpus += list_length(sw->gpus);
         nics += list_length(sw->nics);
