@@ -45,8 +45,8 @@ stage() { # BUILD PLUGSTACK ARGUMENTS
     cat >>"$prefix/etc/dt/dt.conf" <<TEXT
 
 # Added by dt-cluster. The cache directory is a tmpfs of each node.
-data_directory = "$prefix/share/dt"
-cache_directory = "$STATE/cache"
+data-directory = "$prefix/share/dt"
+cache-directory = "$STATE/cache"
 TEXT
     limits_conf >>"$prefix/etc/dt/dt.conf"
     printf '%s\n' "$plugin" >"$STATE/etc/plugstack.conf"
@@ -57,9 +57,9 @@ TEXT
 # counts as healthy, so that only planted faults are found.
 limits_conf() {
     (ulimit -l unlimited) 2>/dev/null ||
-        printf 'min_memlock_mib = %d # this machine gives no more\n' $(($(ulimit -H -l) / 1024))
+        printf 'min-memlock-mib = %d # this machine gives no more\n' $(($(ulimit -H -l) / 1024))
     (ulimit -n 131072) 2>/dev/null ||
-        printf 'min_nofile = %d # this machine gives no more\n' "$(ulimit -H -n)"
+        printf 'min-nofile = %d # this machine gives no more\n' "$(ulimit -H -n)"
 }
 
 nodes_write() { # COUNT TYPES BUILD

@@ -26,7 +26,7 @@ type_section() { # TYPE
     awk -v type="$1" '
         /^[ \t]*#/ { next }
         $1 == "instance" { inside = ($2 == "\"" type "\"") }
-        inside && match($0, /^[ \t]*[a-z_]+[ \t]*=/) {
+        inside && match($0, /^[ \t]*[a-z-]+[ \t]*=/) {
             key = $1
             sub(/=.*/, "", key)
             value = substr($0, RLENGTH + 1)
@@ -45,7 +45,7 @@ type_size() { # TYPE
     fi
     type_section "$1" | awk '
         $1 == "vcpus" { cpus = $2 }
-        $1 == "memory_mib" { memory = $2 }
+        $1 == "memory-mib" { memory = $2 }
         $1 == "accelerator" { nvidia = ($2 == "nvidia") }
         $1 == "accelerators" { gpus = $2 }
         END { print cpus, memory, nvidia ? gpus : 0 }'
