@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the plan text: which lines are for this rank, in order, and whether the plan is whole.
+ * What is done with a line is the caller's. */
+#ifndef DT_SPANK_APPLY_H
+#define DT_SPANK_APPLY_H
+
+#include <stddef.h>
+
+#include <slurm/spank.h>
+
+#include "options.h"
+
+enum plan_verb { PLAN_SET, PLAN_DEFAULT, PLAN_UNSET, PLAN_CPUS, PLAN_MEMORY, PLAN_SAY };
+
+struct plan_line {
+    enum plan_verb verb;
+    const char *name, *value; /* decoded; NULL: not there */
+};
+
+struct apply {
+    spank_t spank;
+    unsigned long local; /* local rank */
+    char rank_name[16];  /* global rank, for sentences */
+    int refused;         /* the code, after PLAN_REFUSED */
+};
+
+#define PLAN_REFUSED 1 /* "dt-refused CODE": slurmstepd gave up after the tasks were forked */
+
+/* Nothing is done unless the whole text is a plan that ends with its "end" line. -1: why says what
+ * is wrong with it. */
+int plan_apply(struct apply *apply, const char *text, size_t len,
+               void (*take)(const struct apply *apply, const struct plan_line *line),
+               struct sentence *why);
+
+#endif

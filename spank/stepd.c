@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slurmstepd: dt-node is started once per node, and told the tasks' masks when all are forked.
+ * Nothing fails here: what went wrong is said once and remembered, and the tasks end with its code.
+ * Failing here would drain the node or end the job with exit code 0 (measured on Slurm 22.05). */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugin.h"
+
+#define FIRST_SPECIAL_STEP 0xfffffffau /* interactive, batch, extern and what may come */
+#define PLAN_MS            2000
+
+bool stepd_is_training_step(spank_t spank)
+{
+    uint32_t step = FIRST_SPECIAL_STEP;
+    return spank_get_item(spank, S_JOB_STEPID, &step) == ESPANK_SUCCESS &&
+           step < FIRST_SPECIAL_STEP;
+}
+
+/* Remember the code; say the sentence unless dt-gather has told the user already (NULL). */
+static void fail(struct remote *remote, int code, const char *sentence)
+{
+    remote->on = false;
+    if (remote->fail_code)
+        return;
+    remote->fail_code = code > 0 && code < 256 ? code : DT_EXIT_HELPER;
+    if (sentence)
+        slurm_spank_log("dt: %s: %s", remote->node_name ? remote->node_name : "node", sentence);
+}
+
+/* The tasks are forked already and have their own copy of us: the plan carries the bad news to
+ * them. */
+static void refuse_in_plan(const struct remote *remote)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "dt-refused %d\n", remote->fail_code);
+    if (ftruncate(remote->plan, 0) < 0 || pwrite(remote->plan, text, (size_t)len, 0) != len)
+        slurm_error("dt: the plan can not be written: %s", strerror(errno));
+}
+
+static char *node_name(void)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    host[strcspn(host, ".")] = '\0';
+    return strdup(host);
+}
+
+/* A port that nobody else is given while the step lasts: bound, not listening, SO_REUSEADDR, so
+ * that the program can bind it as well. 0 where there is none. */
+static int reserve_port(int *descriptor)
+{
+    int on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)&address, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
+        close(fd);
+        return 0;
+    }
+    *descriptor = fd;
+    return ntohs(address.sin_port);
+}
+
+/* Was validation wanted by someone whose srun had no plugin? */
+static bool asked_elsewhere(const struct remote *remote, char **environ)
+{
+    const char *option = environ_get(environ, "SLURM_SPANK__SLURM_SPANK_OPTION_dt_dt_validate");
+    const char *variable = environ_get(environ, "DT_VALIDATE");
+    return remote->asked || (option && strcmp(option, "off") != 0) ||
+           (variable && *variable && strcmp(variable, "off") != 0);
+}
+
+/* "checked go", "checked fail CODE quiet|loud TEXT", "planned", "planned fail ...". 0: go on. */
+static int take_answer(struct remote *remote, char *line, const char *verb, bool go)
+{
+    char *rest = line, *word = strsep(&rest, " ");
+    char *second = strsep(&rest, " ");
+    if (strcmp(word, verb) == 0 && (go ? second && strcmp(second, "go") == 0 : !second))
+        return 0;
+    if (strcmp(word, verb) == 0 && second && strcmp(second, "fail") == 0 && rest) {
+        int code = atoi(strsep(&rest, " "));
+        char *how = strsep(&rest, " ");
+        bool quiet = how && strcmp(how, "quiet") == 0;
+        if (rest && !strchr(rest, ' '))
+            word_decode(rest);
+        if (rest)
+            text_printable(rest);
+        fail(remote, code, quiet ? NULL : rest ? rest : "dt-node refused without a reason");
+        return -1;
+    }
+    fail(remote, DT_EXIT_HELPER,
+         "dt-node answered something that this plugin does not understand; install both from the "
+         "same release");
+    return -1;
+}
+
+static int start_node(struct plugin *plugin, struct sentence *why)
+{
+    struct remote *remote = &plugin->remote;
+    char *argv[] = {(char *)"dt-node", NULL, NULL, NULL};
+    char *environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
+    if (plugin->options.config) {
+        argv[1] = (char *)"--config";
+        argv[2] = plugin->options.config;
+    }
+    remote->plan = memfd_create("dt-plan", MFD_CLOEXEC);
+    if (remote->plan < 0) {
+        snprintf(why->text, sizeof why->text, "no memory file for the plan: %s", strerror(errno));
+        return -1;
+    }
+    struct helper_start start = {.directory = plugin->options.helpers,
+                                 .name = "dt-node",
+                                 .argv = argv,
+                                 .environ = environ,
+                                 .plan = remote->plan,
+                                 .as_root = true,
+                                 .owner = 0};
+    return helper_start(&remote->node, &start, why);
+}
+
+static void check_node(struct plugin *plugin, spank_t spank, const char *rendezvous, char **environ)
+{
+    struct remote *remote = &plugin->remote;
+    struct text request = {0};
+    struct sentence why;
+    char *line = NULL;
+    double seconds = strtod(options_value(&plugin->options, SETTING_TIMEOUT), NULL);
+    long long deadline = now_ms() + (long long)(seconds * 1000) + 2000;
+
+    remote->masks = calloc(remote->tasks + 1, sizeof *remote->masks);
+    int port = reserve_port(&remote->port);
+    request_format(&request, plugin, spank, port, rendezvous, environ);
+    if (!remote->masks || request.failed) {
+        fail(remote, DT_EXIT_HELPER, "out of memory");
+    } else if (start_node(plugin, &why) < 0 ||
+               helper_tell(&remote->node, &request, deadline, &why) < 0 ||
+               helper_ask(&remote->node, &line, deadline, &why) < 0) {
+        fail(remote, DT_EXIT_HELPER, why.text);
+    } else if (take_answer(remote, line, "checked", true) == 0) {
+        remote->on = true;
+    }
+    free(line);
+    text_fini(&request);
+    if (!remote->on)
+        helper_stop(&remote->node, 100, true);
+}
+
+/* The token and the settings are for us, not for the program; so is a SLURM_KILL_BAD_EXIT of ours.
+ */
+static void clean_environment(spank_t spank, bool kill_is_ours)
+{
+    static const char *const ours[] = {VARIABLE_SETTINGS, VARIABLE_RENDEZVOUS, VARIABLE_COMPONENTS,
+                                       VARIABLE_KILL};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        spank_unsetenv(spank, ours[i]);
+    if (kill_is_ours)
+        spank_unsetenv(spank, "SLURM_KILL_BAD_EXIT");
+}
+
+static char *copy(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+void stepd_user_init(struct plugin *plugin, spank_t spank)
+{
+    struct remote *remote = &plugin->remote;
+    struct sentence why;
+    char **environ = NULL;
+    if (spank_get_item(spank, S_JOB_ENV, &environ) != ESPANK_SUCCESS || !environ)
+        return;
+    char *settings = copy(environ_get(environ, VARIABLE_SETTINGS));
+    char *rendezvous = copy(environ_get(environ, VARIABLE_RENDEZVOUS));
+    if (!settings && !asked_elsewhere(remote, environ))
+        goto out;
+
+    remote->node_name = node_name();
+    remote->het = environ_get(environ, VARIABLE_COMPONENTS) != NULL;
+    spank_get_item(spank, S_JOB_LOCAL_TASK_COUNT, &remote->tasks);
+    clean_environment(spank, environ_get(environ, VARIABLE_KILL) != NULL);
+    spank_get_item(spank, S_JOB_ENV, &environ); /* may have moved */
+    if (!settings) {
+        fail(remote, DT_EXIT_UNVALIDATED,
+             "validation was asked for, but srun did not start it: the plugin is missing in the "
+             "plugstack.conf of the machine where srun ran");
+    } else if (options_parse(&plugin->options, settings, &why) < 0) {
+        fail(remote, DT_EXIT_USAGE, why.text);
+    } else if (!options_off(&plugin->options, SETTING_VALIDATE) && !rendezvous) {
+        fail(remote, DT_EXIT_UNVALIDATED,
+             "validation was asked for, but SLURM_DT_RENDEZVOUS did not reach this node");
+    } else if (options_active(&plugin->options)) {
+        check_node(plugin, spank, rendezvous, environ);
+    }
+out:
+    free(settings);
+    free(rendezvous);
+}
+
+/* All masks are known: let dt-node make the plan. */
+static void ask_plan(struct remote *remote)
+{
+    struct text masks = {0};
+    struct sentence why;
+    char *line = NULL;
+    long long deadline = now_ms() + PLAN_MS;
+    for (uint32_t task = 0; task < remote->tasks; task++) {
+        text_printf(&masks, "mask %u ", task);
+        cpus_format(&masks, &remote->masks[task]);
+        text_puts(&masks, "\n");
+    }
+    text_puts(&masks, "end\n");
+    if (helper_tell(&remote->node, &masks, deadline, &why) < 0 ||
+        helper_ask(&remote->node, &line, deadline, &why) < 0)
+        fail(remote, DT_EXIT_HELPER, why.text);
+    else
+        take_answer(remote, line, "planned", false);
+    free(line);
+    text_fini(&masks);
+    /* Its work is done; slurmstepd waits for its children by any pid, so leave none behind. */
+    helper_stop(&remote->node, 100, true);
+    if (remote->fail_code)
+        refuse_in_plan(remote);
+}
+
+void stepd_task_post_fork(struct plugin *plugin, spank_t spank)
+{
+    struct remote *remote = &plugin->remote;
+    int task = -1, error;
+    pid_t pid = 0;
+    struct sentence why;
+    if (spank_get_item(spank, S_TASK_ID, &task) != ESPANK_SUCCESS || task < 0 ||
+        (uint32_t)task >= remote->tasks || remote->masks[task].set)
+        return;
+    spank_get_item(spank, S_TASK_PID, &pid);
+    error = cpus_of_task(&remote->masks[task], pid);
+    if (error) {
+        snprintf(why.text, sizeof why.text, "the CPU mask of task %d can not be read: %s", task,
+                 strerror(-error));
+        fail(remote, DT_EXIT_APPLY, why.text);
+        helper_stop(&remote->node, 0, true);
+        refuse_in_plan(remote);
+    } else if (++remote->forked == remote->tasks) {
+        ask_plan(remote);
+    }
+}
+
+void stepd_exit(struct plugin *plugin)
+{
+    struct remote *remote = &plugin->remote;
+    helper_stop(&remote->node, 0, true);
+    for (uint32_t task = 0; remote->masks && task < remote->tasks; task++)
+        cpus_fini(&remote->masks[task]);
+    free(remote->masks);
+    free(remote->node_name);
+    if (remote->plan >= 0)
+        close(remote->plan);
+    if (remote->port >= 0)
+        close(remote->port);
+    *remote = (struct remote){.plan = -1, .port = -1, .node = HELPER_INIT};
+}

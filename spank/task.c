@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The task, as the user, last before exec: read the plan and do this rank's lines. A rank that can
+ * not have what the plan says ends here, with one sentence: half-bound jobs are found weeks later.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "apply.h"
+#include "plugin.h"
+
+/* From linux/mempolicy.h, which not all distributions ship for users. */
+enum { POLICY_PREFERRED = 1, POLICY_BIND = 2, POLICY_INTERLEAVE = 3, POLICY_LOCAL = 4 };
+enum { POLICY_PREFERRED_MANY = 5 }; /* Linux 5.15 */
+
+static void __attribute__((format(printf, 3, 4), noreturn))
+end_task(int code, const struct apply *apply, const char *format, ...)
+{
+    char text[768];
+    va_list args;
+    int len = snprintf(text, sizeof text, "dt: rank %s: ", apply->rank_name);
+    va_start(args, format);
+    vsnprintf(text + len, sizeof text - (size_t)len - 1, format, args);
+    va_end(args);
+    text_printable(text);
+    strcat(text, "\n");
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        _exit(code);
+    _exit(code);
+}
+
+static void bind_cpus(const struct apply *apply, const char *list)
+{
+    struct cpus wanted, real;
+    if (cpus_parse(&wanted, list) < 0)
+        end_task(DT_EXIT_APPLY, apply, "the plan's CPU list '%s' is none", list);
+    if (sched_setaffinity(0, wanted.size, wanted.set) < 0)
+        end_task(DT_EXIT_APPLY, apply, "can not be bound to CPUs %s: %s", list, strerror(errno));
+    if (cpus_of_task(&real, 0) != 0 || !cpus_equal(&wanted, &real))
+        end_task(DT_EXIT_APPLY, apply,
+                 "was bound to CPUs %s, and the kernel gave others (a cpuset in the way?)", list);
+    cpus_fini(&wanted);
+    cpus_fini(&real);
+}
+
+static long set_policy(int mode, const struct cpus *nodes)
+{
+    /* The kernel takes the number of bits, and reads one less. */
+    return syscall(SYS_set_mempolicy, mode, nodes ? (void *)nodes->set : NULL,
+                   nodes ? nodes->size * 8 + 1 : 0);
+}
+
+/* Kernels before 5.15 prefer one node at most: the first of the list. */
+static void keep_first(struct cpus *nodes)
+{
+    bool kept = false;
+    for (size_t node = 0; node < nodes->size * 8; node++) {
+        if (kept)
+            CPU_CLR_S(node, nodes->size, nodes->set);
+        kept = kept || CPU_ISSET_S(node, nodes->size, nodes->set);
+    }
+}
+
+static void bind_memory(const struct apply *apply, const char *policy, const char *list)
+{
+    struct cpus nodes = {0};
+    long rc = -1;
+    if (strcmp(policy, "local") != 0 && cpus_parse(&nodes, list) < 0)
+        end_task(DT_EXIT_APPLY, apply, "the plan's memory node list '%s' is none", list);
+    if (strcmp(policy, "local") == 0) {
+        rc = set_policy(POLICY_LOCAL, NULL);
+    } else if (strcmp(policy, "bind") == 0) {
+        rc = set_policy(POLICY_BIND, &nodes);
+    } else if (strcmp(policy, "interleave") == 0) {
+        rc = set_policy(POLICY_INTERLEAVE, &nodes);
+    } else if (strcmp(policy, "preferred") == 0) {
+        bool many = CPU_COUNT_S(nodes.size, nodes.set) > 1;
+        rc = set_policy(many ? POLICY_PREFERRED_MANY : POLICY_PREFERRED, &nodes);
+        if (rc < 0 && many && errno == EINVAL) {
+            keep_first(&nodes);
+            rc = set_policy(POLICY_PREFERRED, &nodes);
+        }
+    } else {
+        end_task(DT_EXIT_APPLY, apply, "the plan's memory policy '%s' is unknown", policy);
+    }
+    /* A kernel without NUMA has one kind of memory: any preference holds. */
+    if (rc < 0 && errno != ENOSYS)
+        end_task(DT_EXIT_APPLY, apply, "memory policy %s %s was refused: %s", policy, list,
+                 strerror(errno));
+    cpus_fini(&nodes);
+}
+
+static void set_variable(const struct apply *apply, const char *name, const char *value,
+                         bool overwrite)
+{
+    spank_err_t rc = spank_setenv(apply->spank, name, value, overwrite);
+    if (rc != ESPANK_SUCCESS && rc != ESPANK_ENV_EXISTS)
+        end_task(DT_EXIT_APPLY, apply, "%s could not be set: %s", name, spank_strerror(rc));
+}
+
+static void say_line(const char *line)
+{
+    /* One write, so that the lines of ranks do not mix. */
+    struct text text = {0};
+    text_printf(&text, "%s\n", line);
+    if (!text.failed && write(STDERR_FILENO, text.data, text.len) < 0)
+        text.failed = true; /* a rank without stderr runs all the same */
+    text_fini(&text);
+}
+
+static void take(const struct apply *apply, const struct plan_line *line)
+{
+    const char *name = line->name ? line->name : "", *value = line->value ? line->value : "";
+    switch (line->verb) {
+    case PLAN_SET:
+        set_variable(apply, name, value, true);
+        break;
+    case PLAN_DEFAULT:
+        set_variable(apply, name, value, false);
+        break;
+    case PLAN_UNSET:
+        spank_unsetenv(apply->spank, name);
+        break;
+    case PLAN_CPUS:
+        bind_cpus(apply, name);
+        break;
+    case PLAN_MEMORY:
+        bind_memory(apply, name, value);
+        break;
+    case PLAN_SAY:
+        say_line(name);
+        break;
+    }
+}
+
+/* dt-node sees one component of a het step; Slurm counts ranks and nodes over all of them. */
+static void count_over_components(const struct apply *apply)
+{
+    static const char *const pairs[][2] = {{"RANK", "SLURM_PROCID"},
+                                           {"WORLD_SIZE", "SLURM_NTASKS"},
+                                           {"NODE_RANK", "SLURM_NODEID"},
+                                           {"GROUP_RANK", "SLURM_NODEID"}};
+    char value[64], old[64];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (spank_getenv(apply->spank, pairs[i][0], old, sizeof old) == ESPANK_SUCCESS &&
+            spank_getenv(apply->spank, pairs[i][1], value, sizeof value) == ESPANK_SUCCESS)
+            set_variable(apply, pairs[i][0], value, true);
+    }
+}
+
+static const char *map_plan(const struct apply *apply, int fd, size_t *len)
+{
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
+        end_task(DT_EXIT_HELPER, apply, "there is no plan of dt-node");
+    *len = (size_t)st.st_size;
+    void *plan = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (plan == MAP_FAILED)
+        end_task(DT_EXIT_APPLY, apply, "the plan can not be read: %s", strerror(errno));
+    return plan;
+}
+
+void task_apply(struct plugin *plugin, spank_t spank)
+{
+    const struct remote *remote = &plugin->remote;
+    struct apply apply = {.spank = spank};
+    struct sentence why;
+    int local = 0;
+    uint32_t global = 0;
+    size_t len;
+
+    if (remote->fail_code)
+        _exit(remote->fail_code);
+    spank_get_item(spank, S_TASK_ID, &local);
+    spank_get_item(spank, S_TASK_GLOBAL_ID, &global);
+    snprintf(apply.rank_name, sizeof apply.rank_name, "%u", global);
+    apply.local = (unsigned long)local;
+    const char *plan = map_plan(&apply, remote->plan, &len);
+    int code = plan_apply(&apply, plan, len, take, &why);
+    if (code == PLAN_REFUSED)
+        _exit(apply.refused); /* slurmstepd has said why */
+    if (code < 0)
+        end_task(DT_EXIT_HELPER, &apply, "%s", why.text);
+    munmap((void *)plan, len);
+    if (remote->het)
+        count_over_components(&apply);
+}
