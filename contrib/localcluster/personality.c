@@ -3,6 +3,7 @@
 #include "personality.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 struct arguments {
     const char *instances, *type, *out, *node, *nvml, *root;
+    bool wants_out;
     char **faults; /* of the command line */
     int fault_count;
 };
@@ -46,8 +48,8 @@ static error_t parse_tree(int key, char *arg, struct argp_state *state)
         argp_error(state, "unexpected argument '%s'", arg);
         return EINVAL;
     case ARGP_KEY_END:
-        if (!args->instances || !args->type || !args->out)
-            argp_error(state, "--instances, --type and --out are needed");
+        if (!args->instances || !args->type || (!args->out && args->wants_out))
+            argp_error(state, "--instances, --type%s are needed", args->wants_out ? ", --out" : "");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -79,6 +81,24 @@ static int write_machine(const struct machine *machine, const struct arguments *
     return tree_close(&tree);
 }
 
+/* The caller finishes the table in any case. Returns an exit code. */
+static int find_type(struct dt_instances *table, struct machine *machine,
+                     const struct arguments *args, struct dt_error *err)
+{
+    *table = (struct dt_instances){0};
+    if (strcmp(args->type, "host") == 0) {
+        dt_error_set(err, "'host' means the machine as it is: there is no tree to make for it");
+        return DT_EXIT_USAGE;
+    }
+    if (dt_instances_load_type(table, args->instances, args->type, err) != 0)
+        return DT_EXIT_CONFIG;
+    machine->type = dt_instances_find(table, args->type);
+    if (machine->type)
+        return DT_EXIT_OK;
+    dt_error_set(err, "instance type '%s' is not in %s", args->type, args->instances);
+    return DT_EXIT_USAGE;
+}
+
 static int run_tree(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -89,28 +109,50 @@ static int run_tree(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct arguments args = {.node = "node"};
+    struct arguments args = {.node = "node", .wants_out = true};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-
-    struct dt_error err = {0};
-    if (strcmp(args.type, "host") == 0) {
-        dt_error_set(&err, "'host' means the machine as it is: there is no tree to make for it");
-        return complain(&err, DT_EXIT_USAGE);
-    }
+    struct machine machine = {NULL, args.node};
     struct dt_instances table;
-    if (dt_instances_load(&table, args.instances, &err) != 0)
-        return complain(&err, DT_EXIT_CONFIG);
-    int code = DT_EXIT_OK;
-    struct machine machine = {dt_instances_find(&table, args.type), args.node};
-    if (!machine.type) {
-        dt_error_set(&err, "instance type '%s' is not in %s; it has %zu others", args.type,
-                     args.instances, table.count);
-        code = complain(&err, DT_EXIT_USAGE);
-    } else if (write_machine(&machine, &args, &err) != 0) {
-        code = complain(&err, DT_EXIT_APPLY);
+    struct dt_error err = {0};
+    int code = find_type(&table, &machine, &args, &err);
+    if (code == DT_EXIT_OK && write_machine(&machine, &args, &err) != 0)
+        code = DT_EXIT_APPLY;
+    dt_instances_fini(&table);
+    return code == DT_EXIT_OK ? code : complain(&err, code);
+}
+
+/* ---- show ---- */
+
+static int run_show(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"instances", 'i', "FILE", 0, "table of EC2 types (instances.conf)", 0},
+        {"type", 't', "TYPE", 0, "EC2 type", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options, parse_tree,
+        "",      "Print the numbers of an EC2 type, one \"option = value\" a line.",
+        NULL,    NULL,
+        NULL};
+    static const char *const kinds[] = {"none", "nvidia", "neuron"};
+    struct arguments args = {.node = ""};
+    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    struct machine machine = {NULL, args.node};
+    struct dt_instances table;
+    struct dt_error err = {0};
+    int code = find_type(&table, &machine, &args, &err);
+    if (code == DT_EXIT_OK) {
+        const struct dt_instance *type = machine.type;
+        printf("vcpus = %d\ncores = %d\nthreads-per-core = %d\npackages = %d\nnuma-nodes = %d\n"
+               "memory-mib = %lld\naccelerator = %s\naccelerators = %d\nefas = %d\n",
+               type->vcpus, type->cores, type->threads_per_core, type->packages, type->numa_nodes,
+               type->memory_mib, kinds[type->accelerator], type->accelerators, type->efas);
+        if (fflush(stdout) != 0)
+            code = DT_EXIT_REPORT;
     }
     dt_instances_fini(&table);
-    return code;
+    return *err.text ? complain(&err, code) : code;
 }
 
 /* ---- fault ---- */
@@ -197,6 +239,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"tree", "fill a directory that stands for a machine", run_tree},
+    {"show", "print the numbers of a type", run_show},
     {"fault", "break such a tree in place", run_fault},
     {"faults", "list the faults", run_faults},
 };
