@@ -192,10 +192,12 @@ static int wait_ms(const struct loop *loop)
 
 static void watch(struct loop *loop)
 {
-    while (loop->running > 0 || loop->unsaid) {
+    for (;;) {
         struct signalfd_siginfo info;
         struct pollfd ready = {.fd = loop->signals, .events = POLLIN};
         on_time(loop);
+        if (loop->running == 0 && !loop->unsaid)
+            return;
         if (poll(&ready, 1, wait_ms(loop)) <= 0)
             continue;
         while (read(loop->signals, &info, sizeof info) == (ssize_t)sizeof info) {

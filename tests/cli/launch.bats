@@ -1,0 +1,469 @@
+#!/usr/bin/env bats
+# dt-launch without a Slurm: the environment of a task is made by hand.
+# BUILD names the build directory, relative to the repository or absolute.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
+    dir=$BATS_TEST_TMPDIR
+    local name
+    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|RANK|WORLD_SIZE)'); do
+        unset "$name"
+    done
+    cd "$dir" || return 1
+}
+
+# Task RANK of a step of 4 nodes with 2 tasks each, as srun makes it.
+fake_task() {
+    local rank=$1
+    export SLURM_JOB_ID=1234 SLURM_STEP_ID=5 SLURM_PROCID=$rank SLURM_LOCALID=$((rank % 2)) \
+        SLURM_NODEID=$((rank / 2)) SLURM_NTASKS=8 SLURM_NPROCS=8 SLURM_STEP_NUM_TASKS=8 \
+        SLURM_NNODES=4 SLURM_STEP_NUM_NODES=4 SLURM_STEP_TASKS_PER_NODE='2(x4)' \
+        SLURM_TASKS_PER_NODE='2(x4)' SLURM_STEP_NODELIST='p5-[1-3],q' SLURMD_NODENAME=p5-$((rank / 2 + 1)) \
+        PMIX_RANK=$rank PMI_FD=9 SLURM_PMIXP_ABORT_AGENT_PORT=77
+}
+
+# The one task of node NODE of a step of 4 nodes.
+fake_node() {
+    fake_task 0
+    export SLURM_PROCID=$1 SLURM_LOCALID=0 SLURM_NODEID=$1 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 \
+        SLURM_NPROCS=4 SLURM_STEP_TASKS_PER_NODE='1(x4)' SLURM_TASKS_PER_NODE='1(x4)'
+}
+
+refused() { # CODE WORD ARGUMENT...
+    local code=$1 word=$2
+    shift 2
+    run -"$code" "$launch" "$@"
+    [[ $output == *"$word"* ]] || { echo "no \"$word\" in: $output"; return 1; }
+    [ "${#lines[@]}" -eq 1 ] || { echo "more than one line: $output"; return 1; }
+}
+
+no_process() { # PID...: none runs any more within 5 s
+    local pid
+    for pid; do
+        for _ in $(seq 250); do
+            [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || continue 2
+            sleep 0.02
+        done
+        echo "process $pid is still there"
+        return 1
+    done
+}
+
+wait_for() { # FILE...
+    local file
+    for file; do
+        for _ in $(seq 500); do [ -s "$file" ] && continue 2; sleep 0.02; done
+        echo "$file never came"
+        return 1
+    done
+}
+
+# ---- command line ---------------------------------------------------------------------------
+
+@test "--version and --help" {
+    run -0 "$launch" --version
+    [[ $output == "dt-launch "* ]]
+    run -0 "$launch" --help
+    for option in --per-task --nproc-per-node --nnodes --node-rank --master-addr --master-port \
+        --prefix-output --kill-grace --dry-run; do
+        [[ $output == *"$option"* ]] || { echo "$option is not in --help"; return 1; }
+    done
+}
+
+@test "wrong options: one sentence, exit 64" {
+    refused 64 'did you mean --nproc-per-node?' --nproc-pr-node 2 -- true
+    refused 64 'did you mean --dry-run?' --dryrun -- true
+    refused 64 'unknown option --frobnicate' --frobnicate -- true
+    refused 64 'unknown option -x' -x -- true
+    refused 64 'more than one option' --n 2 -- true
+    refused 64 '--per-task takes no value' --per-task=3 -- true
+    refused 64 '--nproc-per-node needs a value' --nproc-per-node
+    refused 64 'no program was given'
+    refused 64 'no program was given' --
+    refused 64 'auto, gpu, cpu or a number' --nproc-per-node 0 -- true
+    refused 64 'auto, gpu, cpu or a number' --nproc-per-node 8x -- true
+    refused 64 'from 1 to 65535' --master-port 65536 -- true
+    refused 64 '--kill-grace is "nan"' --kill-grace nan -- true
+    refused 64 '--kill-grace is "-1"' --kill-grace=-1 -- true
+    refused 64 'rank or node' --prefix-output=host -- true
+    refused 64 'contradict' --per-task --nproc-per-node 2 -- true
+}
+
+@test "options after the program are the program's" {
+    run -0 "$launch" -- echo --nproc-per-node 9 -l
+    [ "$output" = '--nproc-per-node 9 -l' ]
+    run -0 "$launch" sh -c 'echo "$1"' sh --help
+    [ "$output" = '--help' ]
+    run -0 "$launch" --nproc-per=1 -- echo abbreviated
+    [ "$output" = abbreviated ]
+}
+
+@test "program not found 127, not executable 126" {
+    refused 127 'program not found: no-such-program-anywhere' no-such-program-anywhere
+    refused 127 'program not found: ./nothing' ./nothing
+    echo data >data
+    refused 126 'can not be executed: ./data' ./data
+    refused 126 'is a directory' ./
+    chmod +x data
+    refused 126 'neither a program' ./data
+    printf '#!/no/such/interpreter\n' >script
+    chmod +x script
+    refused 127 'interpreter' ./script
+    mkdir bin && cp data bin/hidden && chmod -x bin/hidden
+    PATH=$dir/bin:$PATH refused 126 'can not be executed: hidden' hidden
+}
+
+@test "the program in PATH keeps the name that was typed" {
+    run -0 "$launch" -- sh -c 'echo "$0"'
+    [ "$output" = sh ]
+}
+
+# ---- numbers --------------------------------------------------------------------------------
+
+@test "alone: world of one, then of three" {
+    run -0 "$launch" -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $MASTER_ADDR'
+    [ "$output" = '0/1 0/1 127.0.0.1' ]
+    run -0 "$launch" --nproc-per-node 3 -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK $OMPI_COMM_WORLD_RANK $TORCHELASTIC_RUN_ID ${SLURM_PROCID-none}'
+    [ "$(sort <<<"$output")" = $'0/3 0 0 none none\n1/3 1 1 none none\n2/3 2 2 none none' ]
+}
+
+@test "alone: MASTER_PORT is free and ours, and a program that reuses addresses can have it" {
+    cat >bind.py <<'PY'
+import os, socket
+with socket.socket() as s:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("", int(os.environ["MASTER_PORT"])))
+    s.listen()
+    print("bound")
+PY
+    run -0 "$launch" -- python3 bind.py
+    [ "$output" = bound ]
+}
+
+@test "auto: visible GPUs, else cores" {
+    count='test $RANK = 0 && echo $WORLD_SIZE || true'
+    CUDA_VISIBLE_DEVICES=0,3,GPU-8f run -0 "$launch" --nproc-per-node auto -- sh -c "$count"
+    [ "$output" = 3 ]
+    DT_BIND_GPUS=GPU-a,GPU-b run -0 "$launch" --nproc-per-node=gpu -- sh -c "$count"
+    [ "$output" = 2 ]
+    CUDA_VISIBLE_DEVICES= refused 64 'no GPU is visible' --nproc-per-node gpu -- true
+    CUDA_VISIBLE_DEVICES=NoDevFiles refused 64 'no GPU is visible' --nproc-per-node gpu -- true
+    run -0 taskset -c 0 "$launch" --nproc-per-node cpu -- sh -c "$count"
+    [ "$output" = 1 ]
+}
+
+@test "plain: --nnodes, --node-rank, --master-addr" {
+    show='echo $RANK/$WORLD_SIZE $NODE_RANK/$GROUP_WORLD_SIZE $MASTER_ADDR $MASTER_PORT $JAX_COORDINATOR_ADDRESS'
+    run -0 "$launch" --nnodes 4 --node-rank 3 --master-addr 10.0.0.9 --nproc-per-node 1 -- sh -c "$show"
+    [ "$output" = '3/4 3/4 10.0.0.9 29500 10.0.0.9:29500' ]
+    run -0 "$launch" --nnodes 2 --node-rank 1 --master-addr fd00::1 --master-port 4242 -- sh -c "$show"
+    [ "$output" = '1/2 1/2 fd00::1 4242 [fd00::1]:4242' ]
+    refused 64 'needs --node-rank' --nnodes 2 -- true
+    refused 64 'needs --master-addr' --nnodes 2 --node-rank 0 -- true
+    refused 64 'must be below it' --nnodes 2 --node-rank 2 --master-addr x -- true
+    MASTER_PORT=x refused 64 'MASTER_PORT is "x"' -- true
+}
+
+@test "Slurm, one wrapper per task: rank variables set, Slurm's and PMI's untouched" {
+    fake_task 5
+    run -0 "$launch" -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK/$GROUP_WORLD_SIZE $MASTER_ADDR $JAX_PROCESS_ID/$JAX_NUM_PROCESSES'
+    [ "$output" = '5/8 1/2 2/4 p5-1 5/8' ]
+    env | grep -E '^(SLURM|PMI|OMPI|TORCHELASTIC)' | sort >before
+    "$launch" -- env | grep -E '^(SLURM|PMI|OMPI|TORCHELASTIC)' | sort >after
+    diff before after
+}
+
+@test "Slurm: all ranks of a step agree on MASTER_PORT, another step has another" {
+    fake_task 0
+    one=$("$launch" -- sh -c 'echo $MASTER_PORT')
+    fake_task 7
+    two=$("$launch" -- sh -c 'echo $MASTER_PORT')
+    [ "$one" = "$two" ]
+    [ "$one" -ge 20000 ] && [ "$one" -le 32767 ]
+    SLURM_STEP_ID=6
+    [ "$("$launch" -- sh -c 'echo $MASTER_PORT')" != "$one" ]
+}
+
+@test "MASTER_ADDR and MASTER_PORT that are there stay; options win" {
+    fake_task 1
+    export MASTER_ADDR=10.1.2.3 MASTER_PORT=777
+    run -0 "$launch" -- sh -c 'echo $MASTER_ADDR:$MASTER_PORT'
+    [ "$output" = 10.1.2.3:777 ]
+    run -0 "$launch" --master-addr h --master-port 778 -- sh -c 'echo $MASTER_ADDR:$MASTER_PORT'
+    [ "$output" = h:778 ]
+}
+
+@test "Slurm, fan-out: Slurm's variables rewritten for each worker, PMI gone" {
+    fake_node 2
+    run -0 "$launch" --nproc-per-node 3 -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK $NODE_RANK $SLURM_PROCID/$SLURM_NTASKS $SLURM_LOCALID $SLURM_NPROCS $SLURM_STEP_NUM_TASKS $SLURM_TASKS_PER_NODE $SLURM_STEP_TASKS_PER_NODE $SLURM_NTASKS_PER_NODE $SLURM_GTIDS ${PMI_FD-gone} ${PMIX_RANK-gone} ${SLURM_PMIXP_ABORT_AGENT_PORT-gone} $TORCHELASTIC_RUN_ID $OMP_NUM_THREADS'
+    [ "$(sort <<<"$output" | head -1)" = '6/12 0 2 6/12 0 12 12 3(x4) 3(x4) 3 6,7,8 gone gone gone 1234.5 1' ]
+    [ "$(sort <<<"$output" | tail -1)" = '8/12 2 2 8/12 2 12 12 3(x4) 3(x4) 3 6,7,8 gone gone gone 1234.5 1' ]
+    [ "${#lines[@]}" -eq 3 ]
+}
+
+@test "a dt-launch inside a worker of a fan-out sees the same world" {
+    fake_node 1
+    run -0 "$launch" --nproc-per-node 2 -- "$launch" -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK'
+    [ "$(sort <<<"$output")" = $'2/8 0/2 1\n3/8 1/2 1' ]
+}
+
+@test "Slurm: contradictions and environments of other jobs, exit 64" {
+    fake_task 0
+    refused 64 'srun starts 2 tasks on a node' --nproc-per-node 8 -- true
+    refused 64 'contradicts srun' --nnodes 2 -- true
+    SLURM_PROCID=abc refused 64 'SLURM_PROCID is "abc"' -- true
+    SLURM_PROCID=-1 refused 64 'SLURM_PROCID is "-1"' -- true
+    SLURM_PROCID=8 refused 64 'SLURM_PROCID is 8 of 8' -- true
+    SLURM_NODEID=4 refused 64 'SLURM_NODEID is 4 of 4' -- true
+    SLURM_LOCALID=2 refused 64 'SLURM_LOCALID is 2 of 2' -- true
+    SLURM_STEP_NUM_TASKS=9 refused 64 'says 8 tasks on 4 nodes' -- true
+    SLURM_STEP_TASKS_PER_NODE='2(x' refused 64 "not Slurm's notation" -- true
+    SLURM_STEP_TASKS_PER_NODE='99999999999999999999' refused 64 "not Slurm's notation" -- true
+    SLURM_STEP_TASKS_PER_NODE='2(x9999999999)' refused 64 "not Slurm's notation" -- true
+    SLURM_STEP_NODELIST='p5-[1-3' refused 64 "without ']'" -- true
+    SLURM_STEP_NODELIST='p5-[1-3]' refused 64 'names 3 nodes' -- true
+    unset SLURM_LOCALID
+    refused 64 'SLURM_LOCALID is not set' -- true
+}
+
+@test "what is wrong for all ranks is said by rank 0 only" {
+    fake_task 3
+    run -64 "$launch" --nproc-per-node 8 -- true
+    [ -z "$output" ]
+    run -127 "$launch" -- no-such-program-anywhere
+    [ -z "$output" ]
+}
+
+@test "in an allocation of several nodes, outside srun: refused; with one node: runs" {
+    export SLURM_JOB_ID=9 SLURM_JOB_NUM_NODES=4
+    refused 64 'type srun dt-launch' -- true
+    SLURM_JOB_NUM_NODES=1 run -0 "$launch" -- sh -c 'echo $WORLD_SIZE'
+    [ "$output" = 1 ]
+    refused 64 'this is no Slurm step' --per-task -- true
+}
+
+@test "--dry-run shows each rank and starts nothing" {
+    fake_node 1
+    run -0 "$launch" --nproc-per-node 2 --dry-run -- touch "$dir/started"
+    [[ $output == *'slurm, one agent per node, node p5-1 (1 of 4), ranks 2 to 3 of 8'* ]]
+    [[ $output == *'set   RANK=2'*'set   RANK=3'* ]]
+    [[ $output == *'unset PMIX_RANK'* ]]
+    [[ $output == *"argv  touch $dir/started"* ]]
+    [ ! -e started ]
+}
+
+# ---- validation -----------------------------------------------------------------------------
+
+@test "validation asked for and no verdict of this step: refused with 68" {
+    fake_task 0
+    SLURM_DT_SETTINGS='1 validate=fast env=auto' refused 68 'node p5-1 runs without the dt plugin' -- touch started
+    DT_VALIDATE=deep refused 68 'DT_VALIDATE' -- touch started
+    SLURM_SPANK__SLURM_SPANK_OPTION_dt_dt_validate=fast refused 68 'plugstack.conf' -- touch started
+    _SLURM_SPANK_OPTION_dt_dt_validate='(null)' refused 68 'dt-validate' -- touch started
+    SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT=go:1234.4 refused 68 'verdict "go:1234.4"' -- touch started
+    SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT=go:1234.55 refused 68 'step 1234.5' -- touch started
+    SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT= refused 68 'no verdict' -- touch started
+    [ ! -e started ]
+    fake_task 1 # local rank 1: silent
+    DT_VALIDATE=fast run -68 "$launch" -- touch started
+    [ -z "$output" ]
+}
+
+@test "validation with the verdict of this step, or switched off: runs" {
+    fake_task 0
+    DT_VALIDATE=fast DT_VERDICT=go:1234.5 run -0 "$launch" -- echo ran
+    [ "$output" = ran ]
+    SLURM_DT_SETTINGS='1 validate=off env=auto' DT_VALIDATE=fast run -0 "$launch" -- echo ran
+    [ "$output" = ran ]
+    _SLURM_SPANK_OPTION_dt_dt_validate=off DT_VALIDATE=fast run -0 "$launch" -- echo ran
+    [ "$output" = ran ]
+    DT_VALIDATE=off run -0 "$launch" -- echo ran
+    [ "$output" = ran ]
+}
+
+@test "validation asked for outside Slurm: refused with 68" {
+    DT_VALIDATE=fast refused 68 'this is no Slurm step' -- true
+}
+
+# ---- ends -----------------------------------------------------------------------------------
+
+@test "exit code 42 stays 42 and is told once" {
+    start=$(date +%s%N)
+    run -42 "$launch" -- sh -c 'exit 42'
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 1000 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output =~ ^'dt-launch: rank 0 (local 0 on '.*') exited with code 42 after 0.'[0-9]' s: sh -c exit 42'$ ]]
+}
+
+@test "a signal is 128 + its number, with its name" {
+    run -139 "$launch" -- sh -c 'ulimit -c 0; kill -SEGV $$'
+    [[ $output == *'was killed by signal 11 (SIGSEGV) after'* ]]
+    fake_task 0
+    run -137 "$launch" -- sh -c 'kill -KILL $$'
+    [[ $output == *'was killed by signal 9 (SIGKILL) after'* ]]
+}
+
+@test "the first failing rank ends the others, gives the code and the one sentence" {
+    run -42 timeout 10 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && exit 42; exec sleep 30'
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *'rank 2 (local 2 on '*'exited with code 42'* ]]
+}
+
+@test "a rank that ignores SIGTERM is killed after --kill-grace" {
+    start=$(date +%s%N)
+    run -3 timeout 10 "$launch" --nproc-per-node 2 --kill-grace 0.3 -- \
+        sh -c 'if test $RANK = 1; then sleep 0.2; exit 3; fi; trap "" TERM; echo $$ >pid; while :; do sleep 0.1; done'
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 4000 ]
+    no_process "$(cat pid)"
+}
+
+@test "what the ranks leave behind is ended, in whatever session it is" {
+    run -0 timeout 10 "$launch" --nproc-per-node 2 -- sh -c 'setsid sh -c "echo \$\$ >left.$RANK; exec sleep 60" & while ! test -s left.$RANK; do sleep 0.02; done'
+    no_process "$(cat left.0)" "$(cat left.1)"
+}
+
+@test "kill -9 of dt-launch leaves no rank" {
+    "$launch" --nproc-per-node 2 -- sh -c 'echo $$ >pid.$RANK; exec sleep 60' 3>&- &
+    agent=$!
+    wait_for pid.0 pid.1
+    kill -9 "$agent"
+    no_process "$(cat pid.0)" "$(cat pid.1)"
+}
+
+@test "SIGUSR1, SIGUSR2, SIGHUP, SIGINT, SIGTERM reach the ranks, each once, and no others" {
+    cat >catch.py <<'PY'
+import os, signal, sys, time
+seen = []
+for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT):
+    signal.signal(s, lambda n, f: seen.append(signal.Signals(n).name))
+def leave(n, f):
+    open("seen." + os.environ["RANK"], "w").write(" ".join(seen))
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+child = os.fork()
+if child == 0:
+    for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, lambda n, f: open("child", "a").write("hit"))
+    while True:
+        time.sleep(60)
+open("ready." + os.environ["RANK"], "w").write("1")
+while True:
+    time.sleep(60)
+PY
+    "$launch" --nproc-per-node 2 -- python3 catch.py 3>&- &
+    agent=$!
+    wait_for ready.0 ready.1
+    for signal in USR1 USR2 HUP INT; do kill -$signal "$agent"; sleep 0.2; done
+    kill -TERM "$agent"
+    wait "$agent"
+    [ "$(cat seen.0)" = 'SIGUSR1 SIGUSR2 SIGHUP SIGINT' ]
+    [ "$(cat seen.1)" = 'SIGUSR1 SIGUSR2 SIGHUP SIGINT' ]
+    [ ! -e child ]
+}
+
+@test "ranks that a forwarded SIGTERM ends are no failure to tell, but the code stays" {
+    "$launch" --nproc-per-node 2 -- sh -c 'echo $$ >pid.$RANK; exec sleep 60' >out 2>&1 3>&- &
+    agent=$!
+    wait_for pid.0 pid.1
+    kill -TERM "$agent"
+    code=0; wait "$agent" || code=$?
+    [ "$code" -eq 143 ]
+    [ ! -s out ]
+}
+
+@test "the program gets default signal dispositions and mask" {
+    run -0 "$launch" --nproc-per-node 1 -- grep -E '^Sig(Blk|Ign)' /proc/self/status
+    [[ $output == *SigBlk:*0000000000000000* ]]
+    ign=$(awk '/SigIgn/ {print $2}' <<<"$output")
+    [ $((0x$ign & 0x1000)) -eq 0 ] # SIGPIPE
+}
+
+@test "standard input goes to the first rank" {
+    run -0 sh -c "echo data | '$launch' --nproc-per-node 2 -- sh -c 'echo \$RANK:\$(cat)'"
+    [ "$(sort <<<"$output")" = $'0:data\n1:' ]
+}
+
+# ---- output ---------------------------------------------------------------------------------
+
+@test "prefixed output: no torn line, none lost, both streams" {
+    cat >writer.py <<'PY'
+import os, random
+rank = int(os.environ["RANK"])
+rng = random.Random(rank)
+for i in range(4000):
+    fd = 1 + i % 2
+    text = ("%d %d " % (rank, i) + "x" * rng.randrange(200) + " end\n").encode()
+    cut = rng.randrange(len(text))
+    os.write(fd, text[:cut])   # in two writes, so that the pump sees halves
+    os.write(fd, text[cut:])
+PY
+    "$launch" -l --nproc-per-node 4 -- python3 writer.py >out 2>&1
+    [ "$(wc -l <out)" -eq 16000 ]
+    run -1 grep -vE '^\[([0-3])\] \1 [0-9]+ x* end$' out
+    [ "$(awk '{print $1, $3}' out | sort -u | wc -l)" -eq 16000 ]
+    # each stream of a rank stays in order
+    awk '{ k = $1 " " $3 % 2; if (k in last && $3 <= last[k]) exit 1; last[k] = $3 }' out
+}
+
+@test "prefixed output: node form, last line without newline, line of 200,000 bytes" {
+    fake_task 2
+    run -0 "$launch" --prefix-output=node -- printf 'a\nb'
+    [ "$output" = $'[p5-2:2] a\n[p5-2:2] b' ]
+    "$launch" -l -- python3 -c 'print("y" * 200000); print("z")' >out
+    [ "$(head -1 out | cut -c1-6)" = '[2] yy' ]
+    [ "$(grep -c '^\[2+\] ' out)" -eq 3 ]
+    [ "$(tail -1 out)" = '[2] z' ]
+    [ "$(tr -cd y <out | wc -c)" -eq 200000 ]
+}
+
+@test "prefixed output: the reader goes away, the job ends" {
+    run -0 timeout 10 bash -c "'$launch' -l -- sh -c 'while echo line; do :; done' 2>err | head -1"
+    [ "$output" = '[0] line' ]
+}
+
+@test "prefixed output: a reader that never reads does not keep a failed job" {
+    mkfifo fifo
+    sleep 30 <fifo 3>&- &
+    reader=$!
+    start=$(date +%s%N)
+    run -7 timeout 20 bash -c "'$launch' -l --nproc-per-node 2 --kill-grace 0.2 -- sh -c 'test \$RANK = 0 && { sleep 0.3; exit 7; }; yes' >fifo"
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 8000 ]
+    kill "$reader"
+    [[ $output == *'exited with code 7'* ]]
+}
+
+@test "prefixed output: full disk is told once, the job goes on" {
+    run -0 bash -c "'$launch' -l -- sh -c 'for i in 1 2 3 4 5; do echo \$i; done; exit 0' >/dev/full"
+    [ "$(grep -c 'can not be written' <<<"$output")" -eq 1 ]
+}
+
+# ---- anywhere -------------------------------------------------------------------------------
+
+@test "static: runs in an empty root, finds fake GPUs and Neuron cores there" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root for chroot"
+    file -L "$launch" | grep -q sanit && skip "sanitized build is not static"
+    if ldd "$launch" 2>&1 | grep -q '=>'; then skip "this build is dynamic"; fi
+    mkdir root && cp "$launch" root/dt-launch
+    run -0 chroot root /dt-launch --nproc-per-node 2 -- /dt-launch --version
+    [ "${#lines[@]}" -eq 2 ]
+    run -127 chroot root /dt-launch -- python
+    mkdir -p root/proc/driver/nvidia/gpus/0000:0{1,2,3}:00.0
+    run -0 chroot root /dt-launch --nproc-per-node auto --dry-run -- /dt-launch
+    [[ $output == *'ranks 0 to 2 of 3'* ]]
+    mkdir -p root/dev root/sys/class/neuron_device/neuron{0,1} && touch root/dev/neuron0
+    echo 2 | tee root/sys/class/neuron_device/neuron{0,1}/core_count >/dev/null
+    run -0 chroot root /dt-launch --nproc-per-node 4 --dry-run -- /dt-launch
+    [[ $output == *'NEURON_RT_ROOT_COMM_ID=127.0.0.1:62182'* ]]
+    [[ $output == *'NEURON_PJRT_PROCESSES_NUM_DEVICES=1,1,1,1'*'NEURON_PJRT_PROCESS_INDEX=3'* ]]
+}
+
+@test "node 0's address is taken from /etc/hosts, loopback entries aside" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root for a mount namespace"
+    printf '127.0.1.1 p5-1\n10.20.30.41 p5-1.cluster p5-1 # node one\n' >hosts
+    fake_task 7
+    run -0 unshare --mount sh -c "mount --bind '$dir/hosts' /etc/hosts && exec '$launch' -- sh -c 'echo \$MASTER_ADDR'"
+    [ "$output" = 10.20.30.41 ]
+}
