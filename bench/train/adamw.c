@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AdamW, see adamw.h. Bound by memory: seven streams, each touched once. */
+#include "adamw.h"
+
+#include <math.h>
+
+#define PIECE 4096
+
+struct factors {
+    real beta1, beta2, rate, second, epsilon, keep;
+};
+
+DT_SIMD static void update(const struct factors *f, real *restrict param, const real *restrict grad,
+                           real *restrict first, real *restrict second, size_t count)
+{
+    const struct factors k = *f;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        real m = k.beta1 * first[i] + (1 - k.beta1) * grad[i];
+        real v = k.beta2 * second[i] + (1 - k.beta2) * grad[i] * grad[i];
+        first[i] = m;
+        second[i] = v;
+#ifdef DT_TRAIN_DOUBLE
+        real root = sqrt(v * k.second);
+#else
+        real root = sqrtf(v * k.second);
+#endif
+        param[i] = param[i] * k.keep - k.rate * m / (root + k.epsilon);
+    }
+}
+
+void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layout, real *params,
+                     const real *grads, real *first, real *second)
+{
+    double correct1 = 1 - pow(adamw->beta1, (double)adamw->step);
+    double correct2 = 1 - pow(adamw->beta2, (double)adamw->step);
+    struct factors f = {.beta1 = (real)adamw->beta1, .beta2 = (real)adamw->beta2,
+                        .rate = (real)(adamw->rate / correct1), .second = (real)(1 / correct2),
+                        .epsilon = (real)adamw->epsilon};
+    for (size_t t = 0; t < layout->tensor_count; t++) {
+        const struct dt_tensor *tensor = &layout->tensors[t];
+        f.keep = (real)(tensor->decay ? 1 - adamw->rate * adamw->decay : 1);
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < tensor->count; i += PIECE) {
+            size_t at = tensor->offset + i;
+            update(&f, params + at, grads + at, first + at, second + at,
+                   tensor->count - i < PIECE ? tensor->count - i : PIECE);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AdamW: one fused pass over parameters, gradients and both moments. */
+#ifndef DT_TRAIN_ADAMW_H
+#define DT_TRAIN_ADAMW_H
+
+#include "layout.h"
+
+struct dt_adamw {
+    double rate, beta1, beta2, epsilon, decay;
+    long step; /* of this update, from 1: moments are corrected for their start at 0 */
+};
+
+/* Decay applies to the tensors that the layout says so of (matrices, not gains and biases). */
+void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layout, real *params,
+                     const real *grads, real *first, real *second);
+
+#endif

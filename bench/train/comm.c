@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is built on the communication operations: choosing them, agreeing on failure, counting CPUs. */
+#include "comm.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+bool dt_comm_launched(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
+                                        "PMI_FD"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return true;
+    return false;
+}
+
+int dt_comm_open(struct dt_comm *comm, struct dt_error *err)
+{
+    if (dt_comm_launched())
+        return dt_comm_mpi_open(comm, err);
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    dt_comm_single_open(comm);
+    if (tasks && getenv("SLURM_PROCID") && atoi(tasks) > 1)
+        return dt_error_set(err, "srun started %s ranks without an MPI interface, so each would "
+                                 "train alone; add --mpi=pmix to srun",
+                            tasks);
+    return 0;
+}
+
+int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
+                struct dt_error *err)
+{
+    if (comm->operations->sum_start(comm, data, count, type, err) < 0)
+        return -1;
+    return comm->operations->drain(comm, err);
+}
+
+int dt_comm_agree(struct dt_comm *comm, bool failed, int *code, struct dt_error *err)
+{
+    struct {
+        int rank, code;
+        char host[64];
+        struct dt_error error;
+    } news = {.rank = comm->rank, .code = *code};
+    double *failures = calloc((size_t)comm->size, sizeof *failures);
+    if (!failures)
+        return dt_error_set(err, "no memory for %d ranks' answers", comm->size);
+    failures[comm->rank] = failed;
+    int rc = dt_comm_sum(comm, failures, (size_t)comm->size, DT_COMM_DOUBLE, err);
+    int first = 0;
+    while (rc == 0 && first < comm->size && failures[first] == 0)
+        first++;
+    free(failures);
+    if (rc < 0 || first == comm->size)
+        return rc;
+    gethostname(news.host, sizeof news.host - 1);
+    if (failed)
+        news.error = *err;
+    if (comm->operations->broadcast(comm, &news, sizeof news, first, err) < 0)
+        return -1;
+    *err = news.error;
+    *code = news.code;
+    return comm->size > 1 ? dt_error_prefix(err, "rank %d on %s", news.rank, news.host) : -1;
+}
+
+struct place {
+    char host[64];
+    cpu_set_t cpus;
+};
+
+int dt_comm_cpu_share(struct dt_comm *comm, int *cpus, struct dt_error *err)
+{
+    struct place *all = calloc((size_t)comm->size + 1, sizeof *all);
+    if (!all)
+        return dt_error_set(err, "no memory for the CPU masks of %d ranks", comm->size);
+    struct place *mine = &all[comm->size];
+    gethostname(mine->host, sizeof mine->host - 1);
+    if (sched_getaffinity(0, sizeof mine->cpus, &mine->cpus) < 0)
+        CPU_SET(0, &mine->cpus); /* a mask wider than cpu_set_t: count on one */
+    int rc = comm->operations->allgather(comm, mine, all, sizeof *mine, err);
+    int sharers = 0;
+    for (int i = 0; rc == 0 && i < comm->size; i++) {
+        cpu_set_t both;
+        CPU_AND(&both, &all[i].cpus, &mine->cpus);
+        sharers += strcmp(all[i].host, mine->host) == 0 && CPU_COUNT(&both) > 0;
+    }
+    *cpus = CPU_COUNT(&mine->cpus) / (sharers > 0 ? sharers : 1);
+    if (*cpus < 1)
+        *cpus = 1;
+    free(all);
+    return rc;
+}

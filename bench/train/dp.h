@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data parallelism: each rank has all of the model and a share of the batch; gradients are summed over
+ * ranks bucket by bucket while backward still runs. The scale of the loss (1 / global tokens) makes
+ * the sum the mean, so one rank and many take the same steps. */
+#ifndef DT_TRAIN_DP_H
+#define DT_TRAIN_DP_H
+
+#include "comm.h"
+#include "model.h"
+
+struct dt_dp {
+    struct dt_comm *comm;
+    const struct dt_layout *layout;
+    real *grads;
+    bool failed; /* a hook can not return: told by dt_dp_finish */
+    struct dt_error error;
+};
+
+void dt_dp_init(struct dt_dp *dp, struct dt_comm *comm, const struct dt_model *model);
+struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp);
+
+/* Wait for what backward has started. *exposed_s: seconds that could not be hidden. */
+int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err);
+
+/* All ranks hold the same parameters, bit for bit? If not, says which rank differs from rank 0. */
+int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers, one file each, forward and backward, on plain row-major arrays.
+ *
+ * Names: `rows` is batch x time; `out_` and `in_` hold activations; d_X is the gradient of the loss
+ * with respect to X. A backward function writes d_ of its input, and writes (not adds) the gradients
+ * of its parameters, unless it says otherwise. Sums run in an order that does not depend on the
+ * number of threads, so that two runs agree bit for bit. */
+#ifndef DT_TRAIN_LAYERS_H
+#define DT_TRAIN_LAYERS_H
+
+#include "blas.h"
+#include "real.h"
+
+/* embedding.c: token table (vocab x channels) plus position table (seq x channels). */
+void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
+                          const real *position_table, size_t batch, size_t time, size_t channels);
+/* Adds to d_token_table (the head has written there before), writes d_position_table, of which rows
+ * from `time` to `seq` become 0. */
+void dt_embedding_backward(real *d_token_table, real *d_position_table, const real *d_out,
+                           const int *tokens, size_t batch, size_t time, size_t seq,
+                           size_t channels);
+
+/* layernorm.c: mean and inverse deviation of each row are kept for backward. */
+void dt_layernorm_forward(real *out, real *mean, real *inverse, const real *in, const real *weight,
+                          const real *bias, size_t rows, size_t channels);
+/* Adds to d_in: the residual stream's gradient is there already. */
+void dt_layernorm_backward(real *d_in, real *d_weight, real *d_bias, const real *d_out,
+                           const real *in, const real *weight, const real *mean,
+                           const real *inverse, size_t rows, size_t channels);
+
+/* linear.c: out = in * weight^T; weight is outputs x inputs. The bias is added by whoever reads
+ * `out` next, in the same pass. */
+void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, const real *weight,
+                       size_t rows, size_t inputs, size_t outputs);
+void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
+                        const real *d_out, const real *in, const real *weight, size_t rows,
+                        size_t inputs, size_t outputs);
+void dt_bias_add(real *values, const real *bias, size_t rows, size_t channels);
+/* out = residual + values + bias */
+void dt_residual_add(real *out, const real *residual, const real *values, const real *bias,
+                     size_t rows, size_t channels);
+
+/* attention.c: causal, by blocks of queries; per query only the log of the sum of exponentials is
+ * kept, probabilities are made again in backward. qkv rows hold query, key, value of all heads. */
+size_t dt_attention_work_size(size_t time, size_t head); /* reals, per thread */
+void dt_attention_forward(const struct dt_blas *blas, real *out, real *log_sum, const real *qkv,
+                          real *work, size_t batch, size_t time, size_t channels, size_t heads);
+void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *d_out,
+                           const real *out, const real *log_sum, const real *qkv, real *work,
+                           size_t batch, size_t time, size_t channels, size_t heads);
+
+/* gelu.c: `values` gets the bias added first, and keeps it for backward. */
+void dt_gelu_forward(real *out, real *values, const real *bias, size_t rows, size_t channels);
+void dt_gelu_backward(real *d_values /* in: d_out */, const real *values, size_t count);
+
+/* loss.c: head (logits = in * table^T), softmax and cross-entropy in chunks of rows, so that logits
+ * of the whole batch never exist. Returns the sum of the losses of all rows. With d_in, gradients
+ * times `scale` are written to d_in and d_table. logits: dt_loss_work_size reals. */
+size_t dt_loss_work_size(size_t rows, size_t vocab);
+double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *row_losses,
+               real *logits, const real *in, const real *table, const int *targets, double scale,
+               size_t rows, size_t channels, size_t vocab);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fully connected layer, and the passes that add its bias. */
+#include "layers.h"
+
+#define SLICE 64 /* channels that one thread sums at a time */
+
+void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, const real *weight,
+                       size_t rows, size_t inputs, size_t outputs)
+{
+    dt_blas_all(blas, &(struct dt_product){.transpose_b = true, .m = rows, .n = outputs,
+                                           .k = inputs, .a = in, .lda = inputs, .b = weight,
+                                           .ldb = inputs, .c = out, .ldc = outputs});
+}
+
+DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, size_t rows,
+                              size_t stride, size_t width)
+{
+    real sum[SLICE] = {0};
+    for (size_t row = 0; row < rows; row++)
+        for (size_t c = 0; c < width; c++)
+            sum[c] += values[row * stride + c];
+    memcpy(sums, sum, width * sizeof(real));
+}
+
+void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
+                        const real *d_out, const real *in, const real *weight, size_t rows,
+                        size_t inputs, size_t outputs)
+{
+    dt_blas_all(blas, &(struct dt_product){.m = rows, .n = inputs, .k = outputs, .a = d_out,
+                                           .lda = outputs, .b = weight, .ldb = inputs, .c = d_in,
+                                           .ldc = inputs});
+    dt_blas_all(blas, &(struct dt_product){.transpose_a = true, .m = outputs, .n = inputs,
+                                           .k = rows, .a = d_out, .lda = outputs, .b = in,
+                                           .ldb = inputs, .c = d_weight, .ldc = inputs});
+#pragma omp parallel for schedule(static)
+    for (size_t c = 0; c < outputs; c += SLICE)
+        sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE);
+}
+
+DT_SIMD static void add_row(real *restrict values, const real *restrict bias, size_t channels)
+{
+    for (size_t c = 0; c < channels; c++)
+        values[c] += bias[c];
+}
+
+void dt_bias_add(real *values, const real *bias, size_t rows, size_t channels)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < rows; row++)
+        add_row(values + row * channels, bias, channels);
+}
+
+DT_SIMD static void residual_row(real *restrict out, const real *restrict residual,
+                                 const real *restrict values, const real *restrict bias,
+                                 size_t channels)
+{
+    for (size_t c = 0; c < channels; c++)
+        out[c] = residual[c] + (values[c] + bias[c]);
+}
+
+void dt_residual_add(real *out, const real *residual, const real *values, const real *bias,
+                     size_t rows, size_t channels)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < rows; row++)
+        residual_row(out + row * channels, residual + row * channels, values + row * channels,
+                     bias, channels);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dt-train: trains a transformer on text, alone or data-parallel; the built-in workload of dt. */
+#include <errno.h>
+#include <limits.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/exitcode.h"
+#include "train.h"
+
+/* Asked for between steps instead of caught, so blocked before any thread is there. */
+static void hold_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a progress reader that left is no reason to die */
+}
+
+static int choose_threads(struct dt_comm *comm, int *threads, struct dt_error *err)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    if (dt_comm_cpu_share(comm, threads, err) < 0)
+        return -1;
+    if (text && *text) {
+        char *end;
+        errno = 0;
+        long value = strtol(text, &end, 10); /* "4,2": threads of the outer level first */
+        if (errno || end == text || (*end && *end != ',') || value < 1 || value > 4096)
+            return dt_error_set(err, "OMP_NUM_THREADS=%s: a number from 1 to 4096 is wanted", text);
+        *threads = (int)value;
+    }
+    omp_set_num_threads(*threads);
+    return 0;
+}
+
+static int run(struct dt_comm *comm, const struct dt_options *options, struct dt_error *err)
+{
+    struct dt_train train;
+    int threads, code = DT_EXIT_USAGE;
+    int rc = choose_threads(comm, &threads, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    code = dt_train_open(&train, options, comm, threads, err);
+    if (code == 0)
+        code = dt_train_run(&train, err);
+    dt_train_close(&train);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct dt_error err = {""};
+    struct dt_options options;
+    struct dt_comm comm;
+    int code = DT_EXIT_USAGE;
+    int rc = dt_options_parse(&options, argc, argv, &err);
+    hold_signals();
+    if (rc == 0 || dt_comm_launched()) {
+        struct dt_error comm_error = {""};
+        if (dt_comm_open(&comm, &comm_error) < 0) {
+            fprintf(stderr, "dt-train: %s\n", comm_error.text);
+            dt_options_fini(&options);
+            return DT_EXIT_USAGE;
+        }
+        rc = dt_comm_agree(&comm, rc < 0, &code, &err); /* one rank tells it, not all */
+    } else {
+        dt_comm_single_open(&comm);
+    }
+    if (rc == 0)
+        code = run(&comm, &options, &err);
+    if (err.text[0] && comm.rank == 0)
+        fprintf(stderr, "dt-train: %s\n", err.text);
+    dt_options_fini(&options);
+    comm.operations->close(&comm);
+    return code;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The decoder-only transformer: GPT-2's shape (learned positions, LayerNorm before each half, GELU,
+ * head tied to the token table), composed of the layers in layers.h. */
+#ifndef DT_TRAIN_MODEL_H
+#define DT_TRAIN_MODEL_H
+
+#include "blas.h"
+#include "layout.h"
+
+/* What one layer keeps from forward for backward. */
+struct dt_kept {
+    real *norm1, *mean1, *inverse1, *qkv, *log_sum, *attended, *middle;
+    real *norm2, *mean2, *inverse2, *up, *activated, *out;
+};
+
+struct dt_model {
+    struct dt_model_config config;
+    struct dt_layout layout;
+    const struct dt_blas *blas;
+    size_t max_batch;
+    real *params, *grads;
+    real *memory; /* all activations and work space */
+    size_t memory_count;
+    real *embedded;      /* input of layer 0 */
+    struct dt_kept *kept; /* per layer */
+    real *norm, *mean, *inverse; /* after the last layer */
+    real *d_stream, *d_narrow, *d_wide, *work, *logits;
+    double *row_losses;
+};
+
+/* Called from serial code in backward: when a bucket's gradients are final, and often in between, so
+ * that communication moves on. */
+struct dt_model_hooks {
+    void (*bucket_ready)(void *context, size_t bucket);
+    void (*between)(void *context);
+    void *context;
+};
+
+int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
+                  const struct dt_blas *blas, struct dt_error *err);
+void dt_model_fini(struct dt_model *model);
+
+/* tokens, targets: batch x seq. Returns the sum of losses over all positions; fills grads with the
+ * gradient of scale * that sum. hooks may be NULL. */
+double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
+                      double scale, const struct dt_model_hooks *hooks);
+
+/* Sum of losses only. */
+double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
+                         size_t batch);
+
+/* Floating point operations of one training step of so many tokens, attention counted in full. */
+double dt_model_flops(const struct dt_model_config *config, double tokens);
+
+#endif

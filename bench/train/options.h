@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of dt-train. */
+#ifndef DT_TRAIN_OPTIONS_H
+#define DT_TRAIN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "blas.h"
+#include "layout.h"
+
+struct dt_options {
+    char **data; /* pointers into argv */
+    size_t data_count;
+    const char *preset;
+    struct dt_model_config model;
+    long steps, global_batch, warmup, save_every, eval_every, print_every;
+    unsigned long long seed;
+    double rate, decay;
+    enum dt_blas_kind blas;
+    const char *checkpoint, *log;
+    bool resume;
+};
+
+/* Returns -1 with the sentence for a wrong command line. --help and --version print and exit. */
+int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err);
+void dt_options_fini(struct dt_options *options);
+
+/* Do these sizes fit so many ranks? The sentence names the nearest that do. */
+int dt_options_check(const struct dt_options *options, int ranks, struct dt_error *err);
+
+/* What must be the same on every rank, "--name value" lines. Caller frees; NULL: no memory. */
+char *dt_options_text(const struct dt_options *options);
+
+#endif

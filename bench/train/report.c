@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines for people and for programs; see report.h. */
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "version.h"
+
+static int open_progress(int *fd, struct dt_error *err)
+{
+    const char *text = getenv("DT_PROGRESS_FD");
+    *fd = -1;
+    if (!text || !*text)
+        return 0;
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno || *end || value < 0 || value > 1 << 20 || fcntl((int)value, F_GETFD) < 0)
+        return dt_error_set(err, "DT_PROGRESS_FD=%s is not the number of an open descriptor", text);
+    *fd = (int)value;
+    return 0;
+}
+
+/* About twenty lines, at round numbers of steps. */
+static long choose_cadence(long steps)
+{
+    for (long ten = 1;; ten *= 10)
+        for (long unit = 1; unit <= 5; unit = unit == 1 ? 2 : unit == 2 ? 5 : 10)
+            if (steps / (ten * unit) <= 20)
+                return ten * unit;
+}
+
+int dt_report_open(struct dt_report *report, const struct dt_options *options, int rank, int ranks,
+                   struct dt_error *err)
+{
+    const struct dt_model_config *model = &options->model;
+    *report = (struct dt_report){.steps = options->steps, .progress_fd = -1};
+    report->print_every =
+        options->print_every ? options->print_every : choose_cadence(options->steps);
+    report->tokens_per_step = (double)options->global_batch * model->seq;
+    report->flops_per_step = dt_model_flops(model, report->tokens_per_step) / ranks;
+    if (open_progress(&report->progress_fd, err) < 0)
+        return -1;
+    if (rank != 0)
+        return 0;
+    report->out = stdout;
+    if (!options->log)
+        return 0;
+    report->log = fopen(options->log, "ae");
+    if (!report->log)
+        return dt_error_set(err, "log %s can not be opened for appending: %s", options->log,
+                            strerror(errno));
+    return 0;
+}
+
+static const char *plural(long count)
+{
+    return count == 1 ? "" : "s";
+}
+
+void dt_report_header(struct dt_report *report, const struct dt_report_setup *setup)
+{
+    const struct dt_model_config *m = &setup->options->model;
+    report->blas_rate = setup->blas_rate;
+    if (!report->out)
+        return;
+    fprintf(report->out,
+            "dt-train %s: %d layer%s x %d channels, %d head%s, context %d, %.2f M parameters, %s\n",
+            DT_VERSION, m->layers, plural(m->layers), m->channels, m->heads, plural(m->heads),
+            m->seq, (double)setup->params * 1e-6, DT_REAL_NAME);
+    fprintf(report->out,
+            "%d rank%s x %d thread%s, %ld sample%s a step; %s, measured %.0f GFLOP/s\n",
+            setup->ranks, plural(setup->ranks), setup->threads, plural(setup->threads),
+            setup->options->global_batch, plural(setup->options->global_batch), setup->blas_name,
+            setup->blas_rate);
+    if (setup->first_step > 0)
+        fprintf(report->out, "resumed after step %ld\n", setup->first_step);
+    fprintf(report->out, "%8s %9s %11s %9s %6s\n", "step", "loss", "tokens/s", "ms/step", "comm");
+    fflush(report->out);
+}
+
+static void print_line(struct dt_report *report)
+{
+    double seconds = report->since.seconds, steps = (double)report->unprinted;
+    if (report->out) {
+        fprintf(report->out, "%8ld %9.4f %11.0f %9.1f %5.0f%%\n", report->last.step,
+                report->last.loss, report->tokens_per_step * steps / seconds,
+                1e3 * seconds / steps, 100 * report->since.exposed_s / seconds);
+        fflush(report->out);
+    }
+    report->since = (struct dt_step_numbers){0};
+    report->unprinted = 0;
+}
+
+static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
+{
+    fprintf(report->log,
+            "{\"step\":%ld,\"loss\":%.9g,\"tokens_per_s\":%.1f,\"ms\":%.3f,\"exposed_ms\":%.3f,"
+            "\"lr\":%.6g}\n",
+            n->step, n->loss, report->tokens_per_step / n->seconds, 1e3 * n->seconds,
+            1e3 * n->exposed_s, n->rate);
+    fflush(report->log);
+}
+
+void dt_report_step(struct dt_report *report, const struct dt_step_numbers *numbers)
+{
+    if (report->done++ == 0)
+        report->first = *numbers;
+    report->last = *numbers;
+    report->seconds += numbers->seconds;
+    report->exposed_s += numbers->exposed_s;
+    report->since.seconds += numbers->seconds;
+    report->since.exposed_s += numbers->exposed_s;
+    report->unprinted++;
+    if (report->done == 1 || numbers->step % report->print_every == 0 ||
+        numbers->step == report->steps)
+        print_line(report);
+    if (report->log)
+        write_log(report, numbers);
+    if (report->progress_fd >= 0 &&
+        dprintf(report->progress_fd, "step %ld loss %.6f tokens/s %.0f\n", numbers->step,
+                numbers->loss, report->tokens_per_step / numbers->seconds) < 0)
+        report->progress_fd = -1; /* nobody listens any more */
+}
+
+void dt_report_eval(struct dt_report *report, long step, double loss)
+{
+    dt_report_say(report, "%8ld %9.4f on held-out data", step, loss);
+    if (report->log) {
+        fprintf(report->log, "{\"step\":%ld,\"eval_loss\":%.9g}\n", step, loss);
+        fflush(report->log);
+    }
+}
+
+void dt_report_say(struct dt_report *report, const char *format, ...)
+{
+    if (!report->out)
+        return;
+    va_list args;
+    va_start(args, format);
+    vfprintf(report->out, format, args);
+    va_end(args);
+    fputc('\n', report->out);
+    fflush(report->out);
+}
+
+void dt_report_summary(struct dt_report *report)
+{
+    if (report->done == 0)
+        return;
+    double gflops = report->flops_per_step * (double)report->done / report->seconds * 1e-9;
+    dt_report_say(report,
+                  "%ld step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s, %.1f GFLOP/s a rank "
+                  "(%.0f%% of measured), exposed communication %.0f%%",
+                  report->done, plural(report->done), report->seconds, report->first.loss,
+                  report->last.loss,
+                  report->tokens_per_step * (double)report->done / report->seconds, gflops,
+                  report->blas_rate > 0 ? 100 * gflops / report->blas_rate : 0.0,
+                  100 * report->exposed_s / report->seconds);
+}
+
+void dt_report_close(struct dt_report *report)
+{
+    if (report->log)
+        fclose(report->log);
+    report->log = NULL;
+}

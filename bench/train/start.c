@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start of a run: ranks compared, data and memory opened, first or saved weights in place. */
+#include "train.h"
+
+#include <stdlib.h>
+
+#include "base/exitcode.h"
+
+#define TEXT_BYTES 2048
+
+/* Every rank must have been started with the same options; the first that differs is named. */
+static int compare_options(struct dt_train *train, struct dt_error *err)
+{
+    char common[TEXT_BYTES] = "";
+    char *mine = dt_options_text(train->options);
+    if (!mine)
+        return dt_error_set(err, "no memory for the text of the options");
+    if (train->comm->rank == 0)
+        strncpy(common, mine, sizeof common - 1);
+    int rc = train->comm->operations->broadcast(train->comm, common, sizeof common, 0, err);
+    size_t at = 0, line = 0;
+    while (rc == 0 && mine[at] != '\0' && mine[at] == common[at])
+        if (mine[at++] == '\n')
+            line = at;
+    if (rc == 0 && mine[at] != common[at])
+        rc = dt_error_set(err, "started with %.*s, and rank 0 with %.*s; all ranks want the same "
+                               "options",
+                          (int)strcspn(mine + line, "\n"), mine + line,
+                          (int)strcspn(common + line, "\n"), common + line);
+    free(mine);
+    return rc;
+}
+
+static int compare_data(struct dt_train *train, struct dt_error *err)
+{
+    uint64_t common[2] = {train->data.size, train->data.fingerprint};
+    if (train->comm->operations->broadcast(train->comm, common, sizeof common, 0, err) < 0)
+        return -1;
+    if (common[0] != train->data.size)
+        return dt_error_set(err, "--data has %llu bytes here, and %llu on rank 0",
+                            (unsigned long long)train->data.size, (unsigned long long)common[0]);
+    if (common[1] != train->data.fingerprint)
+        return dt_error_set(err, "--data has another content here than on rank 0");
+    return 0;
+}
+
+static real *zeros(size_t count)
+{
+    size_t bytes = (count * sizeof(real) + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
+    real *at = aligned_alloc(DT_ALIGN, bytes);
+    if (at)
+        memset(at, 0, bytes);
+    return at;
+}
+
+static int allocate(struct dt_train *train, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    size_t samples = train->batch * (size_t)o->model.seq;
+    if (dt_blas_open(&train->blas, o->blas, train->threads, err) < 0 ||
+        dt_model_init(&train->model, &o->model, train->batch, &train->blas, err) < 0)
+        return -1;
+    train->first = zeros(train->model.layout.total);
+    train->second = zeros(train->model.layout.total);
+    train->tokens = calloc(samples, sizeof *train->tokens);
+    train->targets = calloc(samples, sizeof *train->targets);
+    if (!train->first || !train->second || !train->tokens || !train->targets)
+        return dt_error_set(err, "no memory for the optimizer and %zu samples", train->batch);
+    dt_dp_init(&train->dp, train->comm, &train->model);
+    return 0;
+}
+
+/* Only rank 0 touches checkpoints, so that the directory need not be shared. */
+static int prepare_checkpoint(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    long long newest;
+    if (!o->checkpoint || train->comm->rank != 0)
+        return 0;
+    *code = DT_EXIT_REPORT;
+    if (dt_checkpoint_prepare(o->checkpoint, &newest, err) < 0)
+        return -1;
+    *code = DT_EXIT_USAGE;
+    if (newest >= 0 && !o->resume)
+        return dt_error_set(err, "--checkpoint %s holds step %lld of an earlier run; say --resume "
+                                 "to go on from there, or give another directory",
+                            o->checkpoint, newest);
+    return 0;
+}
+
+static int load_checkpoint(struct dt_train *train, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    struct dt_error skipped;
+    struct dt_checkpoint_info info = {.config = o->model};
+    int rc = dt_checkpoint_load(o->checkpoint, &info,
+                                &(struct dt_checkpoint_arrays){train->model.params, train->first,
+                                                               train->second,
+                                                               train->model.layout.total},
+                                &skipped, err);
+    if (rc < 0)
+        return -1;
+    if (skipped.text[0])
+        fprintf(stderr, "dt-train: %s\n", skipped.text);
+    if (rc == 0)
+        return 0;
+    train->step = train->saved_at = (long)info.step;
+    if (info.seed != o->seed || info.data != train->data.fingerprint ||
+        info.global_batch != (uint64_t)o->global_batch)
+        fprintf(stderr, "dt-train: checkpoint of step %ld was made with another %s; training goes "
+                        "on, and not bit for bit as it would have\n",
+                train->step,
+                info.seed != o->seed                      ? "--seed"
+                : info.data != train->data.fingerprint ? "--data"
+                                                          : "--global-batch");
+    return 0;
+}
+
+/* Weights: loaded by rank 0 and sent, or made by each rank alike. */
+static int place_weights(struct dt_train *train, int *code, struct dt_error *err)
+{
+    struct dt_comm *comm = train->comm;
+    size_t bytes = train->model.layout.total * sizeof(real);
+    int failed = 0;
+    dt_layout_first_values(&train->model.layout, train->model.params, train->options->seed);
+    if (!train->options->resume)
+        return 0;
+    *code = DT_EXIT_CONFIG;
+    if (comm->rank == 0)
+        failed = load_checkpoint(train, err) < 0;
+    if (dt_comm_agree(comm, failed, code, err) < 0)
+        return -1;
+    if (comm->operations->broadcast(comm, &train->step, sizeof train->step, 0, err) < 0 ||
+        comm->operations->broadcast(comm, &train->saved_at, sizeof train->saved_at, 0, err) < 0)
+        return -1;
+    if (train->step == 0)
+        return 0;
+    if (comm->operations->broadcast(comm, train->model.params, bytes, 0, err) < 0 ||
+        comm->operations->broadcast(comm, train->first, bytes, 0, err) < 0 ||
+        comm->operations->broadcast(comm, train->second, bytes, 0, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* What a rank can only find out on its own: data, memory, library, log, checkpoint directory. */
+static int open_own(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    *code = DT_EXIT_CONFIG;
+    if (dt_data_open(&train->data, o->data, o->data_count, (size_t)o->model.seq, o->eval_every > 0,
+                     o->seed, err) < 0)
+        return -1;
+    *code = DT_EXIT_USAGE;
+    if (dt_report_open(&train->report, o, train->comm->rank, train->comm->size, err) < 0)
+        return -1;
+    if (prepare_checkpoint(train, code, err) < 0)
+        return -1;
+    *code = 1;
+    return allocate(train, err);
+}
+
+int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
+                  int threads, struct dt_error *err)
+{
+    int code = DT_EXIT_USAGE, rc;
+    *train = (struct dt_train){.options = options, .comm = comm, .threads = threads,
+                               .saved_at = -1, .report = {.progress_fd = -1}};
+    rc = compare_options(train, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    code = DT_EXIT_USAGE;
+    if (dt_options_check(options, comm->size, err) < 0) /* alike on all ranks */
+        return code;
+    train->batch = (size_t)(options->global_batch / comm->size);
+    rc = open_own(train, &code, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    code = DT_EXIT_CONFIG;
+    rc = compare_data(train, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    code = 1;
+    if (place_weights(train, &code, err) < 0)
+        return code;
+    dt_report_header(&train->report,
+                     &(struct dt_report_setup){
+                         .options = options, .ranks = comm->size, .threads = threads,
+                         .params = train->model.layout.params, .blas_name = train->blas.name,
+                         .blas_rate = comm->rank == 0 ? dt_blas_rate(&train->blas) : 0,
+                         .first_step = train->step});
+    return 0;
+}
+
+void dt_train_close(struct dt_train *train)
+{
+    dt_report_close(&train->report);
+    dt_data_close(&train->data);
+    dt_model_fini(&train->model);
+    dt_blas_close(&train->blas);
+    free(train->first);
+    free(train->second);
+    free(train->tokens);
+    free(train->targets);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop over steps: read, train, sum, update, tell; evaluate and save when it is time. */
+#include "train.h"
+
+#include <math.h>
+#include <signal.h>
+#include <time.h>
+
+#include "adamw.h"
+#include "base/exitcode.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double dt_train_rate(const struct dt_options *o, long step)
+{
+    if (step < o->warmup)
+        return o->rate * (double)(step + 1) / (double)o->warmup;
+    double span = o->steps > o->warmup ? (double)(o->steps - o->warmup) : 1;
+    double done = (double)(step - o->warmup) / span;
+    return o->rate * (0.1 + 0.45 * (1 + cos(3.14159265358979323846 * (done > 1 ? 1 : done))));
+}
+
+/* What every rank learns of all others at the end of a step, in one sum. */
+enum { NEWS_LOSS, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_COUNT };
+
+/* SIGUSR1 and SIGTERM are blocked in every thread, and asked for here. */
+static void collect_signals(double *news)
+{
+    const struct timespec none = {0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    for (int got; (got = sigtimedwait(&set, NULL, &none)) > 0;)
+        news[got == SIGUSR1 ? NEWS_SAVE : NEWS_END] = 1;
+}
+
+/* This rank's share of the step's samples. */
+static int read_batch(struct dt_train *train, struct dt_error *err)
+{
+    uint64_t first = (uint64_t)train->step * (uint64_t)train->options->global_batch +
+                     (uint64_t)train->comm->rank * train->batch;
+    for (size_t i = 0; i < train->batch; i++)
+        if (dt_data_read(&train->data, dt_data_place(&train->data, first + i), train->tokens,
+                         train->targets, i, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* A failure that all ranks know of: whose it was is found out now, since there is time. */
+static int judge_news(struct dt_train *train, const double *news, double mine, bool unreadable,
+                      struct dt_error *err)
+{
+    int code = 1;
+    if (news[NEWS_UNREADABLE] == 0 && isfinite(news[NEWS_LOSS]))
+        return 0;
+    if (!unreadable && !isfinite(mine))
+        dt_error_set(err, "loss is not a number at step %ld; a lower --lr (now %g) or a longer "
+                          "--warmup (now %ld) may help",
+                     train->step + 1, train->options->rate, train->options->warmup);
+    return dt_comm_agree(train->comm, unreadable || !isfinite(mine), &code, err) < 0 ? -1 : 0;
+}
+
+static int one_step(struct dt_train *train, double *news, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    double begin = now(), exposed = 0;
+    double scale = 1.0 / ((double)o->global_batch * o->model.seq);
+    struct dt_model_hooks hooks = dt_dp_hooks(&train->dp);
+    struct dt_error read_error;
+    bool unreadable = read_batch(train, &read_error) < 0;
+    double loss = scale * dt_model_train(&train->model, train->tokens, train->targets, train->batch,
+                                         scale, &hooks);
+    news[NEWS_LOSS] = loss;
+    news[NEWS_UNREADABLE] = unreadable;
+    collect_signals(news);
+    if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) < 0 ||
+        dt_dp_finish(&train->dp, &exposed, err) < 0)
+        return -1;
+    if (unreadable)
+        *err = read_error;
+    if (judge_news(train, news, loss, unreadable, err) < 0)
+        return -1;
+    struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step), .beta1 = 0.9, .beta2 = 0.95,
+                             .epsilon = 1e-8, .decay = o->decay, .step = train->step + 1};
+    dt_adamw_update(&adamw, &train->model.layout, train->model.params, train->model.grads,
+                    train->first, train->second);
+    train->step++;
+    dt_report_step(&train->report, &(struct dt_step_numbers){.step = train->step,
+                                                             .loss = news[NEWS_LOSS],
+                                                             .seconds = now() - begin,
+                                                             .exposed_s = exposed,
+                                                             .rate = adamw.rate});
+    return 0;
+}
+
+/* The same windows every time, spread over the held-out text and dealt to the ranks in turn. */
+static int evaluate(struct dt_train *train, struct dt_error *err)
+{
+    uint64_t held = dt_data_held_out(&train->data);
+    uint64_t wanted = 4 * (uint64_t)train->options->global_batch;
+    uint64_t windows = held < wanted ? held : wanted, ranks = (uint64_t)train->comm->size;
+    double sum = 0;
+    for (uint64_t w = (uint64_t)train->comm->rank; w < windows;) {
+        size_t batch = 0;
+        for (; batch < train->batch && w < windows; batch++, w += ranks) {
+            uint64_t place = train->data.train + held * w / windows * train->data.seq;
+            if (dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0)
+                return -1;
+        }
+        sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch);
+    }
+    if (dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)
+        return -1;
+    dt_report_eval(&train->report, train->step, sum / (double)(windows * train->data.seq));
+    return 0;
+}
+
+static int save(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    int failed = 0;
+    if (!o->checkpoint || train->saved_at == train->step)
+        return 0;
+    if (dt_dp_check(&train->dp, train->model.params, err) < 0)
+        return -1;
+    if (train->comm->rank == 0) {
+        struct dt_checkpoint_info info = {
+            .config = o->model, .seed = o->seed, .data = train->data.fingerprint,
+            .step = (uint64_t)train->step, .global_batch = (uint64_t)o->global_batch};
+        failed = dt_checkpoint_save(o->checkpoint, &info,
+                                    &(struct dt_checkpoint_arrays){
+                                        train->model.params, train->first, train->second,
+                                        train->model.layout.total},
+                                    err) < 0;
+    }
+    *code = DT_EXIT_REPORT;
+    if (dt_comm_agree(train->comm, failed, code, err) < 0)
+        return -1;
+    *code = 1;
+    train->saved_at = train->step;
+    dt_report_say(&train->report, "%8ld saved in %s", train->step, o->checkpoint);
+    return 0;
+}
+
+/* What comes after a step's update. *end: the user wants the run to stop here. */
+static int after_step(struct dt_train *train, const double *news, bool *end, int *code,
+                      struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    *end = news[NEWS_END] > 0;
+    if (o->eval_every && train->step % o->eval_every == 0 && evaluate(train, err) < 0)
+        return -1;
+    if (*end)
+        dt_report_say(&train->report, "SIGTERM: ending after step %ld%s", train->step,
+                      o->checkpoint ? "" : "; nothing is saved without --checkpoint");
+    else if (news[NEWS_SAVE] > 0)
+        dt_report_say(&train->report, "SIGUSR1: %s",
+                      o->checkpoint ? "saving" : "nothing is saved without --checkpoint");
+    bool due = o->save_every && train->step % o->save_every == 0;
+    if (due || *end || news[NEWS_SAVE] > 0 || train->step == o->steps)
+        return save(train, code, err);
+    return 0;
+}
+
+int dt_train_run(struct dt_train *train, struct dt_error *err)
+{
+    bool end = false;
+    int code = 1;
+    if (train->step >= train->options->steps)
+        dt_report_say(&train->report, "nothing to do: step %ld of %ld is done", train->step,
+                      train->options->steps);
+    while (!end && train->step < train->options->steps) {
+        double news[NEWS_COUNT] = {0};
+        if (one_step(train, news, err) < 0 || after_step(train, news, &end, &code, err) < 0)
+            return code;
+    }
+    if (dt_dp_check(&train->dp, train->model.params, err) < 0)
+        return code;
+    dt_report_summary(&train->report);
+    return end ? DT_EXIT_SIGNAL + SIGTERM : 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One training run: everything that lives from start to end, and the loop over steps. */
+#ifndef DT_TRAIN_TRAIN_H
+#define DT_TRAIN_TRAIN_H
+
+#include "checkpoint.h"
+#include "comm.h"
+#include "data.h"
+#include "dp.h"
+#include "options.h"
+#include "report.h"
+
+struct dt_train {
+    const struct dt_options *options;
+    struct dt_comm *comm;
+    struct dt_blas blas;
+    struct dt_model model;
+    struct dt_dp dp;
+    struct dt_data data;
+    struct dt_report report;
+    real *first, *second; /* AdamW's moments */
+    int *tokens, *targets;
+    size_t batch;  /* samples of this rank in a step */
+    long step;     /* steps done */
+    long saved_at; /* step of the last checkpoint, -1: none */
+    int threads;
+};
+
+/* Both return 0 or an exit code, the same on every rank, with the sentence in err. */
+int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
+                  int threads, struct dt_error *err);
+int dt_train_run(struct dt_train *train, struct dt_error *err);
+void dt_train_close(struct dt_train *train);
+
+/* Learning rate of step `step` (from 0): up over the warm-up, then down a cosine to a tenth. */
+double dt_train_rate(const struct dt_options *options, long step);
+
+#endif
