@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks: a good node passes all of them, each has a planted fault that it must find, and what is
+ * not known is never taken for good. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "check/check.h"
+
+static const struct dt_instance p5 = {.name = (char *)"p5.48xlarge",
+                                      .memory_mib = 2097152,
+                                      .accelerator = DT_ACCELERATOR_NVIDIA,
+                                      .accelerators = 8,
+                                      .efas = 32};
+static const struct dt_instance trn1 = {.name = (char *)"trn1.32xlarge",
+                                        .memory_mib = 524288,
+                                        .accelerator = DT_ACCELERATOR_NEURON,
+                                        .accelerators = 16,
+                                        .efas = 8};
+static const struct dt_instance hpc7a = {
+    .name = (char *)"hpc7a.96xlarge", .memory_mib = 786432, .efas = 2};
+static const struct dt_instance g5 = {.name = (char *)"g5.48xlarge",
+                                      .memory_mib = 786432,
+                                      .accelerator = DT_ACCELERATOR_NVIDIA,
+                                      .accelerators = 8,
+                                      .efas = 1};
+static const struct dt_conf conf = {.min_nofile = 65536,
+                                    .min_memlock_mib = 16384,
+                                    .min_shm_percent = 10,
+                                    .min_hugepages_mib = 1024,
+                                    .min_memory_percent = 95,
+                                    .max_clock_offset_ms = 100,
+                                    .probe_timeout_ms = 500};
+
+static json_t *good_facts(void)
+{
+    json_t *doc = json_pack(
+        "{s:s,s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "instance.type",
+        "p5.48xlarge", "gpu.pci_count", 8, "gpu.count", 8, "gpu.source", "nvml", "neuron.count", 0,
+        "efa.count", 32, "efa.active", 32, "limit.memlock", -1, "limit.nofile", 1048576,
+        "shm.size_mib", 1048576, "shm.free_mib", 1048000, "mem.total_mib", 2048000,
+        "hugepages.free_mib", 10240, "hugepages.size_kib", 2048, "hugepages.total_mib", 10240);
+    json_t *efas = json_array();
+    for (int i = 0; i < 32; i++)
+        json_array_append_new(efas, json_pack("{s:o,s:s,s:s}", "name", json_sprintf("rdmap%ds0", i),
+                                              "state", "ACTIVE", "phys_state", "LinkUp"));
+    json_object_set_new(doc, "efa.devices", efas);
+    json_object_set_new(doc, "gpu.lost", json_array());
+    json_object_set_new(doc, "fs.writable", json_pack("[{s:s,s:b}]", "path", "/fsx", "ok", 1));
+    json_object_set_new(doc, "fs.mounts",
+                        json_pack("[{s:s,s:s,s:b}]", "path", "/fsx", "type", "lustre", "ok", 1));
+    json_object_set_new(doc, "log.errors",
+                        json_pack("[{s:s,s:i,s:i,s:s}]", "kind", "xid", "code", 31, "age_s", 5,
+                                  "text", "NVRM: Xid: 31"));
+    return doc;
+}
+
+static void run(struct dt_check_results *results, json_t *doc, const struct dt_instance *instance)
+{
+    struct dt_facts facts = {.doc = doc};
+    struct dt_error err;
+    struct dt_check_context context = {
+        .facts = &facts, .instance = instance, .conf = &conf, .level = DT_LEVEL_DEEP};
+    assert_int_equal(dt_check_run(results, &context, &err), 0);
+}
+
+static const struct dt_check_result *named(const struct dt_check_results *results, const char *name)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        if (strcmp(results->items[i].name, name) == 0)
+            return &results->items[i];
+    }
+    fail_msg("no check %s", name);
+    return NULL;
+}
+
+/* Facts to put over the good ones (a null takes the fact away), and what must come of it. */
+struct fault {
+    const char *check;
+    const char *facts;
+    enum dt_result result;
+    const char *value;                  /* part of the text */
+    const struct dt_instance *instance; /* NULL: p5.48xlarge */
+};
+
+static const struct fault faults[] = {
+    {"gpu-count", "{'gpu.pci_count':7,'gpu.count':7}", DT_FAIL, "7 GPUs on the PCI bus", NULL},
+    {"gpu-count",
+     "{'gpu.count':7,'gpu.lost':[{'bdf':'0000:53:00.0','reason':'fell off the PCI bus'}]}", DT_FAIL,
+     "7 of 8 GPUs answer (0000:53:00.0: fell off the PCI bus)", NULL},
+    {"gpu-count", "{'gpu.count':null,'gpu.error':'nvmlInit: Driver/library version mismatch'}",
+     DT_FAIL, "version mismatch", NULL},
+    {"gpu-count", "{'gpu.count':null,'why.gpu.count':'NVML did not answer in 500 ms'}", DT_UNKNOWN,
+     "did not answer", NULL},
+    {"gpu-count", "{'gpu.pci_count':0,'gpu.count':0}", DT_FAIL, "0 GPUs", NULL},
+    {"gpu-count", "{}", DT_SKIP, "no GPU on hpc7a.96xlarge", &hpc7a},
+    {"gpu-count", "{}", DT_SKIP, "no GPU on trn1.32xlarge", &trn1},
+    {"neuron-count", "{'neuron.count':15}", DT_FAIL, "15 Neuron devices", &trn1},
+    {"neuron-count", "{'neuron.count':16}", DT_PASS, "16 Neuron devices", &trn1},
+    {"neuron-count", "{'neuron.count':null}", DT_UNKNOWN, "not known", &trn1},
+    {"efa-count", "{'efa.count':31}", DT_FAIL, "31 EFA devices", NULL},
+    {"efa-count", "{'efa.count':0,'efa.devices':[]}", DT_FAIL, "0 EFA devices", NULL},
+    {"efa-count", "{'efa.count':null}", DT_UNKNOWN, "not known", NULL},
+    {"efa-count", "{'efa.count':0,'efa.devices':[]}", DT_WARN, "0 EFA devices", &g5},
+    {"efa-port",
+     "{'efa.devices':[{'name':'rdmap79s0','state':'DOWN','phys_state':'Disabled'},"
+     "{'name':'b','state':'ACTIVE','phys_state':'LinkUp'}]}",
+     DT_FAIL, "rdmap79s0 is DOWN (1 of 2 up)", NULL},
+    {"efa-port", "{'efa.devices':[{'name':'a','state':'ACTIVE','phys_state':'Polling'}]}", DT_FAIL,
+     "link Polling", NULL},
+    {"efa-port", "{'efa.devices':[{'name':'a'}]}", DT_UNKNOWN, "1 of 1 ports not known", NULL},
+    {"efa-port", "{'efa.devices':null}", DT_UNKNOWN, "not known", NULL},
+    {"memlock", "{'limit.memlock':65536}", DT_FAIL, "64 KiB", NULL},
+    {"memlock", "{'limit.memlock':17179869184}", DT_PASS, "16 GiB", NULL},
+    {"memlock", "{'limit.memlock':17179869183}", DT_FAIL, "16 GiB", NULL},
+    {"memlock", "{'limit.memlock':null}", DT_UNKNOWN, "not known", NULL},
+    {"nofile", "{'limit.nofile':1024}", DT_FAIL, "1024 open files", NULL},
+    {"nofile", "{'limit.nofile':-1}", DT_PASS, "unlimited", NULL},
+    {"nofile", "{'limit.nofile':null}", DT_UNKNOWN, "not known", NULL},
+    {"shm", "{'shm.size_mib':64}", DT_FAIL, "64 MiB", NULL},
+    {"shm", "{'shm.free_mib':10}", DT_WARN, "only 10 MiB free", NULL},
+    {"shm", "{'shm.size_mib':null}", DT_UNKNOWN, "not known", NULL},
+    {"memory", "{'mem.total_mib':1900000}", DT_FAIL, "1855 GiB", NULL},
+    {"memory", "{'mem.total_mib':null}", DT_UNKNOWN, "not known", NULL},
+    {"hugepages", "{'hugepages.free_mib':2}", DT_FAIL, "2 MiB free", NULL},
+    {"hugepages", "{'hugepages.free_mib':null}", DT_UNKNOWN, "not known", NULL},
+    {"fs-writable",
+     "{'fs.writable':[{'path':'/a','ok':true},{'path':'/fsx','ok':false,"
+     "'reason':'Disk quota exceeded'}]}",
+     DT_FAIL, "/fsx: Disk quota exceeded", NULL},
+    {"fs-writable", "{'fs.writable':[{'path':'/fsx','reason':'not tried'}]}", DT_UNKNOWN,
+     "not tried", NULL},
+    {"fs-writable", "{'fs.writable':null}", DT_UNKNOWN, "not known", NULL},
+    {"mounts",
+     "{'fs.mounts':[{'path':'/fsx','type':'lustre','ok':false,'reason':'did not answer'}]}",
+     DT_FAIL, "lustre /fsx: did not answer", NULL},
+    {"mounts", "{'fs.mounts':null}", DT_UNKNOWN, "not known", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':79,'age_s':7200,'text':'Xid 79'},"
+     "{'kind':'xid','code':31,'age_s':1,'text':'Xid 31'}]}",
+     DT_FAIL, "Xid 79 (2 h ago)", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'xid','code':79,'age_s':864000,'text':'old'}]}", DT_WARN,
+     "old", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'sxid','code':1,'age_s':9,'text':'SXid 1, Fatal, x'}]}",
+     DT_FAIL, "SXid", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'efa','bdf':'x','age_s':9,'text':'efa x'}]}", DT_WARN,
+     "efa", NULL},
+    {"kernel-log", "{'log.errors':null}", DT_UNKNOWN, "not known", NULL},
+};
+
+static json_t *with_fault(const char *text)
+{
+    char *json = strdup(text);
+    for (char *c = json; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    json_t *over = json_loads(json, 0, NULL);
+    json_t *doc = good_facts();
+    const char *key;
+    json_t *value;
+    assert_non_null(over);
+    json_object_foreach(over, key, value)
+    {
+        if (json_is_null(value))
+            json_object_del(doc, key);
+        else
+            json_object_set(doc, key, value);
+    }
+    json_decref(over);
+    free(json);
+    return doc;
+}
+
+static void good_node_passes(void **state)
+{
+    struct dt_check_results results;
+    json_t *doc = good_facts();
+    (void)state;
+    run(&results, doc, &p5);
+    for (size_t i = 0; i < results.count; i++) {
+        const struct dt_check_result *result = &results.items[i];
+        enum dt_result wanted = strcmp(result->name, "neuron-count") == 0 ? DT_SKIP : DT_PASS;
+        if (result->result != wanted)
+            fail_msg("%s is %s: %s", result->name, dt_result_name(result->result), result->message);
+        assert_true(*result->value && *result->message && result->us >= 0);
+    }
+    assert_int_equal(dt_check_worst(&results), DT_SKIP);
+    dt_check_results_fini(&results);
+    json_decref(doc);
+}
+
+static void faults_are_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        const struct fault *fault = &faults[i];
+        struct dt_check_results results;
+        json_t *doc = with_fault(fault->facts);
+        run(&results, doc, fault->instance ? fault->instance : &p5);
+        const struct dt_check_result *result = named(&results, fault->check);
+        if (result->result != fault->result || !strstr(result->value, fault->value))
+            fail_msg("%s with %s is %s '%s'; wanted: %s '%s'", fault->check, fault->facts,
+                     dt_result_name(result->result), result->value, dt_result_name(fault->result),
+                     fault->value);
+        if (result->result >= DT_WARN) {
+            assert_true(strlen(result->next) > 0); /* what to do */
+            assert_non_null(strstr(result->message, result->next));
+            assert_true(strlen(result->source) > 0);
+        }
+        if (!fault->instance) /* one fault does not make another check fail */
+            for (size_t k = 0; k < results.count; k++)
+                if (results.items[k].result == DT_FAIL && &results.items[k] != result &&
+                    strcmp(fault->check, "memory") != 0)
+                    fail_msg("%s made %s fail", fault->facts, results.items[k].name);
+        dt_check_results_fini(&results);
+        json_decref(doc);
+    }
+}
+
+static void every_check_can_fail(void **state)
+{
+    (void)state;
+    for (const struct dt_check *check = dt_checks; check->name; check++) {
+        bool fails = false, unknown = false;
+        for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+            fails |= strcmp(faults[i].check, check->name) == 0 && faults[i].result == DT_FAIL;
+            unknown |= strcmp(faults[i].check, check->name) == 0 && faults[i].result == DT_UNKNOWN;
+        }
+        if (!fails || !unknown)
+            fail_msg("no planted fault makes %s %s", check->name, fails ? "UNKNOWN" : "FAIL");
+    }
+}
+
+/* No fact at all: nothing may pass. */
+static void nothing_known_never_passes(void **state)
+{
+    const struct dt_instance *instances[] = {&p5, &trn1, &hpc7a, &g5, NULL};
+    (void)state;
+    for (size_t i = 0; i < sizeof instances / sizeof instances[0]; i++) {
+        struct dt_check_results results;
+        json_t *doc = json_object();
+        run(&results, doc, instances[i]);
+        for (size_t k = 0; k < results.count; k++)
+            if (results.items[k].result != DT_UNKNOWN && results.items[k].result != DT_SKIP)
+                fail_msg("%s", results.items[k].message);
+        dt_check_results_fini(&results);
+        json_decref(doc);
+    }
+}
+
+static void unknown_machine(void **state)
+{
+    struct dt_check_results results;
+    json_t *doc = with_fault("{'instance.type':'z9.large'}");
+    (void)state;
+    run(&results, doc, NULL);
+    assert_int_equal(named(&results, "gpu-count")->result, DT_PASS); /* driver against PCI bus */
+    assert_int_equal(named(&results, "efa-count")->result, DT_SKIP);
+    assert_non_null(strstr(named(&results, "efa-count")->value, "no table entry for z9.large"));
+    assert_int_equal(named(&results, "efa-port")->result, DT_PASS);
+    assert_int_equal(named(&results, "memory")->result, DT_SKIP);
+    dt_check_results_fini(&results);
+    json_decref(doc);
+
+    doc = with_fault("{'instance.type':null,'gpu.pci_count':0,'gpu.count':0,'efa.count':0,"
+                     "'efa.devices':[],'limit.memlock':65536,'hugepages.free_mib':0}");
+    run(&results, doc, NULL);
+    static const char *const skipped[] = {"gpu-count", "neuron-count", "efa-count", "efa-port",
+                                          "memlock",   "hugepages",    "memory"};
+    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0]; i++)
+        assert_int_equal(named(&results, skipped[i])->result, DT_SKIP);
+    dt_check_results_fini(&results);
+    json_decref(doc);
+
+    doc = with_fault("{'gpu.count':7}");
+    run(&results, doc, NULL);
+    assert_int_equal(named(&results, "gpu-count")->result, DT_FAIL);
+    dt_check_results_fini(&results);
+    json_decref(doc);
+}
+
+static void levels_choose_checks(void **state)
+{
+    struct dt_facts facts = {.doc = good_facts()};
+    struct dt_check_results results;
+    struct dt_error err;
+    enum dt_level level;
+    struct dt_check_context context = {
+        .facts = &facts, .instance = &p5, .conf = &conf, .level = DT_LEVEL_FAST};
+    (void)state;
+    assert_int_equal(dt_check_run(&results, &context, &err), 0);
+    assert_int_equal(results.count, 10);
+    dt_check_results_fini(&results);
+    context.level = DT_LEVEL_FULL;
+    assert_int_equal(dt_check_run(&results, &context, &err), 0);
+    assert_int_equal(results.count, 12);
+    dt_check_results_fini(&results);
+    dt_facts_fini(&facts);
+    assert_int_equal(dt_level_parse("Full", &level), 0);
+    assert_int_equal(level, DT_LEVEL_FULL);
+    assert_int_equal(dt_level_parse("fuller", &level), -1);
+    assert_int_equal(dt_level_parse("", &level), -1);
+}
+
+static void json_there_and_back(void **state)
+{
+    struct dt_check_results results, back;
+    struct dt_error err = {0};
+    json_t *doc = with_fault("{'efa.count':31}");
+    (void)state;
+    run(&results, doc, &p5);
+    json_t *json = dt_check_results_to_json(&results);
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), 0);
+    assert_int_equal(back.count, results.count);
+    for (size_t i = 0; i < back.count; i++) {
+        assert_ptr_equal(back.items[i].name, results.items[i].name);
+        assert_int_equal(back.items[i].result, results.items[i].result);
+        assert_string_equal(back.items[i].value, results.items[i].value);
+        assert_string_equal(back.items[i].next, results.items[i].next);
+        assert_string_equal(back.items[i].message, results.items[i].message);
+    }
+    dt_check_results_fini(&back);
+    dt_check_results_fini(&results);
+
+    json_t *first = json_array_get(json, 0);
+    json_object_set_new(first, "value", json_string("\x1b[31mred\r\n"));
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), 0);
+    assert_string_equal(back.items[0].value, "?[31mred??");
+    dt_check_results_fini(&back);
+    json_object_set_new(first, "name", json_string("no-such-check"));
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    assert_non_null(strstr(err.text, "no-such-check"));
+    json_object_set_new(first, "name", json_string("shm"));
+    json_object_set_new(first, "result", json_string("GREAT"));
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    json_object_del(first, "result");
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    json_decref(json);
+    json = json_object();
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    json_decref(json);
+    json_decref(doc);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_node_passes),     cmocka_unit_test(faults_are_found),
+        cmocka_unit_test(every_check_can_fail), cmocka_unit_test(nothing_known_never_passes),
+        cmocka_unit_test(unknown_machine),      cmocka_unit_test(levels_choose_checks),
+        cmocka_unit_test(json_there_and_back),
+    };
+    return cmocka_run_group_tests_name("check", tests, NULL, NULL);
+}
