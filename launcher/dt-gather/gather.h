@@ -64,12 +64,17 @@ struct gather {
     size_t wrong_tokens, strangers;   /* refused connections */
     size_t second_reports;
     double started, first_connection; /* monotonic seconds; 0: none yet */
+    double waiting_since;             /* start, or first hello where the start was long before */
+    bool said_hello;
     bool decided;
     bool silent; /* srun is gone */
     int code;
 };
 
 double gather_now(void); /* monotonic seconds */
+
+/* main.c: the first node is there, so the others are due. */
+void gather_first_hello(struct gather *gather);
 
 /* roster.c */
 int roster_init(struct gather *gather, struct dt_error *err);

@@ -47,7 +47,7 @@ static void settle_missing(struct gather *g, struct node *node)
     dt_error_set(&reason,
                  node->connections > 0 ? "it connected, but sent no report in %.1f s"
                                        : "no connection in %.1f s",
-                 gather_now() - g->started);
+                 gather_now() - g->waiting_since);
     roster_settle(g, node, reason.text);
 }
 
@@ -101,11 +101,30 @@ static struct event *watch(struct gather *g, int fd, event_callback_fn callback)
     return event;
 }
 
+static struct timeval to_timeval(double seconds)
+{
+    time_t whole = (time_t)seconds;
+    return (struct timeval){.tv_sec = whole,
+                            .tv_usec = (suseconds_t)((seconds - (double)whole) * 1e6)};
+}
+
+/* A het job's srun starts dt-gather before the job waits in the queue, with a timeout of a day. */
+void gather_first_hello(struct gather *g)
+{
+    if (g->said_hello)
+        return;
+    g->said_hello = true;
+    double now = gather_now();
+    if (now + g->options.settle_s >= g->started + g->options.timeout_s)
+        return;
+    struct timeval left = to_timeval(g->options.settle_s);
+    g->waiting_since = now;
+    evtimer_add(g->deadline, &left);
+}
+
 static int start_events(struct gather *g, struct dt_error *err)
 {
-    double seconds = g->options.timeout_s;
-    struct timeval timeout = {.tv_sec = (time_t)seconds,
-                              .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
+    struct timeval timeout = to_timeval(g->options.timeout_s);
     struct event_config *config = event_config_new();
     if (config)
         event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NOLOCK);
@@ -192,6 +211,7 @@ int main(int argc, char **argv)
 {
     struct gather g = {.started = gather_now(), .listening = {.fd4 = -1, .fd6 = -1}};
     struct dt_error err = {{0}};
+    g.waiting_since = g.started;
     options_parse(&g.options, argc, argv);
     set_up_process();
     int code = start(&g, &err);

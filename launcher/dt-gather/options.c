@@ -45,7 +45,7 @@ static const struct argp_option argp_options[] = {
 struct parse {
     struct options *options;
     char *settings;
-    bool has_timeout, has_on_fail, has_level;
+    bool has_timeout, has_components, has_on_fail, has_level;
 };
 
 static void copy(char **to, const char *text)
@@ -111,8 +111,8 @@ static void apply_settings(struct argp_state *state, struct parse *p)
             good = dt_level_parse(value, &p->options->level) == 0;
         else if (strcmp(word, "on-fail") == 0 && !p->has_on_fail)
             good = parse_on_fail(value, &p->options->warn_only);
-        else if (strcmp(word, "timeout") == 0 && !p->has_timeout)
-            good = parse_seconds(value, &p->options->timeout_s);
+        else if (strcmp(word, "timeout") == 0)
+            good = parse_seconds(value, &p->options->settle_s);
         if (!good)
             argp_error(state, "--settings: %s='%s' has a bad value", word, value);
     }
@@ -122,7 +122,11 @@ static void finish(struct argp_state *state, struct parse *p)
 {
     if (p->settings)
         apply_settings(state, p);
-    if (p->options->components == 1 && p->options->nodes == 0)
+    if (!p->has_timeout && p->options->settle_s > 0)
+        p->options->timeout_s = p->options->settle_s;
+    if (p->options->settle_s <= 0)
+        p->options->settle_s = p->options->timeout_s;
+    if (!p->has_components && p->options->nodes == 0)
         argp_error(state, "--nodes is missing: how many nodes will report?");
 }
 
@@ -136,6 +140,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--nodes '%s' is not a number from 1 to 65536", arg);
         break;
     case KEY_COMPONENTS:
+        p->has_components = true;
         if (!parse_count(arg, 1024, &o->components))
             argp_error(state, "--components '%s' is not a number from 1 to 1024", arg);
         break;

@@ -16,7 +16,8 @@ struct options {
     char *report;            /* NULL: none */
     char *config;            /* NULL: the installed one, if it is there */
     char *job;               /* "JOB.STEP" or NULL */
-    double timeout_s;
+    double timeout_s;        /* from the start */
+    double settle_s;         /* from the first hello: the shorter of the two counts */
     bool warn_only;
     enum dt_level level;
 };

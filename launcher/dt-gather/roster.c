@@ -11,8 +11,8 @@ int roster_init(struct gather *g, struct dt_error *err)
     g->components = calloc(g->component_count, sizeof *g->components);
     if (!g->components)
         return dt_error_set(err, "out of memory");
-    if (g->component_count > 1)
-        return 0;
+    if (g->component_count > 1 || g->options.nodes == 0)
+        return 0; /* the nodes will say */
     return roster_know(g, 0, g->options.nodes, g->options.nodelist, err);
 }
 

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calling lib/ in order. */
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int load_table(char **path, const char *directory, const char *name, struct dt_error *err)
+{
+    if (asprintf(path, "%s/%s", directory, name) >= 0)
+        return 0;
+    *path = NULL;
+    return dt_error_set(err, "out of memory");
+}
+
+static int load_tables(struct engine *e, bool with_env, struct dt_error *err)
+{
+    char *instances = NULL, *rules = NULL;
+    int rc = load_table(&instances, e->conf.data_directory, "instances.conf", err);
+    if (rc == 0)
+        rc = dt_instances_load(&e->instances, instances, err);
+    if (rc == 0 && with_env) {
+        rc = load_table(&rules, e->conf.data_directory, "env-rules.conf", err);
+        if (rc == 0)
+            rc = dt_env_rules_load(&e->rules, rules, err);
+    }
+    free(instances);
+    free(rules);
+    return rc;
+}
+
+int engine_load(struct engine *e, const char *root, const char *config, bool with_env,
+                struct dt_error *err)
+{
+    *e = (struct engine){.root = {.fd = -1}};
+    if (dt_root_init(&e->root, root, err) < 0)
+        return -1;
+    if (dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err) < 0)
+        return -1;
+    return load_tables(e, with_env, err);
+}
+
+void engine_fini(struct engine *e)
+{
+    dt_env_plan_fini(&e->env);
+    dt_check_results_fini(&e->checks);
+    dt_facts_fini(&e->facts);
+    if (e->rules)
+        dt_env_rules_destroy(e->rules);
+    dt_instances_fini(&e->instances);
+    dt_conf_fini(&e->conf);
+    dt_root_fini(&e->root);
+}
+
+int engine_collect(struct engine *e, struct dt_facts_request *request, struct dt_error *err)
+{
+    const char *type;
+    request->root = &e->root;
+    request->conf = &e->conf;
+    request->instances = &e->instances;
+    if (dt_facts_collect(&e->facts, request, err) < 0)
+        return -1;
+    if (dt_facts_string(&e->facts, "instance.type", &type))
+        e->instance = dt_instances_find(&e->instances, type);
+    return 0;
+}
+
+int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err)
+{
+    if (!e->rules)
+        return 0;
+    return dt_env_plan(&e->env, e->rules, &e->facts, e->instance, environ, err);
+}
+
+/* The first refused variable is named, the others are counted: one sentence. */
+static int add_refusal(struct engine *e, struct dt_error *err)
+{
+    const struct dt_env_item *first = NULL;
+    size_t refused = 0;
+    for (size_t i = 0; i < e->env.count; i++) {
+        if (e->env.items[i].action != DT_ENV_REFUSE)
+            continue;
+        if (!first)
+            first = &e->env.items[i];
+        refused++;
+    }
+    if (!first)
+        return 0;
+    struct dt_check_result *items = realloc(e->checks.items, (e->checks.count + 1) * sizeof *items);
+    if (!items)
+        return dt_error_set(err, "out of memory");
+    e->checks.items = items;
+    struct dt_check_result *result = &items[e->checks.count++];
+    *result = (struct dt_check_result){.name = "env"};
+    dt_judge(result, DT_FAIL, "%s", first->source ? first->source : "env-rules.conf");
+    dt_judge_value(result, "%s=%s (%s)", first->variable, first->value, first->reason);
+    dt_judge_limit(result, "what rule %s allows", first->rule);
+    dt_judge_next(result, "unset %s, or run with --dt-env=off%s", first->variable,
+                  refused > 1 ? "; --dt-env=explain shows the others" : "");
+    return dt_judge_finish(result) < 0 ? dt_error_set(err, "out of memory") : 0;
+}
+
+int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)
+{
+    struct dt_check_context context = {
+        .facts = &e->facts, .instance = e->instance, .conf = &e->conf, .level = level};
+    if (dt_check_run(&e->checks, &context, err) < 0)
+        return -1;
+    return add_refusal(e, err);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The judges of lib/ in the order in which a node needs them: data files, facts, checks,
+ * environment. Both ways of running dt-node (for the plugin, for a person) go through here. */
+#ifndef DT_NODE_ENGINE_H
+#define DT_NODE_ENGINE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/root.h"
+#include "check/check.h"
+#include "conf/conf.h"
+#include "env/env.h"
+#include "facts/facts.h"
+#include "instances/instances.h"
+
+struct engine {
+    struct dt_root root;
+    struct dt_conf conf;
+    struct dt_instances instances;
+    struct dt_env_rules *rules; /* NULL: environment is off */
+    struct dt_facts facts;
+    const struct dt_instance *instance; /* NULL: type unknown */
+    struct dt_check_results checks;
+    struct dt_env_plan env;
+};
+
+/* Read dt.conf and the tables. config NULL: the installed file, which may be absent. */
+int engine_load(struct engine *engine, const char *root, const char *config, bool with_env,
+                struct dt_error *err);
+void engine_fini(struct engine *engine);
+
+/* request->root, ->conf and ->instances are filled in here. */
+int engine_collect(struct engine *engine, struct dt_facts_request *request, struct dt_error *err);
+
+/* Environment plan, when rules are loaded, against the variables that the job has. */
+int engine_plan_env(struct engine *engine, char *const *environ, struct dt_error *err);
+
+/* Checks of this level. A variable that the rules refuse is a failed check of its own, "env". */
+int engine_check(struct engine *engine, enum dt_level level, struct dt_error *err);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command line of dt-node, by argp. */
+#include "options.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "version.h"
+
+const char *argp_program_version = "dt-node " DT_VERSION;
+
+enum {
+    KEY_PRINT = 256,
+    KEY_PLAN,
+    KEY_ROOT,
+    KEY_CONFIG,
+    KEY_LEVEL,
+    KEY_JSON,
+    KEY_RANKS,
+    KEY_ALLOWED,
+    KEY_EXPLAIN
+};
+
+static const struct argp_option argp_options[] = {
+    {"print", KEY_PRINT, NULL, 0,
+     "Print this node's facts and checks; exit 0 pass, 1 warn, 2 fail, "
+     "3 unknown",
+     0},
+    {"plan", KEY_PLAN, NULL, 0, "Print what the ranks of a job would get, and do nothing", 0},
+    {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 0},
+    {"config", KEY_CONFIG, "FILE", 0, "Read this instead of the installed dt.conf", 0},
+    {"level", KEY_LEVEL, "fast|full|deep", 0, "Level of the checks (default fast)", 0},
+    {"json", KEY_JSON, NULL, 0, "Print JSON", 0},
+    {"ranks", KEY_RANKS, "N", 0, "Ranks of the dry run (default 1)", 0},
+    {"allowed", KEY_ALLOWED, "CPULIST", 0, "CPUs that they may use (default: as this process)", 0},
+    {"explain", KEY_EXPLAIN, NULL, 0, "Say why, as srun --dt-env=explain --dt-bind=explain does",
+     0},
+    {0},
+};
+
+static void set_mode(struct argp_state *state, enum mode mode)
+{
+    struct options *o = state->input;
+    if (o->mode != MODE_SESSION && o->mode != mode)
+        argp_error(state, "--print and --plan are two different things: give one");
+    o->mode = mode;
+}
+
+static void take_ranks(struct argp_state *state, const char *arg)
+{
+    struct options *o = state->input;
+    char *end;
+    long n = strtol(arg, &end, 10);
+    if (end == arg || *end || n < 1 || n > 65536)
+        argp_error(state, "--ranks '%s' is not a number from 1 to 65536", arg);
+    o->ranks = (int)n;
+}
+
+static void finish(struct argp_state *state)
+{
+    const struct options *o = state->input;
+    if (o->mode != MODE_PLAN && (o->ranks || o->allowed || o->env))
+        argp_error(state, "--ranks, --allowed and --explain go with --plan");
+    if (o->mode != MODE_PRINT && o->json)
+        argp_error(state, "--json goes with --print");
+    if (o->mode == MODE_SESSION && (o->root || isatty(STDIN_FILENO)))
+        argp_error(state,
+                   "without --print or --plan, dt-node is for Slurm's dt plugin, which talks "
+                   "to it by pipes");
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case KEY_PRINT:
+        set_mode(state, MODE_PRINT);
+        break;
+    case KEY_PLAN:
+        set_mode(state, MODE_PLAN);
+        break;
+    case KEY_ROOT:
+        o->root = arg;
+        break;
+    case KEY_CONFIG:
+        o->config = arg;
+        break;
+    case KEY_LEVEL:
+        if (dt_level_parse(arg, &o->level) < 0 || o->level == DT_LEVEL_OFF)
+            argp_error(state, "--level '%s' is none of fast, full, deep", arg);
+        break;
+    case KEY_JSON:
+        o->json = true;
+        break;
+    case KEY_RANKS:
+        take_ranks(state, arg);
+        break;
+    case KEY_ALLOWED:
+        o->allowed = arg;
+        if (!*arg || strspn(arg, "0123456789,-") != strlen(arg))
+            argp_error(state, "--allowed '%s' is no list of CPUs like 0-7,96-103", arg);
+        break;
+    case KEY_EXPLAIN:
+        o->env = o->bind = "explain";
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        break;
+    case ARGP_KEY_END:
+        finish(state);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+    static const struct argp argp = {argp_options,
+                                     parse_option,
+                                     NULL,
+                                     "Look at one node: what it is, whether it is fit for a "
+                                     "training job, and what its ranks should get.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    *options = (struct options){.level = DT_LEVEL_FAST};
+    argp_err_exit_status = DT_EXIT_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, options);
+    if (!options->env)
+        options->env = options->bind = "auto";
+    if (!options->ranks)
+        options->ranks = 1;
+}

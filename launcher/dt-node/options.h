@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command line of dt-node. */
+#ifndef DT_NODE_OPTIONS_H
+#define DT_NODE_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "check/check.h"
+
+enum mode { MODE_SESSION, MODE_PRINT, MODE_PLAN };
+
+struct options {
+    enum mode mode;
+    const char *root;       /* NULL: this machine */
+    const char *config;     /* NULL: the installed one, if it is there */
+    const char *allowed;    /* CPU list; NULL: all that this process may use */
+    const char *env, *bind; /* modes of a dry run */
+    int ranks;
+    bool json;
+    enum dt_level level;
+};
+
+/* Exits on --help and on a usage error (64). Strings point into argv. */
+void options_parse(struct options *options, int argc, char **argv);
+
+#endif

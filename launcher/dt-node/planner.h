@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From judgement to the plan text: what each rank's environment, cores and memory shall be. */
+#ifndef DT_NODE_PLANNER_H
+#define DT_NODE_PLANNER_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "engine.h"
+#include "plan/plan.h"
+#include "topology/topology.h"
+#include "wire/message.h"
+
+struct planner {
+    const struct engine *engine;
+    const struct dt_request *request;
+    const struct dt_decision *decision; /* NULL: no validation */
+    const struct dt_topology *topology; /* NULL: no binding */
+    const char *topology_failed;        /* why there is none although binding was asked for */
+    char *const *masks;                 /* per local task; NULL: no binding */
+};
+
+/* A binding that can not be made is said to the user and Slurm's own stays: no error. */
+int planner_write(const struct planner *planner, struct dt_buf *plan, struct dt_error *err);
+
+/* planner_ranks.c: names and numbers of the ranks. planner_bind.c: cores, memory, devices. */
+void planner_put_ranks(const struct planner *planner, struct dt_buf *plan);
+int planner_put_binding(const struct planner *planner, struct dt_buf *plan, struct dt_error *err);
+
+/* True for the one node that speaks for the step, and when its user wants to hear of `mode`. */
+bool planner_speaks(const struct planner *planner, const char *mode);
+void planner_say(struct dt_buf *plan, const char *text); /* each line of it, by local rank 0 */
+bool planner_wants(const char *mode);                    /* neither "off" nor "none" */
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step on one node, in the order of docs/ARCHITECTURE.md: request, facts, report, verdict,
+ * "checked", masks, plan, "planned". The plugin must hear something in every case but one: when it
+ * has closed its pipe, nobody listens. */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "engine.h"
+#include "link.h"
+#include "planner.h"
+
+#define PLAN_FD         3
+#define CONNECT_SECONDS 5.0
+
+struct session {
+    struct dt_request request;
+    struct engine engine;
+    struct link link;
+    bool linked; /* link is in use: validation was asked for */
+    enum dt_level level;
+    struct dt_decision decision;
+    json_t *verdict; /* holds the decision's strings */
+    struct dt_topology topology;
+    bool has_topology;
+    struct dt_error topology_failed;
+    char **masks;
+    double started;
+};
+
+/* How a session ended before its plan. */
+struct failure {
+    int code;
+    bool quiet; /* the gather has told the user */
+    struct dt_error err;
+};
+
+static int fail(struct failure *failure, int code)
+{
+    failure->code = code;
+    return -1;
+}
+
+static void answer(const char *line)
+{
+    size_t len = strlen(line);
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, line, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* the plugin is gone */
+        line += n;
+        len -= (size_t)n;
+    }
+}
+
+static int answer_failure(const char *what, const struct failure *failure)
+{
+    char *line = NULL;
+    if (asprintf(&line, "%s fail %d %s %s\n", what, failure->code,
+                 failure->quiet ? "quiet" : "loud", failure->err.text) >= 0)
+        answer(line);
+    free(line);
+    return failure->code;
+}
+
+static int understand(struct session *s, struct failure *f)
+{
+    const struct dt_request *r = &s->request;
+    if (dt_level_parse(r->validate, &s->level) < 0) {
+        dt_error_set(&f->err, "--dt-validate=%s: this dt-node does not know that level",
+                     r->validate);
+        return fail(f, DT_EXIT_USAGE);
+    }
+    if (s->level != DT_LEVEL_OFF && !r->rendezvous) {
+        dt_error_set(&f->err, "validation was asked for, but srun sent no address of dt-gather "
+                              "(SLURM_DT_RENDEZVOUS); start the step with srun");
+        return fail(f, DT_EXIT_UNVALIDATED);
+    }
+    return 0;
+}
+
+static int start_link(struct session *s, struct failure *f)
+{
+    char step[64];
+    const struct dt_request *r = &s->request;
+    snprintf(step, sizeof step, "%lld.%lld", r->job, r->step);
+    struct dt_hello hello = {.node = r->node_name,
+                             .step = step,
+                             .node_id = r->node_id,
+                             .node_count = r->node_count,
+                             .tasks = r->total_tasks,
+                             .het_group = r->het_size ? r->het_group : -1,
+                             .het_size = r->het_size};
+    s->linked = true;
+    if (link_start(&s->link, r->rendezvous, &hello, STDIN_FILENO, &f->err) < 0)
+        return fail(f, DT_EXIT_HELPER);
+    return 0;
+}
+
+static void pump(struct session *s)
+{
+    if (s->linked)
+        link_pump(&s->link);
+}
+
+static int look(struct session *s, const char *config, struct failure *f)
+{
+    struct dt_request *r = &s->request;
+    if (engine_load(&s->engine, NULL, config, planner_wants(r->env), &f->err) < 0)
+        return fail(f, DT_EXIT_CONFIG);
+    pump(s);
+    struct dt_facts_request facts = {.node_name = r->node_name,
+                                     .uid = r->uid,
+                                     .gid = r->gid,
+                                     .groups = r->groups,
+                                     .group_count = r->group_count,
+                                     .cwd = r->cwd,
+                                     .tmpdir = dt_request_getenv(r, "TMPDIR"),
+                                     .memlock = r->memlock,
+                                     .nofile = r->nofile,
+                                     .level = (int)s->level};
+    if (engine_collect(&s->engine, &facts, &f->err) < 0)
+        return fail(f, DT_EXIT_HELPER);
+    pump(s);
+    if (engine_plan_env(&s->engine, r->environ, &f->err) < 0)
+        return fail(f, DT_EXIT_HELPER);
+    return 0;
+}
+
+static double connect_deadline(const struct session *s)
+{
+    double half = s->request.timeout_s / 2;
+    return s->started + (half < CONNECT_SECONDS ? half : CONNECT_SECONDS);
+}
+
+static double verdict_deadline(const struct session *s)
+{
+    return s->started + s->request.timeout_s + 1;
+}
+
+static int take_verdict(struct session *s, struct failure *f)
+{
+    if (link_wait_message(&s->link, &s->verdict, verdict_deadline(s), &f->err) < 0)
+        return -1;
+    return dt_decision_from_json(&s->decision, s->verdict, &f->err);
+}
+
+static json_t *make_report(struct session *s)
+{
+    json_t *checks = dt_check_results_to_json(&s->engine.checks);
+    const char *env = s->engine.env.summary ? s->engine.env.summary : "";
+    return json_pack("{s:s,s:O,s:o,s:s,s:i,s:I}", "type", "report", "facts", s->engine.facts.doc,
+                     "checks", checks, "env", env, "port", s->request.port, "took_us",
+                     (json_int_t)((link_now() - s->started) * 1e6));
+}
+
+static int report(struct session *s, struct failure *f)
+{
+    if (link_wait_welcome(&s->link, connect_deadline(s), &f->err) < 0)
+        return -1;
+    if (dt_facts_set_int(&s->engine.facts, "clock.offset_us", s->link.offset_us) < 0 ||
+        dt_facts_set_int(&s->engine.facts, "clock.rtt_us", s->link.rtt_us) < 0 ||
+        engine_check(&s->engine, s->level, &f->err) < 0)
+        return -1;
+    return link_send(&s->link, make_report(s), verdict_deadline(s), &f->err);
+}
+
+/* Report and hear what becomes of the job. */
+static int validate(struct session *s, struct failure *f)
+{
+    if (report(s, f) < 0 || take_verdict(s, f) < 0) {
+        dt_error_prefix(&f->err, "node %s", s->request.node_name);
+        return fail(f, DT_EXIT_INCOMPLETE);
+    }
+    if (s->decision.go)
+        return 0;
+    f->quiet = true;
+    dt_error_set(&f->err, "%s", s->decision.reason);
+    return fail(f, s->decision.code);
+}
+
+/* This node can not judge itself. The gather is told, so that the others need not wait for it, and
+ * tells the user; when it can not be reached, the plugin has to. */
+static void confess(struct session *s, struct failure *f)
+{
+    struct dt_error ignored;
+    if (!s->linked || !s->link.hello ||
+        link_wait_welcome(&s->link, connect_deadline(s), &ignored) < 0)
+        return;
+    json_t *message =
+        json_pack("{s:s,s:i,s:s}", "type", "failed", "code", f->code, "reason", f->err.text);
+    struct failure verdict = {0};
+    if (link_send(&s->link, message, verdict_deadline(s), &ignored) == 0 &&
+        take_verdict(s, &verdict) == 0)
+        f->quiet = !s->decision.go;
+}
+
+static int check(struct session *s, const char *config, struct failure *f)
+{
+    if (understand(s, f) < 0)
+        return -1;
+    if (s->level != DT_LEVEL_OFF && start_link(s, f) < 0)
+        return -1;
+    if (look(s, config, f) < 0) {
+        confess(s, f);
+        return -1;
+    }
+    return s->linked ? validate(s, f) : 0;
+}
+
+/* While Slurm forks the tasks. */
+static void load_topology(struct session *s)
+{
+    struct engine *e = &s->engine;
+    if (!planner_wants(s->request.bind))
+        return;
+    s->has_topology = dt_topology_load(&s->topology, &e->root, &e->facts, e->instance,
+                                       e->conf.cache_directory, &s->topology_failed) == 0;
+}
+
+static int write_plan(const struct dt_buf *plan, struct dt_error *err)
+{
+    size_t done = 0;
+    while (done < plan->len) {
+        ssize_t n = pwrite(PLAN_FD, plan->data + done, plan->len - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dt_error_set(err, "the plan can not be written to descriptor %d: %s", PLAN_FD,
+                                n < 0 ? strerror(errno) : "nothing was taken");
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int plan(struct session *s, struct failure *f)
+{
+    struct planner planner = {.engine = &s->engine,
+                              .request = &s->request,
+                              .decision = s->verdict ? &s->decision : NULL,
+                              .topology = s->has_topology ? &s->topology : NULL,
+                              .topology_failed = s->topology_failed.text,
+                              .masks = s->masks};
+    struct dt_buf text = DT_BUF_INIT;
+    int rc = planner_write(&planner, &text, &f->err);
+    if (rc == 0)
+        rc = write_plan(&text, &f->err);
+    dt_buf_fini(&text);
+    return rc < 0 ? fail(f, DT_EXIT_APPLY) : 0;
+}
+
+static int read_masks(struct session *s, struct failure *f)
+{
+    int rc = dt_masks_read(&s->masks, (size_t)s->request.local_tasks, STDIN_FILENO, &f->err);
+    return rc < 0 ? fail(f, DT_EXIT_APPLY) : rc;
+}
+
+static int run(struct session *s, const char *config)
+{
+    struct failure f = {0};
+    if (dt_request_read(&s->request, STDIN_FILENO, &f.err) < 0) {
+        fail(&f, DT_EXIT_HELPER);
+        return answer_failure("checked", &f);
+    }
+    if (check(s, config, &f) < 0)
+        return s->link.plugin_gone ? DT_EXIT_HELPER : answer_failure("checked", &f);
+    answer("checked go\n");
+    load_topology(s);
+    int rc = read_masks(s, &f);
+    if (rc == 1)
+        return DT_EXIT_HELPER; /* the plugin has ended the step */
+    if (rc < 0 || plan(s, &f) < 0)
+        return answer_failure("planned", &f);
+    answer("planned\n");
+    return 0;
+}
+
+int session_run(const char *config)
+{
+    struct session s = {.started = link_now(), .engine = {.root = {.fd = -1}}};
+    signal(SIGPIPE, SIG_IGN);
+    umask(022); /* what is cached is for all to read */
+    int code = run(&s, config);
+    if (s.has_topology)
+        dt_topology_fini(&s.topology);
+    if (s.linked)
+        link_fini(&s.link);
+    dt_masks_free(s.masks, (size_t)s.request.local_tasks);
+    free(s.decision.components);
+    json_decref(s.verdict);
+    engine_fini(&s.engine);
+    dt_request_fini(&s.request);
+    return code;
+}
