@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dt-launch: start a training program on this node and stand by it. The order of what is settled.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
@@ -12,25 +14,35 @@
 #include "prepare.h"
 #include "supervise.h"
 
-/* An error that all ranks share is said by rank 0; the others give it time to be heard, because
- * srun ends the step at the first exit. */
+/* Wait for others to be heard, because srun ends the step at the first exit. Returns false when
+ * Slurm is ending the step meanwhile; the signal is swallowed, so that our own exit code stays. */
+static bool give_way(int ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    return sigtimedwait(&stop, NULL, &time) < 0;
+}
+
+/* An error that all ranks share is said by rank 0. */
 static int complain(bool everywhere, int code, const struct dt_error *err)
 {
     const char *rank = getenv("SLURM_STEP_ID") ? getenv("SLURM_PROCID") : NULL;
-    if (everywhere && rank && *rank && strcmp(rank, "0") != 0) {
-        usleep(300000);
-        return code;
-    }
-    dprintf(STDERR_FILENO, "dt-launch: %s\n", err->text);
+    if (everywhere && rank && *rank && strcmp(rank, "0") != 0)
+        give_way(300);
+    else
+        dprintf(STDERR_FILENO, "dt-launch: %s\n", err->text);
     return code;
 }
 
-/* What holds for a node is said by its first task. */
+/* What holds for a node is said by its first task; rank 0's node first, for it may hold for all. */
 static int complain_node(const struct dt_place *place, int code, const struct dt_error *err)
 {
     if (place->local_rank > 0)
-        usleep(300000);
-    else
+        give_way(600);
+    else if (place->node_rank == 0 || !place->in_step || give_way(300))
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err->text, place->node_name);
     return code;
 }

@@ -16,9 +16,11 @@
 #include "base/exitcode.h"
 #include "output.h"
 
-/* A rank that dies of SIGKILL may be one of many that Slurm is ending, and then Slurm ends
- * dt-launch in the same moment: to be silent then, the sentence waits so long (s). */
-#define KILL_HUSH 0.25
+/* When Slurm ends a step, a rank may die a moment before dt-launch itself gets the stop signal, or
+ * is killed. So that the victims do not speak, the sentence waits so long (s): for deaths that look
+ * like Slurm's doing, and for all others. */
+#define HUSH_STOP  0.25
+#define HUSH_OTHER 0.02
 /* After a stop signal the ranks may be saving; a rank that ends badly then gives the others so
  * long. */
 #define STOP_GRACE 30.0
@@ -77,8 +79,10 @@ static void on_signal(struct loop *loop, const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
     bool grouped = loop->job->place->processes == 1;
-    if (is_stop(number))
+    if (is_stop(number)) {
         loop->stopping = true;
+        loop->unsaid = false;
+    }
     /* Typed at a terminal: the kernel has given it to our whole process group. */
     if (info->ssi_code == SI_KERNEL && grouped)
         return;
@@ -113,16 +117,33 @@ static void say_failure(struct loop *loop)
     free(line);
 }
 
+/* Did a stop signal end it, by its default action or as shells and programs report one? */
+static bool looks_stopped(const struct dt_worker *worker)
+{
+    int number = dt_status_code(worker->status) - DT_EXIT_SIGNAL;
+    return is_stop(number) || number == SIGKILL;
+}
+
 static void on_failure(struct loop *loop, struct dt_worker *worker)
 {
+    double now = dt_now();
     loop->first = worker;
-    bool killed = WIFSIGNALED(worker->status) && WTERMSIG(worker->status) == SIGKILL;
     loop->unsaid = !loop->stopping;
-    loop->say_at = dt_now() + (killed && loop->job->place->in_step ? KILL_HUSH : 0);
-    if (loop->stopping)
-        loop->deadline = dt_now() + STOP_GRACE;
-    else
-        loop->deadline = dt_now();
+    loop->say_at = now;
+    if (loop->job->place->in_step)
+        loop->say_at += looks_stopped(worker) ? HUSH_STOP : HUSH_OTHER;
+    loop->deadline = loop->stopping ? now + STOP_GRACE : now;
+}
+
+/* srun returns the highest code of all tasks, so a rank that Slurm stopped must not outbid the one
+ * that failed: it gives the lowest code that is no success. */
+static int exit_code(const struct loop *loop)
+{
+    if (!loop->first)
+        return 0;
+    if (loop->job->place->in_step && loop->stopping && looks_stopped(loop->first))
+        return 1;
+    return dt_status_code(loop->first->status);
 }
 
 static struct dt_worker *worker_of(struct loop *loop, pid_t pid)
@@ -311,7 +332,7 @@ int dt_supervise(struct dt_job *job)
         code = fail(&loop, code, &err);
     } else {
         watch(&loop);
-        code = loop.first ? dt_status_code(loop.first->status) : 0;
+        code = exit_code(&loop);
     }
     int left = fanout ? dt_sweep() : 0;
     if (left)
