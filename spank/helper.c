@@ -163,14 +163,35 @@ out:
     return rc;
 }
 
+/* SIGKILL to the helper and whatever it started, while its process id is certainly still its own.
+ * In slurmstepd's user_init we are the user and the helper is root's. */
+static void kill_group(const struct helper *helper)
+{
+    uid_t effective = geteuid();
+    bool raised = effective != 0 && syscall(SYS_setresuid, -1, 0, -1) == 0;
+    kill(-helper->pid, SIGKILL);
+    kill(helper->pid, SIGKILL); /* it may not have made its group yet */
+    if (raised && syscall(SYS_setresuid, -1, effective, -1) < 0)
+        abort(); /* never go on as root by accident */
+}
+
+/* true: it has ended (or was waited for by someone else) and *status is its end. */
 static bool reap(struct helper *helper, int *status, int wait_ms)
 {
     long long deadline = now_ms() + wait_ms;
     for (;;) {
-        pid_t pid = waitpid(helper->pid, status, WNOHANG);
-        if (pid == helper->pid || (pid < 0 && errno != EINTR)) {
+        siginfo_t info = {0};
+        int rc = waitid(P_PID, (id_t)helper->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+        if (rc == 0 && info.si_pid == helper->pid) {
+            /* A probe that it left behind would hold the step's stderr, and with it the step. */
+            kill_group(helper);
+            waitpid(helper->pid, status, 0);
             helper->pid = 0;
-            return pid > 0;
+            return true;
+        }
+        if (rc < 0 && errno != EINTR) {
+            helper->pid = 0;
+            return true;
         }
         if (now_ms() >= deadline)
             return false;
@@ -183,12 +204,7 @@ static void kill_now(struct helper *helper)
     int status;
     if (helper->pid <= 0)
         return;
-    /* It is root's while we may be the user: the child of slurmstepd is signalled as root. */
-    uid_t effective = geteuid();
-    bool raised = effective != 0 && syscall(SYS_setresuid, -1, 0, -1) == 0;
-    kill(helper->pid, SIGKILL);
-    if (raised && syscall(SYS_setresuid, -1, effective, -1) < 0)
-        abort(); /* never go on as root by accident */
+    kill_group(helper);
     reap(helper, &status, 1000);
 }
 

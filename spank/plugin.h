@@ -22,18 +22,18 @@
 /* srun only */
 struct local {
     struct helper gather;
-    bool started;   /* dt-gather runs and the rendezvous is in the environment */
+    bool started;   /* local_user_init has done its work */
     int components; /* calls of init_post_opt so far: one per het component */
 };
 
 /* slurmstepd only */
 struct remote {
-    bool on;       /* the plan of dt-node is to be applied */
-    bool asked;    /* an option of validation came with the step */
-    bool het;      /* RANK and the like are counted over all components by Slurm, not by dt-node */
-    int fail_code; /* not 0: tasks end with it */
-    int plan;      /* memfd */
-    int port;      /* socket that keeps the reserved port */
+    bool on;         /* the plan of dt-node is to be applied */
+    bool asked;      /* an option of validation came with the step */
+    long components; /* of a het step; 0: none. Slurm then counts ranks and nodes, not dt-node */
+    long component;
+    int plan;        /* memfd */
+    int port;        /* socket that keeps the reserved port */
     char *node_name; /* short host name */
     struct helper node;
     struct cpus *masks; /* per local task */
@@ -64,6 +64,7 @@ bool stepd_is_training_step(spank_t spank);
 /* request.c: the texts for dt-node. `environ` is the job's. */
 void request_format(struct text *text, const struct plugin *plugin, spank_t spank, int port,
                     const char *rendezvous, char **environ);
+void request_component(struct remote *remote, spank_t spank, char **environ);
 const char *environ_get(char **environ, const char *name);
 
 /* task.c: the task, as the user, last before exec. Ends the process rather than come back wrong. */

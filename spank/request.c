@@ -91,24 +91,24 @@ static void put_directory(struct text *text)
     free(directory);
 }
 
-/* Which component this is. Components of a het job have job ids of their own, in a row; those of a
- * het step in one allocation do not, and Slurm tells them apart by the groups' node lists alone. */
-static void put_het(struct text *text, spank_t spank, char **environ)
+void request_component(struct remote *remote, spank_t spank, char **environ)
 {
     const char *components = environ_get(environ, VARIABLE_COMPONENTS);
     const char *leader = environ_get(environ, "SLURM_JOB_ID");
     long size = components ? strtol(components, NULL, 10) : 0;
-    if (size < 2)
+    if (size < 2 || !leader)
         return;
-    long group = leader ? (long)item(spank, S_JOB_ID) - strtol(leader, NULL, 10) : 0;
+    /* Components of a het job have job ids of their own, in a row from the leader's. */
+    long component = (long)item(spank, S_JOB_ID) - strtol(leader, NULL, 10);
     for (long i = 0; i < size; i++) {
         char name[64];
         snprintf(name, sizeof name, "SLURM_JOB_ID_HET_GROUP_%ld", i);
         const char *id = environ_get(environ, name);
         if (id && strtoul(id, NULL, 10) == item(spank, S_JOB_ID))
-            group = i;
+            component = i;
     }
-    text_printf(text, "het %ld of %ld\n", group < 0 || group >= size ? 0 : group, size);
+    remote->components = size;
+    remote->component = component < 0 || component >= size ? 0 : component;
 }
 
 void request_format(struct text *text, const struct plugin *plugin, spank_t spank, int port,
@@ -122,7 +122,8 @@ void request_format(struct text *text, const struct plugin *plugin, spank_t span
     text_word(text, plugin->remote.node_name);
     text_printf(text, " id %" PRIu32 " of %" PRIu32 "\n", item(spank, S_JOB_NODEID),
                 item(spank, S_JOB_NNODES));
-    put_het(text, spank, environ);
+    if (plugin->remote.components)
+        text_printf(text, "het %ld of %ld\n", plugin->remote.component, plugin->remote.components);
     put_ranks(text, spank, plugin->remote.tasks);
     put_user(text, spank);
     put_directory(text);

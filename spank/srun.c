@@ -22,7 +22,7 @@
 
 extern char **environ;
 
-/* The words of /proc/self/cmdline. Caller frees both. */
+/* The words of /proc/self/cmdline, each with its NUL. Caller frees. */
 static char *command_line(size_t *len)
 {
     struct text text = {0};
@@ -37,25 +37,15 @@ static char *command_line(size_t *len)
     return text.data;
 }
 
-static bool command_line_has(bool (*match)(const char *word))
+static bool command_line_asks(void)
 {
     size_t len;
     char *words = command_line(&len);
     bool found = false;
     for (size_t at = 0; at < len && !found; at += strlen(words + at) + 1)
-        found = match(words + at);
+        found = options_word(words + at);
     free(words);
     return found;
-}
-
-static bool is_colon(const char *word)
-{
-    return strcmp(word, ":") == 0;
-}
-
-static bool is_het_group(const char *word)
-{
-    return strncmp(word, "--het-g", strlen("--het-g")) == 0;
 }
 
 static bool environment_asks(void)
@@ -83,7 +73,7 @@ void srun_init(struct plugin *plugin)
      * be set now, when the options are not parsed yet. */
     if (getenv("SLURM_KILL_BAD_EXIT"))
         return;
-    if (options_active(&plugin->options) || environment_asks() || command_line_has(options_word)) {
+    if (options_active(&plugin->options) || environment_asks() || command_line_asks()) {
         setenv("SLURM_KILL_BAD_EXIT", "1", 0);
         setenv(VARIABLE_KILL, "1", 1);
     }
@@ -206,18 +196,11 @@ static void publish_settings(struct plugin *plugin)
     free(settings);
 }
 
-/* A step over several components, written with " : " or --het-group. */
-static bool is_het(void)
-{
-    return command_line_has(is_colon) || command_line_has(is_het_group);
-}
-
 void srun_post_options(struct plugin *plugin)
 {
     struct local *local = &plugin->local;
     alloc_post_options(plugin);
-    local->components++;
-    if (!options_given(&plugin->options) || !is_het())
+    if (++local->components < 2 || !options_given(&plugin->options))
         return;
     char count[16];
     snprintf(count, sizeof count, "%d", local->components);
@@ -227,7 +210,20 @@ void srun_post_options(struct plugin *plugin)
         return;
     helper_stop(&local->gather, 0, true); /* that of the component before, which knew of fewer */
     start_gather(plugin, NULL, local->components);
-    local->started = true;
+}
+
+/* The nodes tell components apart by their job ids, so all components of a het job must take part.
+ * Of a het step inside one allocation Slurm tells a plugin on the node nothing at all. */
+static void refuse_odd_het(const struct local *local)
+{
+    const char *size = getenv("SLURM_HET_SIZE");
+    if (!size)
+        refuse(DT_EXIT_USAGE, "a heterogeneous step inside one allocation can not be validated; "
+                              "allocate its parts as a heterogeneous job, or add "
+                              "--dt-validate=off");
+    if (atoi(size) != local->components)
+        refuse(DT_EXIT_USAGE, "a step over some components of a heterogeneous job can not be "
+                              "validated; use one component or all, or add --dt-validate=off");
 }
 
 void srun_local_user_init(struct plugin *plugin, spank_t spank)
@@ -239,12 +235,16 @@ void srun_local_user_init(struct plugin *plugin, spank_t spank)
 
     /* One thread per component in some releases. */
     pthread_mutex_lock(&mutex);
-    if (local->started || !options_given(&plugin->options) || getenv(VARIABLE_COMPONENTS))
+    if (local->started || !options_given(&plugin->options))
         goto out;
     local->started = true;
     publish_settings(plugin);
     if (options_off(&plugin->options, SETTING_VALIDATE))
         goto out;
+    if (local->components > 1) {
+        refuse_odd_het(local);
+        goto out; /* dt-gather runs since init_post_opt */
+    }
     spank_get_item(spank, S_JOB_ID, &job);
     spank_get_item(spank, S_JOB_STEPID, &step_id);
     spank_get_item(spank, S_JOB_NNODES, &nodes);

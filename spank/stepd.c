@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "plugin.h"
 
 #define FIRST_SPECIAL_STEP 0xfffffffau /* interactive, batch, extern and what may come */
@@ -187,7 +189,7 @@ void stepd_user_init(struct plugin *plugin, spank_t spank)
         goto out;
 
     remote->node_name = node_name();
-    remote->het = environ_get(environ, VARIABLE_COMPONENTS) != NULL;
+    request_component(remote, spank, environ);
     spank_get_item(spank, S_JOB_LOCAL_TASK_COUNT, &remote->tasks);
     clean_environment(spank, environ_get(environ, VARIABLE_KILL) != NULL);
     spank_get_item(spank, S_JOB_ENV, &environ); /* may have moved */
@@ -208,6 +210,27 @@ out:
     free(rendezvous);
 }
 
+/* Look the plan over here, so that a broken one is told of once and not by every rank. */
+static void check_plan(struct remote *remote)
+{
+    struct apply apply = {.local = 0};
+    struct sentence why;
+    struct stat st;
+    if (fstat(remote->plan, &st) < 0 || st.st_size <= 0) {
+        fail(remote, DT_EXIT_HELPER, "dt-node said 'planned' and wrote no plan");
+        return;
+    }
+    size_t len = (size_t)st.st_size;
+    void *plan = mmap(NULL, len, PROT_READ, MAP_PRIVATE, remote->plan, 0);
+    if (plan == MAP_FAILED) {
+        fail(remote, DT_EXIT_HELPER, "the plan can not be read");
+        return;
+    }
+    if (plan_apply(&apply, plan, len, NULL, &why) != 0)
+        fail(remote, DT_EXIT_HELPER, why.text);
+    munmap(plan, len);
+}
+
 /* All masks are known: let dt-node make the plan. */
 static void ask_plan(struct remote *remote)
 {
@@ -224,8 +247,8 @@ static void ask_plan(struct remote *remote)
     if (helper_tell(&remote->node, &masks, deadline, &why) < 0 ||
         helper_ask(&remote->node, &line, deadline, &why) < 0)
         fail(remote, DT_EXIT_HELPER, why.text);
-    else
-        take_answer(remote, line, "planned", false);
+    else if (take_answer(remote, line, "planned", false) == 0)
+        check_plan(remote);
     free(line);
     text_fini(&masks);
     /* Its work is done; slurmstepd waits for its children by any pid, so leave none behind. */

@@ -188,6 +188,6 @@ void task_apply(struct plugin *plugin, spank_t spank)
     if (code < 0)
         end_task(DT_EXIT_HELPER, &apply, "%s", why.text);
     munmap((void *)plan, len);
-    if (remote->het)
+    if (remote->components)
         count_over_components(&apply);
 }
