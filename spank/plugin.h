@@ -30,8 +30,9 @@ struct local {
 struct remote {
     bool on;         /* the plan of dt-node is to be applied */
     bool asked;      /* an option of validation came with the step */
-    long components; /* of a het step; 0: none. Slurm then counts ranks and nodes, not dt-node */
+    long components; /* of a het step; 0: none. Ranks are then counted by Slurm, over all of them */
     long component;
+    int fail_code;   /* not 0: tasks end with it */
     int plan;        /* memfd */
     int port;        /* socket that keeps the reserved port */
     char *node_name; /* short host name */
