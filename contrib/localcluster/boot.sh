@@ -15,14 +15,15 @@ spawn() { # LOG COMMAND...: sets SPAWNED
     disown "$SPAWNED"
 }
 
-# A process is known by its id and its start time, since ids are used again.
+# A process is known by its id and its start time, since ids are used again. One that waits to be reaped
+# (state Z) has ended.
 start_time() { # PID
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     stat=${stat##*) }
     # shellcheck disable=SC2086 # split on purpose
     set -- $stat
-    echo "${20}"
+    [[ $1 != [ZX] ]] && echo "${20}"
 }
 
 remember() { # FILE PID
@@ -124,15 +125,17 @@ node_spawn() { # NODE
 }
 
 nodes_boot() { # NODES...
-    local node boot gate pid
+    local node boot gate pid mac
     exec {boot}<>"$STATE/run/boot.fifo"
     for node; do
         node_spawn "$node" {boot}>&-
     done
     nodes_await netns $# "$boot"
     for node; do
+        node_read "$node"
         pid=$(remembered "$STATE/node/$node/pid") || die $EXIT_APPLY "node $node ended as it booted"
-        printf '%s\n' "link add ${BRIDGE}n${node##*-} type veth peer name eth0 netns $pid" \
+        mac=$(mac_of "$NODE_IP")
+        printf '%s\n' "link add ${BRIDGE}n${node##*-} type veth peer name eth0 address $mac netns $pid" \
             "link set ${BRIDGE}n${node##*-} addrgenmode none master $BRIDGE up"
     done | ip -batch - || die $EXIT_APPLY "can not connect the nodes to the bridge $BRIDGE"
     wait_until 10 listening || daemon_failed slurmctld

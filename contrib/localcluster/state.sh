@@ -87,7 +87,7 @@ state_create() { # NAME
     network_choose
     state_set NAME "$NAME" BRIDGE "$BRIDGE" NET "$NET" HOST_IP "$HOST_IP" PORT "$PORT" \
         SLURM_BIN "$SLURM_BIN" SLURM_SBIN "$SLURM_SBIN"
-    ip link add "$BRIDGE" type bridge || die $EXIT_APPLY "can not make a network bridge"
+    ip link add "$BRIDGE" address "$(mac_of "$HOST_IP")" type bridge || die $EXIT_APPLY "can not make a network bridge"
     exec 8>&-
 }
 
@@ -107,6 +107,12 @@ network_choose() {
         return 0
     done
     die $EXIT_APPLY "no free network is left in 198.18.0.0/15 for another cluster"
+}
+
+# A fixed address for network devices, so that nobody's ARP table is wrong after a node's reboot.
+mac_of() { # IP
+    # shellcheck disable=SC2046 # split on purpose
+    printf '02:dc:%02x:%02x:%02x:%02x' $(tr . ' ' <<<"$1")
 }
 
 free_port() { # FIRST

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a node of dt-cluster pretends to be. dt-personality writes one tree of files per type; each node mounts
 # it over its own /sys, /proc, /opt and /usr/local, through overlays whose upper side is the node's, so that
-# a fault planted in one node is seen by that node alone. A node of type "host" mounts none of this.
+# a fault planted in one node is seen by that node alone. A node of type "host" has none of this.
 
 personality_needed() { # BUILD
     [[ -x $1/localcluster/dt-personality ]] ||
@@ -14,11 +14,11 @@ types_check() { # TYPES BUILD
     [[ $1 =~ ^[a-z0-9.-]+(,[a-z0-9.-]+)*$ ]] || die $EXIT_USAGE "--as \"$1\" is no list of types"
     for type in ${1//,/ }; do
         [[ $type != host ]] || continue
-        personality_needed "$2"
         [[ -r $table ]] || die $EXIT_MISSING "$table is missing"
         [[ -n $(type_section "$type") ]] ||
             die $EXIT_USAGE "--as: type \"$type\" is neither \"host\" nor in $table"
     done
+    [[ $1 =~ ^host(,host)*$ ]] || personality_needed "$2"
 }
 
 # A type's numbers, one "key value" a line.
@@ -64,8 +64,14 @@ type_prepare() { # TYPE BUILD: writes its tree
 # The lines of a node's fstab that make its type, in order; also makes the directories that they need.
 type_fstab() { # NODE
     local tree=$STATE/types/$NODE_TYPE own=$STATE/node/$1 file
-    [[ $NODE_TYPE != host ]] || return 0
-    mkdir -p "$own"/{cgroup,sys,sys.work,opt,opt.work,local,local.work}
+    mkdir -p "$own/cgroup"
+    if [[ $NODE_TYPE == host ]]; then
+        # sysfs shows the network devices of the namespace in which it was mounted.
+        printf '%s\n' "/sys/fs/cgroup $own/cgroup none rbind" "dt-sys /sys sysfs nosuid,nodev,noexec" \
+            "$own/cgroup /sys/fs/cgroup none rbind"
+        return
+    fi
+    mkdir -p "$own"/{sys,sys.work,opt,opt.work,local,local.work}
     cp -a "$tree/proc" "$own/proc" && cat /proc/sys/kernel/random/uuid >"$own/boot_id" ||
         die $EXIT_APPLY "can not copy $tree/proc to $own"
     printf '%s\n' "/sys/fs/cgroup $own/cgroup none rbind" \
