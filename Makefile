@@ -36,6 +36,10 @@ CFLAGS   := -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 DEPFLAGS  = -MMD -MP
 
+# `make V=1` shows whole commands
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
+
 LIB_LIBS    := -ljansson -lconfuse -lhwloc -ldl
 GATHER_LIBS := -levent_core $(LIB_LIBS)
 
@@ -65,60 +69,73 @@ FORCE:
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(LIBDT): $(call obj,$(LIB_SRC))
 	@mkdir -p $(@D); rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/libexec/dt-node: $(call obj,$(NODE_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
 $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
 
 # dt-launch runs in containers that hold no library of ours: static.
 $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) $(if $(SANITIZE),,-static-pie) $^ -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) $(if $(SANITIZE),,-static-pie) $^ -o $@
 
 # The plugin: position-independent, hidden symbols, no library but libc. Slurm's own symbols come from its host process.
 $(BUILD)/obj/spank/%.o: spank/%.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden $(DEPFLAGS) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden $(DEPFLAGS) -c $< -o $@
 
 $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 	@mkdir -p $(@D)
-	$(CC) -shared $(filter-out -fPIE,$(CFLAGS)) $(filter-out -pie,$(LDFLAGS)) -Wl,--version-script=spank/spank_dt.lds $(filter %.o,$^) -o $@.new
-	mv $@.new $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(filter-out -fPIE,$(CFLAGS)) $(filter-out -pie,$(LDFLAGS)) -Wl,--version-script=spank/spank_dt.lds $(filter %.o,$^) -o $@.new
+	$(Q)mv $@.new $@
 
 # The training core is compiled for the machine class at run time (function multiversioning), and links MPI only.
 TRAIN_OPT ?= -O3 -g -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
 $(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
-	$(MPICC) $(CPPFLAGS) $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(MPICC) $(CPPFLAGS) $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS) -c $< -o $@
 
 $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
-	$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
+	$(call say,LINK,$@)
+	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
 
 $(BUILD)/localcluster/dt-personality: $(call obj,$(wildcard contrib/localcluster/personality*.c)) $(LIBDT)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
 $(BUILD)/localcluster/libnvidia-ml.so.1: contrib/localcluster/fake_nvml.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $< -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(GATHER_LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(GATHER_LIBS) -o $@
 
 $(BUILD)/man/%: docs/man/%.scd
 	@mkdir -p $(@D)
-	scdoc < $< > $@.new && mv $@.new $@
+	$(call say,MAN,$@)
+	$(Q)scdoc < $< > $@.new && mv $@.new $@
 
 # ---- people's targets --------------------------------------------------------------------------
 # The one place that knows package names (Debian 12). Slurm's own packages are left out when the
@@ -164,7 +181,8 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c
 FUZZ_SECONDS ?= 20
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(LIB_SRC) $(LIB_LIBS) -o $@
+	$(call say,FUZZ,$@)
+	$(Q)clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(LIB_SRC) $(LIB_LIBS) -o $@
 
 .PHONY: fuzz
 fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
