@@ -94,40 +94,64 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err)
+enum { OTHERS = 5, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+
+static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
-    cfg_opt_t options[NUMBER_COUNT + 6] = {
+    const cfg_opt_t others[OTHERS] = {
         CFG_STR("data-directory", "", CFGF_NONE),
         CFG_STR("nvml-library", "", CFGF_NONE),
         CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE),
         CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT),
         CFG_STR("instance-type", "", CFGF_NONE),
     };
-    for (size_t i = 0; i < 4; i++)
-        options[i].validcb = check_path;
-    for (size_t i = 0; i < NUMBER_COUNT; i++) {
-        options[5 + i] = (cfg_opt_t)CFG_INT(numbers[i].name, numbers[i].fallback, CFGF_NONE);
-        options[5 + i].validcb = check_number;
+    for (size_t i = 0; i < OTHERS; i++) {
+        options[i] = others[i];
+        if (strcmp(others[i].name, "instance-type") != 0)
+            options[i].validcb = check_path;
     }
-    options[5 + NUMBER_COUNT] = (cfg_opt_t)CFG_END();
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        options[OTHERS + i] = (cfg_opt_t)CFG_INT(numbers[i].name, numbers[i].fallback, CFGF_NONE);
+        options[OTHERS + i].validcb = check_number;
+    }
+    options[OPTION_COUNT] = (cfg_opt_t)CFG_END();
+}
 
-    *conf = (struct dt_conf){0};
-    if (!path)
-        path = DT_SYSCONFDIR "/dt.conf";
+int dt_conf_parse(struct dt_conf *conf, const char *name, const char *text, size_t len,
+                  struct dt_error *err)
+{
+    cfg_opt_t options[OPTION_COUNT + 1];
     cfg_t *cfg = NULL;
-    int open_errno = 0;
-    int rc = dt_conf_read_file(&cfg, options, path, &open_errno, err);
-    bool absent = rc != 0 && open_errno == ENOENT && !required;
-    if (absent)
-        rc = dt_conf_parse_text(&cfg, options, "built-in defaults", "", 0, err);
+    *conf = (struct dt_conf){0};
+    fill_options(options);
+    int rc = dt_conf_parse_text(&cfg, options, name, text, len, err);
     if (rc == 0)
         rc = take_all(conf, cfg, err);
-    if (rc == 0 && !absent)
-        rc = take_string(&conf->path, path, err);
     if (cfg)
         cfg_free(cfg);
     if (rc != 0)
         dt_conf_fini(conf);
+    return rc;
+}
+
+int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err)
+{
+    size_t len = 0;
+    int open_errno = 0;
+    *conf = (struct dt_conf){0};
+    if (!path)
+        path = DT_SYSCONFDIR "/dt.conf";
+    char *text = dt_conf_read_text(path, &len, &open_errno, err);
+    if (!text)
+        return open_errno == ENOENT && !required
+                   ? dt_conf_parse(conf, "built-in defaults", "", 0, err)
+                   : -1;
+    int rc = dt_conf_parse(conf, path, text, len, err);
+    free(text);
+    if (rc == 0 && take_string(&conf->path, path, err) != 0) {
+        dt_conf_fini(conf);
+        rc = -1;
+    }
     return rc;
 }
 

@@ -36,6 +36,10 @@ struct dt_conf {
 
 /* path NULL: dt.conf in the compiled-in configuration directory. */
 int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct dt_error *err);
+/* The same on text in memory, called `name` in errors; "" gives the defaults. text[len] must be
+ * NUL. */
+int dt_conf_parse(struct dt_conf *conf, const char *name, const char *text, size_t len,
+                  struct dt_error *err);
 void dt_conf_fini(struct dt_conf *conf);
 
 /* Open a libconfuse file with dt's trust rules and error text; shared by dt.conf and the tables.
@@ -46,14 +50,13 @@ int dt_conf_parse_file(cfg_t **cfg, cfg_opt_t *options, const char *path, struct
  * of a failed open is left in *open_errno, 0 otherwise. */
 char *dt_conf_read_text(const char *path, size_t *len, int *open_errno, struct dt_error *err);
 
-/* dt_conf_parse_file, telling a file that could not be opened (*open_errno) from one that is wrong
- * (0). */
-int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *open_errno,
-                      struct dt_error *err);
-
-/* The same on text that is in memory already, called `name` in errors. text[len] must be NUL. */
+/* dt_conf_parse_file on text that is in memory already, called `name` in errors. text[len] must be
+ * NUL. */
 int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const char *text,
                        size_t len, struct dt_error *err);
+
+/* Turns comments into blanks, in place; lines stay lines. */
+void dt_conf_blank_comments(char *text);
 
 /* Refuses a second value of an option. Set by the functions above on every option that has no
  * validator; an option's own validator calls it first. */

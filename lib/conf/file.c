@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,14 +211,18 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
     *cfg = NULL;
     if (memchr(text, '\0', len))
         return dt_error_set(err, "%s holds a NUL byte: not a text file", name);
-    /* fmemopen takes no empty buffer, and there is nothing to parse. */
-    FILE *stream = len > 0 ? fmemopen((void *)(uintptr_t)text, len, "r") : fopen("/dev/null", "re");
-    if (!stream)
-        return dt_error_set(err, "%s can not be parsed: %s", name, strerror(errno));
-
     int rc = -1;
     struct parse parse = {.err = err, .text = text};
-    cfg_t *made = cfg_init(options, CFGF_NONE);
+    /* fmemopen takes no empty buffer: an empty line in its place. */
+    char *copy = malloc(len + 2);
+    FILE *stream = NULL;
+    if (copy) {
+        memcpy(copy, text, len);
+        memcpy(copy + len, "\n", 2);
+        dt_conf_blank_comments(copy);
+        stream = fmemopen(copy, len > 0 ? len : 1, "r");
+    }
+    cfg_t *made = stream ? cfg_init(options, CFGF_NONE) : NULL;
     if (!made) {
         dt_error_set(err, "%s: out of memory", name);
         goto out;
@@ -241,25 +244,21 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
 out:
     if (made)
         cfg_free(made);
-    fclose(stream);
-    return rc;
-}
-
-int dt_conf_read_file(cfg_t **cfg, cfg_opt_t *options, const char *path, int *open_errno,
-                      struct dt_error *err)
-{
-    size_t len = 0;
-    *cfg = NULL;
-    char *text = dt_conf_read_text(path, &len, open_errno, err);
-    if (!text)
-        return -1;
-    int rc = dt_conf_parse_text(cfg, options, path, text, len, err);
-    free(text);
+    if (stream)
+        fclose(stream);
+    free(copy);
     return rc;
 }
 
 int dt_conf_parse_file(cfg_t **cfg, cfg_opt_t *options, const char *path, struct dt_error *err)
 {
+    size_t len = 0;
     int open_errno;
-    return dt_conf_read_file(cfg, options, path, &open_errno, err);
+    *cfg = NULL;
+    char *text = dt_conf_read_text(path, &len, &open_errno, err);
+    if (!text)
+        return -1;
+    int rc = dt_conf_parse_text(cfg, options, path, text, len, err);
+    free(text);
+    return rc;
 }

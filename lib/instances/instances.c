@@ -231,6 +231,7 @@ int dt_instances_load_type(struct dt_instances *table, const char *path, const c
     char *text = dt_conf_read_text(path, &len, &open_errno, err);
     if (!text)
         return -1;
+    dt_conf_blank_comments(text);
     int found = dt_instances_locate(text, type, &begin, &end);
     if (found > 0) {
         char *cut = cut_out(text, begin, end);

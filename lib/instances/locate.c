@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding one section of the instance table without parsing the others: quotes, comments and braces
- * are all that has to be understood for that. */
+/* Finding one section of the instance table without parsing the others: quotes and braces are all
+ * that has to be understood for that. Comments have been blanked out before. */
 #include "instances/internal.h"
 
 #include <stdbool.h>
@@ -14,20 +14,6 @@ struct scan {
     bool failed;
 };
 
-static bool starts_comment(const char *at)
-{
-    return *at == '#' || (at[0] == '/' && (at[1] == '/' || at[1] == '*'));
-}
-
-static const char *skip_comment(const char *at)
-{
-    if (at[0] == '/' && at[1] == '*') {
-        const char *end = strstr(at + 2, "*/");
-        return end ? end + 2 : NULL;
-    }
-    return at + strcspn(at, "\n");
-}
-
 static const char *skip_string(const char *at)
 {
     char quote = *at++;
@@ -39,17 +25,7 @@ static const char *skip_string(const char *at)
 /* Step over one token. Returns its first character, or '\0' at the end or when it has failed. */
 static char next_token(struct scan *scan)
 {
-    for (;;) {
-        scan->at += strspn(scan->at, " \t\r\n");
-        if (!starts_comment(scan->at))
-            break;
-        const char *after = skip_comment(scan->at);
-        if (!after) {
-            scan->failed = true;
-            return '\0';
-        }
-        scan->at = after;
-    }
+    scan->at += strspn(scan->at, " \t\r\n");
     const char *begin = scan->at;
     if (*begin == '\0')
         return '\0';

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dt.conf: documented defaults are the real ones, untrusted files are refused, and every mistake is
+ * one sentence with its line. Runs from the repository's root, as `make check` does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "conf/conf.h"
+
+struct scratch {
+    char dir[64], path[128];
+};
+
+static void scratch_write(struct scratch *scratch, const char *text, mode_t mode)
+{
+    strcpy(scratch->dir, "/tmp/dt-test-conf.XXXXXX");
+    assert_non_null(mkdtemp(scratch->dir));
+    snprintf(scratch->path, sizeof scratch->path, "%s/dt.conf", scratch->dir);
+    FILE *file = fopen(scratch->path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(scratch->path, mode), 0);
+}
+
+static void scratch_remove(const struct scratch *scratch)
+{
+    unlink(scratch->path);
+    rmdir(scratch->dir);
+}
+
+/* The text must be refused, with a sentence that holds `expected`. */
+static void assert_refused(const char *text, const char *expected)
+{
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    assert_int_equal(dt_conf_parse(&conf, "dt.conf", text, strlen(text), &err), -1);
+    if (!strstr(err.text, expected))
+        fail_msg("'%s' does not hold '%s'", err.text, expected);
+    assert_null(strchr(err.text, '\n'));
+}
+
+static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
+{
+    assert_string_equal(a->data_directory, b->data_directory);
+    assert_string_equal(a->nvml_library, b->nvml_library);
+    assert_string_equal(a->cache_directory, b->cache_directory);
+    assert_string_equal(a->instance_type, b->instance_type);
+    assert_null(a->writable_paths[0]);
+    assert_null(b->writable_paths[0]);
+    assert_int_equal(a->min_nofile, b->min_nofile);
+    assert_int_equal(a->min_memlock_mib, b->min_memlock_mib);
+    assert_int_equal(a->min_shm_percent, b->min_shm_percent);
+    assert_int_equal(a->min_hugepages_mib, b->min_hugepages_mib);
+    assert_int_equal(a->max_clock_offset_ms, b->max_clock_offset_ms);
+    assert_int_equal(a->min_memory_percent, b->min_memory_percent);
+    assert_int_equal(a->probe_timeout_ms, b->probe_timeout_ms);
+}
+
+/* configs/dt.conf with the '#' taken from its options ("#name = value", no blank after the '#'). */
+static char *documented(size_t *options)
+{
+    FILE *file = fopen("configs/dt.conf", "r");
+    if (!file)
+        fail_msg("configs/dt.conf can not be opened: run this from the repository's root");
+    struct dt_buf text = DT_BUF_INIT;
+    char line[256];
+    *options = 0;
+    while (fgets(line, sizeof line, file)) {
+        bool option = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' && strchr(line, '=');
+        *options += option;
+        dt_buf_puts(&text, option ? line + 1 : line);
+    }
+    fclose(file);
+    char *all = dt_buf_take(&text);
+    assert_non_null(all);
+    return all;
+}
+
+static void documented_defaults_are_the_real_ones(void **state)
+{
+    (void)state;
+    struct dt_conf built_in, written;
+    struct dt_error err = {0};
+    size_t options;
+    char *text = documented(&options);
+    assert_int_equal(options, 12); /* members of struct dt_conf but `path` */
+    assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
+    if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
+        fail_msg("%s", err.text);
+    assert_equal_conf(&built_in, &written);
+    assert_string_equal(built_in.data_directory, DT_DATADIR);
+    dt_conf_fini(&built_in);
+    dt_conf_fini(&written);
+    free(text);
+}
+
+static void values_are_taken(void **state)
+{
+    (void)state;
+    struct scratch scratch;
+    scratch_write(&scratch,
+                  "writable-paths = {\"/fsx\", \"/local\"}\n"
+                  "min-memlock-mib = -1\nprobe-timeout-ms = 250\n"
+                  "instance-type = 'p5.48xlarge'\ncache-directory = ''\n",
+                  0644);
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    if (dt_conf_load(&conf, scratch.path, true, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(conf.path, scratch.path);
+    assert_string_equal(conf.writable_paths[0], "/fsx");
+    assert_string_equal(conf.writable_paths[1], "/local");
+    assert_null(conf.writable_paths[2]);
+    assert_int_equal(conf.min_memlock_mib, -1);
+    assert_int_equal(conf.probe_timeout_ms, 250);
+    assert_string_equal(conf.instance_type, "p5.48xlarge");
+    assert_string_equal(conf.cache_directory, "");
+    assert_int_equal(conf.min_memory_percent, 95);
+    dt_conf_fini(&conf);
+    scratch_remove(&scratch);
+}
+
+static void mistakes_are_named_with_their_line(void **state)
+{
+    (void)state;
+    assert_refused("\nmin-nofle = 3\n", "dt.conf:2: unknown option 'min-nofle'; did you mean "
+                                        "'min-nofile'?");
+    assert_refused("# one\n// two\n/* three\nfour */\n# 'five\ncolour = 3\n",
+                   "dt.conf:6: unknown option 'colour'");
+    assert_refused("nvml-library = '/a#b//c' # it's\ncolour = 3\n", "dt.conf:2: unknown");
+    assert_refused("colour = 3\n", "dt.conf:1: unknown option 'colour'");
+    assert_refused("min-nofile = lots\n",
+                   "dt.conf:1: invalid integer value for option 'min-nofile'");
+    assert_refused("min-nofile = lots\n", "in the line: min-nofile = lots");
+    assert_refused("\n\nmin-shm-percent = 101\n",
+                   "dt.conf:3: option 'min-shm-percent' must be between 0 and 100");
+    assert_refused("min-nofile = 1\nmin-nofile = 2\n",
+                   "dt.conf:2: option 'min-nofile' is set twice");
+    assert_refused("writable-paths = {'/a'}\nwritable-paths = {'/b'}\n",
+                   "dt.conf:2: option 'writable-paths' is set twice");
+    assert_refused("writable-paths = {'/a', 'b'}\n", "needs an absolute path");
+    assert_refused("cache-directory = cache\n",
+                   "dt.conf:1: option 'cache-directory' needs an absolute path");
+    assert_refused("min-nofile 3\n", "dt.conf:1: ");
+    assert_refused("min-nofile = \"3\n", "dt.conf:");
+    assert_refused("}\n", "dt.conf:1: ");
+    assert_refused("min-nofile = 99999999999999999999999\n", "dt.conf:1: ");
+}
+
+static void untrusted_files_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        mode_t mode;
+        const char *expected;
+    } cases[] = {{0664, "writable by its group (mode 0664)"},
+                 {0646, "writable by everyone (mode 0646)"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scratch scratch;
+        struct dt_conf conf;
+        struct dt_error err = {0};
+        scratch_write(&scratch, "", cases[i].mode);
+        assert_int_equal(dt_conf_load(&conf, scratch.path, true, &err), -1);
+        assert_non_null(strstr(err.text, cases[i].expected));
+        scratch_remove(&scratch);
+    }
+}
+
+static void foreign_files_are_refused(void **state)
+{
+    (void)state;
+    struct scratch scratch;
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    if (geteuid() != 0)
+        skip(); /* only root can give a file away */
+    scratch_write(&scratch, "", 0644);
+    assert_int_equal(chown(scratch.path, 65534, 65534), 0);
+    assert_int_equal(dt_conf_load(&conf, scratch.path, false, &err), -1);
+    assert_non_null(strstr(err.text, "belongs to user 65534"));
+    scratch_remove(&scratch);
+}
+
+static void only_regular_files_are_read(void **state)
+{
+    (void)state;
+    struct scratch scratch;
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    assert_int_equal(dt_conf_load(&conf, "/tmp", false, &err), -1);
+    assert_non_null(strstr(err.text, "/tmp is not a regular file"));
+
+    scratch_write(&scratch, "", 0644);
+    assert_int_equal(unlink(scratch.path), 0);
+    assert_int_equal(mkfifo(scratch.path, 0600), 0); /* and it does not hang */
+    assert_int_equal(dt_conf_load(&conf, scratch.path, false, &err), -1);
+    assert_non_null(strstr(err.text, "is not a regular file"));
+    scratch_remove(&scratch);
+}
+
+static void an_absent_file_means_defaults_unless_required(void **state)
+{
+    (void)state;
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    assert_int_equal(dt_conf_load(&conf, "/nonexistent/dt.conf", true, &err), -1);
+    assert_non_null(strstr(err.text, "/nonexistent/dt.conf can not be read: No such file"));
+    assert_int_equal(dt_conf_load(&conf, "/nonexistent/dt.conf", false, &err), 0);
+    assert_null(conf.path);
+    assert_int_equal(conf.probe_timeout_ms, 500);
+    dt_conf_fini(&conf);
+}
+
+static void nul_bytes_are_refused(void **state)
+{
+    (void)state;
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    assert_int_equal(dt_conf_parse(&conf, "dt.conf", "min-nofile = 1\0", 15, &err), -1);
+    assert_non_null(strstr(err.text, "NUL byte"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(documented_defaults_are_the_real_ones),
+        cmocka_unit_test(values_are_taken),
+        cmocka_unit_test(mistakes_are_named_with_their_line),
+        cmocka_unit_test(untrusted_files_are_refused),
+        cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(only_regular_files_are_read),
+        cmocka_unit_test(an_absent_file_means_defaults_unless_required),
+        cmocka_unit_test(nul_bytes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
