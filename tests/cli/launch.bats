@@ -149,7 +149,7 @@ PY
     [ "$output" = 3 ]
     DT_BIND_GPUS=GPU-a,GPU-b run -0 "$launch" --nproc-per-node=gpu -- sh -c "$count"
     [ "$output" = 2 ]
-    CUDA_VISIBLE_DEVICES= refused 64 'no GPU is visible' --nproc-per-node gpu -- true
+    CUDA_VISIBLE_DEVICES='' refused 64 'no GPU is visible' --nproc-per-node gpu -- true
     CUDA_VISIBLE_DEVICES=NoDevFiles refused 64 'no GPU is visible' --nproc-per-node gpu -- true
     run -0 taskset -c 0 "$launch" --nproc-per-node cpu -- sh -c "$count"
     [ "$output" = 1 ]
@@ -265,7 +265,7 @@ PY
     _SLURM_SPANK_OPTION_dt_dt_validate='(null)' refused 68 'dt-validate' -- touch started
     SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT=go:1234.4 refused 68 'verdict "go:1234.4"' -- touch started
     SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT=go:1234.55 refused 68 'step 1234.5' -- touch started
-    SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT= refused 68 'no verdict' -- touch started
+    SLURM_DT_SETTINGS='1 validate=fast' DT_VERDICT='' refused 68 'no verdict' -- touch started
     [ ! -e started ]
     fake_task 1 # local rank 1: silent
     DT_VALIDATE=fast run -68 "$launch" -- touch started

@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# dt-launch under a real srun: both shapes, ends, signals. The plugin is left out of this cluster, so that
+# what is seen is dt-launch's own.
+
+load common
+
+setup_file() { cluster_up --nodes 4 --plugstack none; }
+teardown_file() { cluster_down; }
+setup() { cluster_enter; }
+
+# The lines of dt-launch itself in $output.
+said() { grep '^dt-launch: ' <<<"$output"; }
+
+@test "one wrapper per task: 8 ranks with the right numbers, and Slurm's own left alone" {
+    timed srun -N4 --ntasks-per-node=2 dt-launch -- sh -c \
+        'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK/$GROUP_WORLD_SIZE $SLURM_PROCID/$SLURM_NTASKS'
+    assert_code 0
+    diff <(sort <<<"$output" | grep /8) <(for r in 0 1 2 3 4 5 6 7; do echo "$r/8 $((r % 2))/2 $((r / 2))/4 $r/8"; done)
+}
+
+@test "one agent per node: 8 ranks, and Slurm's numbers rewritten" {
+    timed srun -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- sh -c \
+        'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK/$GROUP_WORLD_SIZE $SLURM_PROCID/$SLURM_NTASKS'
+    assert_code 0
+    diff <(sort <<<"$output" | grep /8) <(for r in 0 1 2 3 4 5 6 7; do echo "$r/8 $((r % 2))/2 $((r / 2))/4 $r/8"; done)
+}
+
+@test "all ranks meet at MASTER_ADDR:MASTER_PORT" {
+    cat >meet.py <<'PY'
+import os, socket, time
+rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+if rank == 0:
+    with socket.create_server(address) as server:
+        for _ in range(world - 1):
+            server.accept()[0].close()
+    print("all met")
+else:
+    for _ in range(200):
+        try:
+            socket.create_connection(address, 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    else:
+        raise SystemExit("rank %d does not reach %s" % (rank, address))
+PY
+    timed timeout 30 srun -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 meet.py
+    assert_code 0
+    [[ $output == *"all met"* ]]
+    timed timeout 30 srun -N4 --ntasks-per-node=2 dt-launch -- python3 meet.py
+    assert_code 0
+    [[ $output == *"all met"* ]]
+}
+
+@test "a heterogeneous step is one world" {
+    timed timeout 60 srun -N1 -n2 dt-launch -- sh -c 'echo $RANK/$WORLD_SIZE' : -N2 -n3 dt-launch -- sh -c 'echo $RANK/$WORLD_SIZE'
+    assert_code 0
+    diff <(grep /5 <<<"$output" | sort) <(printf '%s\n' 0/5 1/5 2/5 3/5 4/5)
+}
+
+@test "per task: exit code 42 of rank 5 is srun's, and only rank 5 is named" {
+    timed timeout 30 srun -K -N4 --ntasks-per-node=2 dt-launch -- sh -c 'test $RANK = 5 && exit 42; exec sleep 20'
+    assert_code 42
+    [ "$(said | wc -l)" -eq 1 ]
+    [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"exited with code 42"* ]]
+    assert_under_ms 5000
+    assert_job FAILED
+    assert_nodes_healthy
+}
+
+@test "per node: SIGSEGV of rank 5 is srun's code, and only rank 5 is named" {
+    timed timeout 30 srun -K -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- \
+        sh -c 'ulimit -c 0; test $RANK = 5 && kill -SEGV $$; exec sleep 20'
+    assert_code 139
+    [ "$(said | wc -l)" -eq 1 ]
+    [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"was killed by signal 11 (SIGSEGV)"* ]]
+    assert_under_ms 5000
+    assert_job FAILED
+    assert_nodes_healthy
+}
+
+@test "contradictory counts and a missing program: one sentence, srun's exit code" {
+    timed srun -N4 --ntasks-per-node=2 dt-launch --nproc-per-node 2 -- true
+    assert_code 64
+    [ "$(said | wc -l)" -eq 1 ]
+    timed -127 srun -K -N4 --ntasks-per-node=2 dt-launch -- no-such-program-anywhere
+    assert_code 127
+    [ "$(said | wc -l)" -eq 1 ]
+}
+
+@test "validation asked for on a node without the plugin: 68" {
+    SLURM_DT_SETTINGS='1 validate=fast' timed srun -N4 --ntasks-per-node=2 dt-launch -- touch started
+    assert_code 68
+    [[ $(said) == *"runs without the dt plugin"* ]]
+    [ ! -e started ]
+}
+
+@test "a signal from scancel reaches every rank once, in both shapes" {
+    cat >count.py <<'PY'
+import os, signal, sys, time
+rank, hits = os.environ["RANK"], []
+signal.signal(signal.SIGUSR1, lambda n, f: hits.append(n))
+open("ready." + rank, "w").close()
+end = time.time() + 30
+while not hits and time.time() < end:
+    time.sleep(0.05)
+time.sleep(0.5)
+print("rank", rank, "hits", len(hits))
+PY
+    for shape in "--ntasks-per-node=2 dt-launch" "--ntasks-per-node=1 dt-launch --nproc-per-node 2"; do
+        rm -f ready.*
+        # shellcheck disable=SC2086  # words on purpose
+        srun -J signals -N2 $shape -- python3 count.py >out 2>&1 3>&- &
+        for _ in $(seq 200); do [ "$(compgen -G 'ready.*' | wc -l)" -eq 4 ] && break; sleep 0.05; done
+        scancel --signal=USR1 --name signals
+        wait $!
+        diff <(sort out) <(for r in 0 1 2 3; do echo "rank $r hits 1"; done)
+    done
+}
+
+@test "scancel: nothing is called a failure, and no process stays" {
+    srun -J stay -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- sh -c 'touch up.$RANK; exec sleep 4711' >out 2>&1 3>&- &
+    for _ in $(seq 200); do [ "$(compgen -G 'up.*' | wc -l)" -eq 4 ] && break; sleep 0.05; done
+    scancel --name stay
+    code=0
+    wait $! || code=$?
+    [ "$code" -ne 0 ]
+    run -1 grep '^dt-launch' out
+    jobs_gone
+    run -1 pgrep -f 'sleep 4711'
+}
