@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Equal shares at the smallest total cost: the transportation problem between ranks and NUMA nodes,
- * solved by successive shortest paths. There are few nodes, so a path is looked for among nodes only:
- * a step from node m to node n moves one unit of some rank that has a unit on m over to n, at the
- * price cost[n] - cost[m] of the rank for which that is cheapest. */
+ * solved by successive shortest paths. There are few nodes, so a path is looked for among nodes
+ * only: a step from node m to node n moves one unit of some rank that has a unit on m over to n, at
+ * the price cost[n] - cost[m] of the rank for which that is cheapest. */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -15,13 +15,13 @@
 struct solver {
     size_t ranks, nodes;
     const long long *cost;
-    size_t *share;   /* the flow */
-    size_t *left;    /* units not yet given, per node */
-    long long *step; /* nodes x nodes: cheapest move */
-    size_t *mover;   /* nodes x nodes: the rank that makes it */
+    size_t *share;    /* the flow */
+    size_t *left;     /* units not yet given, per node */
+    long long *step;  /* nodes x nodes: cheapest move */
+    size_t *mover;    /* nodes x nodes: the rank that makes it */
     bool moves_known; /* step and mover fit the present shares */
-    long long *dist; /* per node: cheapest way for the rank at hand to gain a unit there */
-    size_t *from;    /* per node: previous node of that way; itself at the start */
+    long long *dist;  /* per node: cheapest way for the rank at hand to gain a unit there */
+    size_t *from;     /* per node: previous node of that way; itself at the start */
 };
 
 static long long cost_of(const struct solver *s, size_t rank, size_t node)
@@ -73,7 +73,8 @@ static void shortest_ways(struct solver *s, size_t rank)
     }
 }
 
-/* The node with units left that is cheapest by `dist`; among equals one where the rank has units. */
+/* The node with units left that is cheapest by `dist`; among equals one where the rank has units.
+ */
 static size_t cheapest_open(const struct solver *s, const long long *dist, const size_t *own)
 {
     size_t best = s->nodes;

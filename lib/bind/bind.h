@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The joint plan: which cores, memory, accelerators and NICs each local rank gets.
  *
- * Rules, each an invariant in tests/unit/test_bind.c over all topologies: every rank has at least one
- * PU, inside what Slurm allowed; every allowed PU belongs to exactly one rank when ranks <= allowed
- * cores (ranks share cores evenly otherwise); SMT siblings stay together; shares of cores and of
- * accelerators differ by at most one; every rank gets an accelerator when there are enough, in PCI
- * order, so that local rank i has GPU i when the counts match; a group of NICs is given whole; one
- * rank alone gets everything; the plan depends on nothing but its input.
+ * Rules, each an invariant in tests/unit/test_bind.c over all topologies: every rank has at least
+ * one PU, inside what Slurm allowed; every allowed PU belongs to exactly one rank when ranks <=
+ * allowed cores (ranks share cores evenly otherwise); SMT siblings stay together; shares of cores
+ * and of accelerators differ by at most one; every rank gets an accelerator when there are enough,
+ * in PCI order, so that local rank i has GPU i when the counts match; a group of NICs is given
+ * whole; one rank alone gets everything; the plan depends on nothing but its input.
  *
  * Each rank's cores are the nearest to its accelerators that the equal shares leave: the sum of the
  * NUMA distances is the smallest possible. */
@@ -41,8 +41,8 @@ struct dt_bind_rank {
 struct dt_bind_plan {
     struct dt_bind_rank *ranks;
     size_t rank_count;
-    bool stand_back; /* cpus are the ranks' own masks, as found: nothing to apply. Accelerators, NICs
-                        and memory are those nearest to them */
+    bool stand_back; /* cpus are the ranks' own masks, as found: nothing to apply. Accelerators,
+                        NICs and memory are those nearest to them */
     char *summary;   /* one line: "2 ranks, 8 cores and 4 GPUs each, memory preferred on ..." */
     char *reason;    /* why it stood back, or NULL */
 };

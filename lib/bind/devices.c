@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Giving out accelerators and NICs.
  *
- * Accelerators go in PCI order, because training programs take the GPU with their local rank's number.
- * NICs go by group: all NICs below one switch, or, where no switch is known, all on one NUMA node. */
+ * Accelerators go in PCI order, because training programs take the GPU with their local rank's
+ * number. NICs go by group: all NICs below one switch, or, where no switch is known, all on one
+ * NUMA node. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,10 @@ static long long chunk_cost(const struct dt_bind_plan *plan, const struct dt_top
         int home = topology->accelerators[from->accelerators[i]].numa;
         if (home < 0)
             continue;
-        hwloc_bitmap_foreach_begin(os, numa)
-            hwloc_obj_t node = hwloc_get_numanode_obj_by_os_index(topology->hwloc, (unsigned)os);
-            if (node)
-                sum += 1000 * dt_bind_distance(distances, home, (int)node->logical_index) / weight;
+        hwloc_bitmap_foreach_begin(os, numa) hwloc_obj_t node =
+            hwloc_get_numanode_obj_by_os_index(topology->hwloc, (unsigned)os);
+        if (node)
+            sum += 1000 * dt_bind_distance(distances, home, (int)node->logical_index) / weight;
         hwloc_bitmap_foreach_end();
     }
     return sum;
@@ -102,7 +103,8 @@ static bool same_nic_group(const struct dt_device *a, const struct dt_device *b)
     return a->group == b->group && (a->group >= 0 || a->numa == b->numa);
 }
 
-static void take_group(bool *taken, const struct dt_topology *topology, const struct dt_device *like)
+static void take_group(bool *taken, const struct dt_topology *topology,
+                       const struct dt_device *like)
 {
     for (size_t n = 0; n < topology->nic_count; n++)
         if (same_nic_group(&topology->nics[n], like))

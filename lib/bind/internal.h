@@ -3,8 +3,8 @@
  *
  * Words: a core is a hwloc core cut down to the allowed PUs (or a PU, where the topology knows no
  * cores). A slot is a rank's claim on a core: with at least as many cores as ranks each core is one
- * slot; with fewer, cores are repeated until there is one slot a rank. A home is a NUMA node, by its
- * logical index. */
+ * slot; with fewer, cores are repeated until there is one slot a rank. A home is a NUMA node, by
+ * its logical index. */
 #ifndef DT_BIND_INTERNAL_H
 #define DT_BIND_INTERNAL_H
 

@@ -53,7 +53,8 @@ static const char *reason_to_stand_back(const struct dt_bind_request *request)
     if (request->user_bound)
         return "the user bound the ranks explicitly; CPUs and memory policy are left alone";
     if (!masks_equal(request))
-        return "the ranks' CPU masks differ already, so Slurm or the user bound them; CPUs are left "
+        return "the ranks' CPU masks differ already, so Slurm or the user bound them; CPUs are "
+               "left "
                "alone";
     return NULL;
 }
@@ -154,8 +155,8 @@ static int plan_cores(struct dt_bind_plan *plan, const struct dt_bind_request *r
      * that starts more. */
     if (request->ranks == 1)
         return hwloc_bitmap_copy(plan->ranks[0].cpus, request->allowed[0]);
-    if (dt_bind_space_init(&space, request->topology->hwloc, request->allowed[0],
-                           request->ranks) == 0)
+    if (dt_bind_space_init(&space, request->topology->hwloc, request->allowed[0], request->ranks) ==
+        0)
         rc = deal_cores(plan, request->topology, distances, &space);
     dt_bind_space_fini(&space);
     return rc;
@@ -173,7 +174,8 @@ static bool any_memory_known(hwloc_topology_t hwloc)
     return false;
 }
 
-/* The first node of each PU is its ordinary memory; nodes that are known to be empty do not count. */
+/* The first node of each PU is its ordinary memory; nodes that are known to be empty do not count.
+ */
 static int plan_memory(struct dt_bind_rank *rank, hwloc_topology_t hwloc)
 {
     bool sizes_known = any_memory_known(hwloc);

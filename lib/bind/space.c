@@ -5,9 +5,9 @@
 
 #include "bind/internal.h"
 
-#define DISTANCE_LOCAL 10 /* as in ACPI's SLIT */
+#define DISTANCE_LOCAL   10 /* as in ACPI's SLIT */
 #define DISTANCE_PACKAGE 12
-#define DISTANCE_REMOTE 20
+#define DISTANCE_REMOTE  20
 
 int dt_bind_home_of(hwloc_topology_t hwloc, unsigned pu)
 {
@@ -37,9 +37,9 @@ static int add_core(struct dt_bind_space *space, unsigned pu, int home)
 static int collect_cores(struct dt_bind_space *space, hwloc_topology_t hwloc,
                          hwloc_const_bitmap_t allowed)
 {
-    hwloc_obj_t pu = NULL, previous = NULL;
+    hwloc_obj_t previous = NULL;
 
-    while ((pu = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_PU, pu))) {
+    for (hwloc_obj_t pu = hwloc_get_obj_by_type(hwloc, HWLOC_OBJ_PU, 0); pu; pu = pu->next_cousin) {
         hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(hwloc, HWLOC_OBJ_CORE, pu);
         if (!hwloc_bitmap_isset(allowed, pu->os_index))
             continue;
@@ -60,9 +60,7 @@ static int collect_unknown(struct dt_bind_space *space, hwloc_const_bitmap_t all
 {
     int pu;
 
-    hwloc_bitmap_foreach_begin(pu, allowed)
-        if (add_core(space, (unsigned)pu, 0))
-            return -1;
+    hwloc_bitmap_foreach_begin(pu, allowed) if (add_core(space, (unsigned)pu, 0)) return -1;
     hwloc_bitmap_foreach_end();
     return 0;
 }

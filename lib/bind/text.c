@@ -26,25 +26,21 @@ static void put_range(struct dt_buf *out, struct range range, const char *one, c
         dt_buf_printf(out, "%zu-%zu %s", range.min, range.max, many);
 }
 
-/* Cores that the PUs are on; PUs where the topology knows no core. */
+/* Cores that the PUs are on; a PU that the topology puts on no core counts as one. */
 static size_t count_cores(hwloc_topology_t hwloc, hwloc_const_bitmap_t cpus)
 {
     hwloc_obj_t previous = NULL;
-    size_t count = 0, known = 0;
-    int pu;
+    size_t count = (size_t)hwloc_bitmap_weight(cpus);
 
-    hwloc_bitmap_foreach_begin(pu, cpus)
-        known += hwloc_get_pu_obj_by_os_index(hwloc, (unsigned)pu) != NULL;
-    hwloc_bitmap_foreach_end();
-    hwloc_obj_t obj = NULL;
-    while ((obj = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_PU, obj))) {
-        hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(hwloc, HWLOC_OBJ_CORE, obj);
-        if (!hwloc_bitmap_isset(cpus, obj->os_index))
+    for (hwloc_obj_t pu = hwloc_get_obj_by_type(hwloc, HWLOC_OBJ_PU, 0); pu; pu = pu->next_cousin) {
+        hwloc_obj_t core = pu->parent;
+        if (!hwloc_bitmap_isset(cpus, pu->os_index))
             continue;
-        count += !core || core != previous;
+        if (core && core->type == HWLOC_OBJ_CORE && core == previous)
+            count--;
         previous = core;
     }
-    return count + (size_t)hwloc_bitmap_weight(cpus) - known;
+    return count;
 }
 
 static const char *accelerator_word(enum dt_accelerator kind, bool many)

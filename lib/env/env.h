@@ -17,7 +17,7 @@ enum dt_env_action { DT_ENV_SET, DT_ENV_KEEP, DT_ENV_WARN, DT_ENV_REFUSE };
 
 struct dt_env_item {
     char *variable;
-    char *value;  /* SET: what dt sets; else what the user has */
+    char *value; /* SET: what dt sets; else what the user has */
     enum dt_env_action action;
     char *rule;   /* name of the rule */
     char *reason; /* one sentence */
@@ -26,9 +26,11 @@ struct dt_env_item {
 };
 
 struct dt_env_plan {
-    struct dt_env_item *items; /* in the order of the rules; a variable has one action, the gravest */
+    struct dt_env_item
+        *items; /* in the order of the rules; a variable has one action, the gravest */
     size_t count;
-    char *summary; /* one line: "env: 2 set (FI_PROVIDER=efa ...), 1 kept (NCCL_DEBUG), 1 warning" */
+    char
+        *summary; /* one line: "env: 2 set (FI_PROVIDER=efa ...), 1 kept (NCCL_DEBUG), 1 warning" */
 };
 
 struct dt_env_rules; /* parsed rules file */
@@ -45,8 +47,9 @@ void dt_env_plan_fini(struct dt_env_plan *plan);
 char *dt_env_explain(const struct dt_env_plan *plan); /* table; caller frees */
 
 /* Dotted versions: "1.22.0amzn4.0" > "1.22.0" > "1.22.0rc1" > "1.9" = "v1.9.0-aws". <0, 0, >0.
- * A vendor's suffix makes a version newer, rc/alpha/beta/dev/pre and "~" make it older; a leading "v",
- * trailing ".0" and the "-aws" that aws-ofi-nccl carried for a while mean nothing. NULL reads as "". */
+ * A vendor's suffix makes a version newer, rc/alpha/beta/dev/pre and "~" make it older; a leading
+ * "v", trailing ".0" and the "-aws" that aws-ofi-nccl carried for a while mean nothing. NULL reads
+ * as "". */
 int dt_version_compare(const char *a, const char *b);
 
 #endif

@@ -13,7 +13,21 @@
 #define NODES_MAX 256
 #define DEPTH_MAX 32
 
-enum op { OP_OR, OP_AND, OP_NOT, OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_LIKE, OP_TRUTH, OP_YES, OP_NO };
+enum op {
+    OP_OR,
+    OP_AND,
+    OP_NOT,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_LIKE,
+    OP_TRUTH,
+    OP_YES,
+    OP_NO
+};
 
 struct node {
     enum op op;
@@ -84,7 +98,8 @@ static bool word_char(char c)
     return isalnum((unsigned char)c) || (c && strchr("_.+-", c));
 }
 
-static int take_text(struct parser *in, struct dt_env_operand *operand, const char *start, size_t len)
+static int take_text(struct parser *in, struct dt_env_operand *operand, const char *start,
+                     size_t len)
 {
     operand->text = strndup(start, len);
     return operand->text ? 0 : dt_error_set(in->err, "no memory left for a condition");
@@ -272,8 +287,8 @@ static void value_of(const struct dt_env_operand *operand, const struct dt_env_w
         dt_env_fact(world, operand->text, value);
         return;
     }
-    value->text = operand->kind == DT_OPERAND_USER ? dt_env_user(world, operand->text)
-                                                   : operand->text;
+    value->text =
+        operand->kind == DT_OPERAND_USER ? dt_env_user(world, operand->text) : operand->text;
     value->kind = value->text ? DT_VALUE_TEXT : DT_VALUE_UNSET;
 }
 
@@ -354,7 +369,8 @@ static enum dt_truth eval_comparison(const struct node *node, const struct dt_en
 /* libfabric's reading of a boolean (fi_param_get_bool). */
 static bool reads_as(const char *text, bool want)
 {
-    static const char *const words[2][4] = {{"0", "false", "no", "off"}, {"1", "true", "yes", "on"}};
+    static const char *const words[2][4] = {{"0", "false", "no", "off"},
+                                            {"1", "true", "yes", "on"}};
 
     for (size_t i = 0; i < 4; i++)
         if (!strcasecmp(text, words[want][i]))
@@ -376,8 +392,7 @@ static enum dt_truth eval_leaf(const struct node *node, const struct dt_env_worl
     if (node->op != OP_TRUTH)
         return truth(reads_as(value.text, node->op == OP_YES));
     /* $NAME alone: is it set at all; a fact alone: is it more than nothing. */
-    return truth(node->a.kind == DT_OPERAND_USER ||
-                 (*value.text && strcmp(value.text, "0") != 0));
+    return truth(node->a.kind == DT_OPERAND_USER || (*value.text && strcmp(value.text, "0") != 0));
 }
 
 static enum dt_truth eval(const struct dt_env_expr *expr, uint16_t index,

@@ -17,7 +17,8 @@ struct dt_env_world {
     char *const *user_env;
 };
 
-/* A value in a condition: all values are text; numbers and versions are recognised by their looks. */
+/* A value in a condition: all values are text; numbers and versions are recognised by their looks.
+ */
 struct dt_env_value {
     enum { DT_VALUE_UNKNOWN, DT_VALUE_UNSET, DT_VALUE_TEXT } kind;
     const char *text; /* TEXT only; borrowed, or points to `own` */

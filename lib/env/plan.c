@@ -31,8 +31,7 @@ static char *reason_of(const struct dt_env_rule *rule, bool certain)
 static int add_item(struct dt_env_plan *plan, const struct dt_env_rule *rule,
                     enum dt_env_action action, bool certain, char *value)
 {
-    struct dt_env_item *grown =
-        realloc(plan->items, (plan->count + 1) * sizeof(*grown)), *item;
+    struct dt_env_item *grown = realloc(plan->items, (plan->count + 1) * sizeof(*grown)), *item;
 
     if (!grown) {
         free(value);

@@ -111,10 +111,14 @@ static int read_rules(struct dt_env_rules *rules, cfg_t *cfg, struct dt_error *e
 int dt_env_rules_load(struct dt_env_rules **rules, const char *path, struct dt_error *err)
 {
     cfg_opt_t rule[] = {
-        CFG_STR("when", NULL, CFGF_NONE),   CFG_STR("unknown", "skip", CFGF_NONE),
-        CFG_STR("action", NULL, CFGF_NONE), CFG_STR("variable", NULL, CFGF_NONE),
-        CFG_STR("value", NULL, CFGF_NONE),  CFG_STR("reason", NULL, CFGF_NONE),
-        CFG_STR("harm", NULL, CFGF_NONE),   CFG_STR("source", NULL, CFGF_NONE),
+        CFG_STR("when", NULL, CFGF_NONE),
+        CFG_STR("unknown", "skip", CFGF_NONE),
+        CFG_STR("action", NULL, CFGF_NONE),
+        CFG_STR("variable", NULL, CFGF_NONE),
+        CFG_STR("value", NULL, CFGF_NONE),
+        CFG_STR("reason", NULL, CFGF_NONE),
+        CFG_STR("harm", NULL, CFGF_NONE),
+        CFG_STR("source", NULL, CFGF_NONE),
         CFG_END(),
     };
     cfg_opt_t options[] = {

@@ -51,7 +51,8 @@ char *dt_env_summary(const struct dt_env_plan *plan)
         size_t count = count_of(plan, words[w].action);
         if (count == 0)
             continue;
-        dt_buf_printf(&out, "%s%zu %s", separator, count, count == 1 ? words[w].one : words[w].many);
+        dt_buf_printf(&out, "%s%zu %s", separator, count,
+                      count == 1 ? words[w].one : words[w].many);
         put_items(&out, plan, words[w].action);
         separator = ", ";
     }

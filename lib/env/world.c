@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What conditions and values can refer to: facts, a few things that follow from them, and the user's
- * own variables. */
+/* What conditions and values can refer to: facts, a few things that follow from them, and the
+ * user's own variables. */
 #include <stdio.h>
 #include <string.h>
 
@@ -87,8 +87,7 @@ static bool nccl_selects(const char *spec, const char *interface)
     spec += exact;
     while (*spec && !match) {
         size_t len = strcspn(spec, ","), name = strcspn(spec, ":,");
-        match = name > 0 && !strncmp(spec, interface, name) &&
-                (!exact || interface[name] == '\0');
+        match = name > 0 && !strncmp(spec, interface, name) && (!exact || interface[name] == '\0');
         spec += len + (spec[len] == ',');
     }
     return match != exclude;

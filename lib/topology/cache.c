@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The per-boot cache of the CPU side: one hwloc XML file in an admin-owned directory, named after the
- * boot and a fingerprint of the machine, ending in a checksum of itself. Any doubt about a file means
- * that it is not there: the machine is then read again and the file replaced. */
+/* The per-boot cache of the CPU side: one hwloc XML file in an admin-owned directory, named after
+ * the boot and a fingerprint of the machine, ending in a checksum of itself. Any doubt about a file
+ * means that it is not there: the machine is then read again and the file replaced. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +17,9 @@
 #include "topology/internal.h"
 
 #define CACHE_MAX (16L << 20) /* bytes; 4096 PUs make about 2 MiB */
-#define PREFIX "topology-1-"
-#define SEAL "<!-- dt "
-#define SEAL_LEN (sizeof(SEAL) - 1 + 16 + sizeof(" -->\n") - 1)
+#define PREFIX    "topology-1-"
+#define SEAL      "<!-- dt "
+#define SEAL_LEN  (sizeof(SEAL) - 1 + 16 + sizeof(" -->\n") - 1)
 
 /* FNV-1a, 64 bits: against accident, not against attack; trust comes from the file's owner. */
 #define FNV_START 0xcbf29ce484222325u
@@ -64,7 +64,7 @@ static uint64_t fingerprint(const struct dt_root *root)
         hwloc_bitmap_list_sscanf(nodes, text) == 0 && hwloc_bitmap_weight(nodes) > 0) {
         hwloc_bitmap_foreach_begin(node, nodes)
             snprintf(text, sizeof(text), "sys/devices/system/node/node%d/cpulist", node);
-            hash = hash_file(hash, root, text);
+        hash = hash_file(hash, root, text);
         hwloc_bitmap_foreach_end();
     }
     hwloc_bitmap_free(nodes);
@@ -104,8 +104,8 @@ static char *read_trusted(const char *path, size_t *len)
 
     if (fd < 0)
         return NULL;
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !trusted(&st) ||
-        st.st_size <= (off_t)SEAL_LEN || st.st_size > CACHE_MAX)
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !trusted(&st) || st.st_size <= (off_t)SEAL_LEN ||
+        st.st_size > CACHE_MAX)
         goto out;
     data = malloc((size_t)st.st_size + 1);
     while (data && have < (size_t)st.st_size) {

@@ -10,9 +10,9 @@
 /* hwloc takes its root, and much else, from the environment only. The helper processes of dt have
  * one thread, so the variables are put in place around each call and taken back after it. */
 static const char *const steering[] = {
-    "HWLOC_FSROOT",     "HWLOC_XMLFILE",       "HWLOC_SYNTHETIC",   "HWLOC_COMPONENTS",
-    "HWLOC_THISSYSTEM", "HWLOC_CPUID_PATH",    "HWLOC_ALLOW",       "HWLOC_DUMPED_HWDATA_DIR",
-    "HWLOC_LIBXML",     "HWLOC_PLUGINS_PATH",  "HWLOC_HIDE_ERRORS",
+    "HWLOC_FSROOT",     "HWLOC_XMLFILE",      "HWLOC_SYNTHETIC",   "HWLOC_COMPONENTS",
+    "HWLOC_THISSYSTEM", "HWLOC_CPUID_PATH",   "HWLOC_ALLOW",       "HWLOC_DUMPED_HWDATA_DIR",
+    "HWLOC_LIBXML",     "HWLOC_PLUGINS_PATH", "HWLOC_HIDE_ERRORS",
 };
 #define STEERING_COUNT (sizeof(steering) / sizeof(steering[0]))
 
@@ -29,7 +29,8 @@ static int environment_enter(struct environment *env, const char *fsroot)
             return -1;
         unsetenv(steering[i]);
     }
-    /* No plugins: they open GPU libraries. hwloc's own XML reader: it reads what it wrote, faster. */
+    /* No plugins: they open GPU libraries. hwloc's own XML reader: it reads what it wrote, faster.
+     */
     if (setenv("HWLOC_PLUGINS_PATH", "", 1) || setenv("HWLOC_HIDE_ERRORS", "2", 1) ||
         setenv("HWLOC_LIBXML", "0", 1))
         return -1;
@@ -52,8 +53,8 @@ static int keep_cpus_only(hwloc_topology_t hwloc)
     static const hwloc_obj_type_t kept[] = {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_CORE};
     /* Disallowed CPUs are kept, because what a task may use is the task's mask, not this process's
      * cgroup, and because the cache serves every later job. */
-    unsigned long flags = HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED |
-                          HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS | HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
+    unsigned long flags = HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
+                          HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
 
     if (hwloc_topology_set_flags(hwloc, flags))
         return -1;
@@ -77,7 +78,8 @@ int dt_topology_cpu_init(hwloc_topology_t *hwloc, struct dt_error *err)
     } else if (keep_cpus_only(*hwloc)) {
         hwloc_topology_destroy(*hwloc);
         *hwloc = NULL;
-        dt_error_set(err, "hwloc %s lacks a type filter that dt needs; version 2.8 or later is needed",
+        dt_error_set(err,
+                     "hwloc %s lacks a type filter that dt needs; version 2.8 or later is needed",
                      HWLOC_VERSION);
     } else {
         rc = 0;
@@ -97,7 +99,8 @@ int dt_topology_cpu_discover(hwloc_topology_t *hwloc, const struct dt_root *root
                             root->path);
     if (dt_topology_cpu_init(hwloc, err))
         return -1;
-    /* The x86 component asks every CPU by binding itself to it: slow, and wrong below a fake root. */
+    /* The x86 component asks every CPU by binding itself to it: slow, and wrong below a fake root.
+     */
     hwloc_topology_set_components(*hwloc, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
     if (environment_enter(&env, root->fake ? root->path : NULL) || hwloc_topology_load(*hwloc))
         dt_error_set(err, "hwloc can not read the CPUs below %s: %s", root->path, strerror(errno));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The device side: accelerators and EFA NICs as the facts name them, in a stable order, each with the
- * NUMA node of the model that it hangs on. */
+/* The device side: accelerators and EFA NICs as the facts name them, in a stable order, each with
+ * the NUMA node of the model that it hangs on. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

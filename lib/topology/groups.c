@@ -11,8 +11,8 @@
 struct place {
     struct dt_device *device;
     bool nic;
-    char *path;   /* "pci0000:00/0000:00:01.0/0000:01:00.0": the device itself is last; or NULL */
-    size_t key;   /* length of the path's prefix that names the group; 0: none */
+    char *path; /* "pci0000:00/0000:00:01.0/0000:01:00.0": the device itself is last; or NULL */
+    size_t key; /* length of the path's prefix that names the group; 0: none */
 };
 
 struct places {
@@ -44,8 +44,8 @@ static int places_init(struct places *places, struct dt_topology *topology,
         bool nic = i >= topology->accelerator_count;
         struct place *place = &places->items[places->count++];
         place->nic = nic;
-        place->device = nic ? &topology->nics[i - topology->accelerator_count]
-                            : &topology->accelerators[i];
+        place->device =
+            nic ? &topology->nics[i - topology->accelerator_count] : &topology->accelerators[i];
         place->path = sysfs_path(root, place->device->bdf);
     }
     return 0;
@@ -82,8 +82,8 @@ static bool below(const struct place *place, const char *prefix, size_t len)
     return place->path && !strncmp(place->path, prefix, len) && place->path[len] == '/';
 }
 
-/* Deepest bridge above the device that another device is below too: one of the other kind where there
- * is one (a GPU and its NIC), else any. 0: shares no bridge. */
+/* Deepest bridge above the device that another device is below too: one of the other kind where
+ * there is one (a GPU and its NIC), else any. 0: shares no bridge. */
 static size_t shared_bridge(const struct places *places, const struct place *place)
 {
     size_t any = 0;
@@ -157,8 +157,8 @@ static int node_in_model(const struct dt_topology *topology, int os_index)
     return node ? (int)node->logical_index : -1;
 }
 
-/* Take one switch's row of addresses over. With by_order the k-th address of the table stands for the
- * k-th device, for a machine that numbers its buses differently. Returns devices matched. */
+/* Take one switch's row of addresses over. With by_order the k-th address of the table stands for
+ * the k-th device, for a machine that numbers its buses differently. Returns devices matched. */
 static size_t match_row(const struct dt_topology *topology, struct dt_device *devices, size_t count,
                         char *const *row, bool by_order, size_t *position, int group, int node)
 {

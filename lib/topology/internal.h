@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of lib/topology share: the CPU side (discovery and its cache) and the device side. */
+/* What the files of lib/topology share: the CPU side (discovery and its cache) and the device side.
+ */
 #ifndef DT_TOPOLOGY_INTERNAL_H
 #define DT_TOPOLOGY_INTERNAL_H
 

@@ -16,14 +16,14 @@
 #include "instances/instances.h"
 
 struct dt_device {
-    char *id;   /* GPU: UUID, else "pci:BDF"; Neuron: "neuron3"; NIC: "rdmap79s0" */
-    char *bdf;  /* "0000:53:00.0"; "" when not known */
-    int numa;   /* logical NUMA node index in the model, -1: unknown */
-    int group;  /* PCIe switch or root port shared with other devices; -1: none known */
+    char *id;  /* GPU: UUID, else "pci:BDF"; Neuron: "neuron3"; NIC: "rdmap79s0" */
+    char *bdf; /* "0000:53:00.0"; "" when not known */
+    int numa;  /* logical NUMA node index in the model, -1: unknown */
+    int group; /* PCIe switch or root port shared with other devices; -1: none known */
 };
 
 struct dt_topology {
-    hwloc_topology_t hwloc; /* CPU side; owned */
+    hwloc_topology_t hwloc;         /* CPU side; owned */
     struct dt_device *accelerators; /* GPUs in PCI order, Neuron devices by number */
     size_t accelerator_count;
     enum dt_accelerator kind;
