@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes that speak dt's protocol with dt-gather, good and bad ones, and a gather that speaks it with
+dt-node. For tests/cli/gather.bats and node.bats; run with the name of a scenario and its arguments."""
+import json
+import os
+import re
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+
+def frame(message):
+    text = json.dumps(message).encode()
+    return struct.pack(">I", len(text)) + text
+
+
+def read_frame(sock):
+    data = b""
+    while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
+        chunk = sock.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    return json.loads(data[4:])
+
+
+class Gather:
+    def __init__(self, *options):
+        path = os.path.join(os.environ.get("BUILD", "build"), "libexec", "dt-gather")
+        self.process = subprocess.Popen([path, *options], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.line = self.process.stdout.readline().decode().strip()
+        found = re.fullmatch(r"rendezvous 1/(.*)/(\d+)/([0-9a-f]{32})", self.line)
+        if found:
+            self.port, self.token = int(found.group(2)), found.group(3)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+
+    def end(self):
+        code = self.process.wait(timeout=15)
+        print(self.line)
+        print(self.process.stderr.read().decode(), end="")
+        print("exit", code)
+        return code
+
+
+class Node:
+    def __init__(self, gather, i, count, **changes):
+        self.name = "n%d" % i
+        self.sock = gather.connect()
+        hello = {"type": "hello", "dt": 1, "token": gather.token, "node": self.name, "nodeid": i,
+                 "nodes": count, "tasks": count, "step": "7.0", "het_group": -1, "het_size": 0}
+        hello.update(changes)
+        self.sock.sendall(frame(hello))
+
+    def welcome(self):
+        message = read_frame(self.sock)
+        assert message is None or message["type"] == "welcome", message
+        return message
+
+    def report(self, result="PASS", **facts):
+        check = {"name": "memlock", "result": result, "value": "8 MiB", "limit": "16 GiB",
+                 "source": "getrlimit", "next": "raise it", "message": "memlock: 8 MiB", "us": 3}
+        known = {"node.name": self.name, "kernel.release": "6.1.0", "clock.offset_us": 12}
+        known.update(facts)
+        self.sock.sendall(frame({"type": "report", "facts": known, "checks": [check], "env": "",
+                                 "port": 40000, "took_us": 5000}))
+
+    def verdict(self):
+        message = read_frame(self.sock)
+        assert message is None or message["type"] == "verdict", message
+        return message
+
+
+def good_nodes(gather, count, ids):
+    nodes = [Node(gather, i, count) for i in ids]
+    for node in nodes:
+        node.welcome()
+    return nodes
+
+
+def all_good(count, *options):
+    count = int(count)
+    gather = Gather("--nodes", str(count), "--job", "7.0", *options)
+    nodes = good_nodes(gather, count, range(count))
+    for node in nodes:
+        node.report()
+    start = time.monotonic()
+    verdicts = [node.verdict() for node in nodes]
+    took = (time.monotonic() - start) * 1000
+    assert all(v["go"] and v["master_port"] == 40000 for v in verdicts), verdicts[0]
+    assert verdicts[0]["components"] == [[count, count]]
+    gather.end()
+    print("verdict after the last report: %.1f ms" % took)
+    assert took < 200, took # 20 ms on an idle machine; tests share theirs
+
+
+def one_failing(*options):
+    gather = Gather("--nodes", "3", *options)
+    nodes = good_nodes(gather, 3, range(3))
+    for i, node in enumerate(nodes):
+        node.report("FAIL" if i == 1 else "PASS")
+    print(nodes[0].verdict())
+    gather.end()
+
+
+def odd_kernel():
+    gather = Gather("--nodes", "4")
+    nodes = good_nodes(gather, 4, range(4))
+    for i, node in enumerate(nodes):
+        node.report(**{"kernel.release": "5.4.0" if i == 2 else "6.1.0"})
+    gather.end()
+
+
+def missing(*options):
+    gather = Gather("--nodes", "3", "--timeout", "0.4", *options)
+    nodes = good_nodes(gather, 3, range(2))
+    for node in nodes:
+        node.report()
+    gather.end()
+
+
+def bad_peers():
+    gather = Gather("--nodes", "2", "--timeout", "1")
+    for raw in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", struct.pack(">I", 1 << 30) + b"x",
+                struct.pack(">I", 5000), b"\0\0\0\2[]"):
+        sock = gather.connect()
+        sock.sendall(raw)
+        start = time.monotonic()
+        try:
+            assert sock.recv(1) == b""
+        except ConnectionResetError:
+            pass
+        assert time.monotonic() - start < 0.5
+    for _ in range(3):
+        assert Node(gather, 1, 2, token="0" * 32).welcome() is None
+    node = good_nodes(gather, 2, [0])[0]
+    node.report()
+    gather.end()
+
+
+def slow_peer():
+    """Bytes that trickle in keep a stranger for the hello's deadline only."""
+    gather = Gather("--nodes", "1", "--timeout", "8")
+    sock = gather.connect()
+    sock.sendall(struct.pack(">I", 4000))
+    start = time.monotonic()
+    while time.monotonic() - start < 6 and not select.select([sock], [], [], 0.2)[0]:
+        try:
+            sock.sendall(b" ")
+        except OSError:
+            break
+    held = time.monotonic() - start
+    assert 1.5 < held < 3.5, held
+    node = good_nodes(gather, 1, [0])[0]
+    node.report()
+    assert node.verdict()["go"]
+    gather.end()
+
+
+def many_strangers():
+    gather = Gather("--nodes", "1", "--timeout", "5")
+    socks = [gather.connect() for _ in range(4 + 64 + 20)]
+    time.sleep(0.1)
+    closed = select.select(socks, [], [], 1)[0]
+    print("closed at once", len(closed))
+    for sock in socks:
+        sock.close()
+    node = good_nodes(gather, 1, [0])[0]
+    node.report()
+    gather.end()
+
+
+def death(when, report):
+    gather = Gather("--nodes", "3", "--timeout", "5", "--report", report)
+    nodes = good_nodes(gather, 3, range(3))
+    if when == "after":
+        nodes[1].report()
+        time.sleep(0.1)
+    nodes[1].sock.close()
+    time.sleep(0.1)
+    start = time.monotonic()
+    nodes[0].report()
+    nodes[2].report()
+    gather.end()
+    assert time.monotonic() - start < 1, "a lost node is not waited for"
+
+
+def duplicate():
+    gather = Gather("--nodes", "2")
+    nodes = good_nodes(gather, 2, [0, 0])
+    nodes[0].report()
+    time.sleep(0.1)
+    nodes[1].report("FAIL")
+    assert nodes[1].verdict() is None
+    assert Node(gather, 0, 2).welcome() is None
+    other = good_nodes(gather, 2, [1])[0]
+    other.report()
+    assert nodes[0].verdict()["go"]
+    gather.end()
+
+
+def failed():
+    gather = Gather("--nodes", "2")
+    nodes = good_nodes(gather, 2, range(2))
+    nodes[0].report()
+    nodes[1].sock.sendall(frame({"type": "failed", "code": 78, "reason": "/etc/dt.conf:3: oops"}))
+    assert nodes[1].verdict()["code"] == 78
+    gather.end()
+
+
+def env_refused():
+    gather = Gather("--nodes", "1")
+    node = good_nodes(gather, 1, [0])[0]
+    check = {"name": "env", "result": "FAIL", "value": "FI_PROVIDER=sockets", "limit": "rule x",
+             "source": "docs", "next": "unset FI_PROVIDER", "message": "m", "us": 0}
+    node.sock.sendall(frame({"type": "report", "facts": {"node.name": "n0"}, "checks": [check],
+                             "env": "", "port": 0, "took_us": 1}))
+    gather.end()
+
+
+def bad_report():
+    gather = Gather("--nodes", "2")
+    nodes = good_nodes(gather, 2, range(2))
+    nodes[0].report()
+    nodes[1].sock.sendall(frame({"type": "report", "facts": 7, "checks": [], "env": "", "port": 0,
+                                 "took_us": 1}))
+    gather.end()
+
+
+def srun_gone():
+    gather = Gather("--nodes", "2")
+    good_nodes(gather, 2, [0])
+    start = time.monotonic()
+    gather.process.stdin.close()
+    gather.process.wait(timeout=5)
+    took = time.monotonic() - start
+    gather.end()
+    assert took < 0.3, took
+
+
+def het():
+    gather = Gather("--components", "2")
+    gather.process.stdin.write(b"component 0 nodes 1 nodelist a\ncomponent 1 nodes 2 nodelist b[1-2]\n")
+    gather.process.stdin.flush()
+    members = [(0, 0, 1), (1, 0, 2), (1, 1, 2)]
+    nodes = [Node(gather, k, n, het_group=g, het_size=2, step="%d.0" % (7 + g)) for g, k, n in members]
+    for node in nodes:
+        node.welcome()
+        node.report()
+    print(nodes[2].verdict()["components"])
+    gather.end()
+
+
+def ports(low):
+    first = Gather("--nodes", "1", "--ports", "%s-%s" % (low, low))
+    second = Gather("--nodes", "1", "--ports", "%s-%s" % (low, low))
+    second.end()
+    first.process.stdin.close()
+    first.process.wait(timeout=5)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        print(sock.getsockname()[1])
+
+
+def serve(answer, port_file):
+    """A gather for one dt-node: 'go' says go, 'nogo' says no-go, 'silent' never answers."""
+    server = socket.create_server(("127.0.0.1", 0))
+    with open(port_file + ".new", "w", encoding="ascii") as out:
+        out.write(str(server.getsockname()[1]))
+    os.rename(port_file + ".new", port_file)
+    server.settimeout(20)
+    sock, _ = server.accept()
+    hello = read_frame(sock)
+    if answer == "silent":
+        sock.recv(1)
+        return
+    sock.sendall(frame({"type": "welcome", "clock_us": int(time.time() * 1e6)}))
+    report = read_frame(sock)
+    go = answer == "go"
+    sock.sendall(frame({"type": "verdict", "go": go, "code": 0 if go else 65, "reason": "because",
+                        "master_addr": "10.1.2.3", "master_port": 4321,
+                        "components": [[hello["nodes"], hello["tasks"]]]}))
+    with open(port_file + ".report", "w", encoding="ascii") as out:
+        json.dump(report, out)
+    sock.recv(1)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# dt-gather against nodes that speak its protocol well, badly, late and not at all.
+
+nodes() { run timeout 30 python3 tests/cli/fake_nodes.py "$@"; }
+has() { [[ "$output" == *"$1"* ]] || { echo "$output"; return 1; }; }
+setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
+
+@test "64 good nodes: go, and soon" {
+    nodes all_good 64
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
+    has "exit 0"
+    echo "# $(grep -o 'verdict after.*' <<<"$output")" >&3
+}
+@test "a failed check: no-go, node and check named" { nodes one_failing; has "exit 65"; has n1; has memlock; has "'go': False"; }
+@test "on-fail=warn: go in spite of it" { nodes one_failing --on-fail warn; has "exit 0"; has n1; }
+@test "an odd node is named" { nodes odd_kernel; has "exit 65"; has n2; has 5.4.0; }
+@test "a missing node is named by the node list" { nodes missing --nodelist 'p5-[1-3]'; has "exit 66"; has p5-3; has "no connection in 0."; }
+@test "a missing node without a list is named by number" { nodes missing; has "exit 66"; has "node 3 of 3"; }
+@test "HTTP, 1 GB frames, wrong tokens: closed, counted, told as a hint" { nodes bad_peers; has "exit 66"; has "3 connections with a wrong token were refused"; has "4 connections that did not speak"; }
+@test "a slow stranger is dropped" { nodes slow_peer; [ "$status" -eq 0 ]; has "exit 0"; }
+@test "strangers beyond the limit are closed, nodes still get in" { nodes many_strangers; has "closed at once 20"; has "exit 0"; }
+@test "death after the report is named" { nodes death after "$dir/r"; [ "$status" -eq 0 ]; has "exit 66"; has "n1"; grep -q "closed its connection after its report" "$dir/r"; }
+@test "death before the report is named" { nodes death before "$dir/r"; [ "$status" -eq 0 ]; has "exit 66"; grep -q "closed its connection before its report" "$dir/r"; }
+@test "of two nodes with one id the first report wins" { nodes duplicate; [ "$status" -eq 0 ]; has "exit 0"; has "1 second report"; }
+@test "a node that could not check itself" { nodes failed; has "exit 78"; has "/etc/dt.conf:3: oops"; has n1; }
+@test "a refused variable fails the job and is named" { nodes env_refused; has "exit 65"; has "FI_PROVIDER=sockets"; }
+@test "a report of a wrong shape loses its node" { nodes bad_report; has "exit 66"; has n1; }
+@test "srun gone: silent and quick" { nodes srun_gone; [ "$status" -eq 0 ]; has "exit 0"; [[ "$output" != *"did not report"* ]]; }
+@test "het components, told by srun" { nodes het; has "exit 0"; has "[[1, 1], [2, 2]]"; }
+@test "every port of the range in use" { nodes ports "$(python3 tests/cli/fake_nodes.py free_port)"; has "fail 67 all 1 ports of the range"; has "exit 67"; }
+
+@test "the report file is whole JSON and nothing is left beside it" {
+    nodes all_good 2 --report "$dir/r.json"
+    has "exit 0"
+    python3 -m json.tool "$dir/r.json" >/dev/null
+    [ "$(ls -A "$dir")" = r.json ]
+}
+@test "report in a missing directory: refused before anything starts" {
+    run "$gather" --nodes 1 --report "$dir/no/r.json"
+    [ "$status" -eq 73 ]
+    has "fail 73 report file '$dir/no/r.json' can not be written: No such file or directory"
+}
+@test "report on a full disk: no-go 73, or a warning" {
+    nodes one_failing --report /dev/full
+    has "exit 65"
+    nodes all_good 2 --report /dev/full
+    [ "$status" -ne 0 ]
+    nodes all_good 2 --report /dev/full --on-fail warn
+    has "exit 0"; has "warning: report file '/dev/full' can not be written: No space left on device"
+}
+@test "usage errors" {
+    for bad in "" "--nodes 0" "--nodes 1 --ports 5" "--nodes 1 --ports 9-5" "--nodes 1 --timeout x" "--nodes 1 --on-fail never" \
+        "--nodes 1 --level huge" "--nodes 1 more" "--components 0"; do
+        # shellcheck disable=SC2086
+        run "$gather" $bad
+        [ "$status" -eq 64 ] || { echo "'$bad': $status $output"; false; }
+    done
+    run "$gather" --nodes 1 --settings "2 validate=fast"
+    [ "$status" -eq 64 ]
+    run "$gather" --nodes 1 --settings "1 timeout=soon"
+    [ "$status" -eq 64 ]
+}
+@test "a bad config or node list" {
+    run "$gather" --nodes 1 --config "$dir/none.conf"
+    [ "$status" -eq 78 ]; has "fail 78"
+    run "$gather" --nodes 1 --nodelist 'a[1-'
+    [ "$status" -eq 64 ]; has "fail 64"
+}
