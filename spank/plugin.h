@@ -62,11 +62,11 @@ void stepd_task_post_fork(struct plugin *plugin, spank_t spank);
 void stepd_exit(struct plugin *plugin);
 bool stepd_is_training_step(spank_t spank);
 
-/* request.c: the texts for dt-node. `environ` is the job's. */
+/* request.c: the texts for dt-node. `job_environ` is the job's. */
 void request_format(struct text *text, const struct plugin *plugin, spank_t spank, int port,
-                    const char *rendezvous, char **environ);
-void request_component(struct remote *remote, spank_t spank, char **environ);
-const char *environ_get(char **environ, const char *name);
+                    const char *rendezvous, char **job_environ);
+void request_component(struct remote *remote, spank_t spank, char **job_environ);
+const char *environ_get(char **job_environ, const char *name);
 
 /* task.c: the task, as the user, last before exec. Ends the process rather than come back wrong. */
 void task_apply(struct plugin *plugin, spank_t spank);

@@ -10,12 +10,12 @@
 
 #include "plugin.h"
 
-const char *environ_get(char **environ, const char *name)
+const char *environ_get(char **job_environ, const char *name)
 {
     size_t len = strlen(name);
-    for (; environ && *environ; environ++) {
-        if (strncmp(*environ, name, len) == 0 && (*environ)[len] == '=')
-            return *environ + len + 1;
+    for (; job_environ && *job_environ; job_environ++) {
+        if (strncmp(*job_environ, name, len) == 0 && (*job_environ)[len] == '=')
+            return *job_environ + len + 1;
     }
     return NULL;
 }
@@ -23,13 +23,13 @@ const char *environ_get(char **environ, const char *name)
 /* The soft limit the ranks will have. slurmstepd sets what srun sent along (SLURM_RLIMIT_*) after
  * we ran: capped at its own hard limit, or, asked for with --propagate ("U" in front), not at all
  * if above it. */
-static long long rank_limit(int resource, const char *variable, char **environ)
+static long long rank_limit(int resource, const char *variable, char **job_environ)
 {
     struct rlimit own;
     if (getrlimit(resource, &own) < 0)
         return -2;
     rlim_t soft = own.rlim_cur;
-    const char *sent = environ_get(environ, variable);
+    const char *sent = environ_get(job_environ, variable);
     if (sent) {
         char *stop;
         bool demanded = *sent == 'U';
@@ -91,10 +91,10 @@ static void put_directory(struct text *text)
     free(directory);
 }
 
-void request_component(struct remote *remote, spank_t spank, char **environ)
+void request_component(struct remote *remote, spank_t spank, char **job_environ)
 {
-    const char *components = environ_get(environ, VARIABLE_COMPONENTS);
-    const char *leader = environ_get(environ, "SLURM_JOB_ID");
+    const char *components = environ_get(job_environ, VARIABLE_COMPONENTS);
+    const char *leader = environ_get(job_environ, "SLURM_JOB_ID");
     long size = components ? strtol(components, NULL, 10) : 0;
     if (size < 2 || !leader)
         return;
@@ -103,7 +103,7 @@ void request_component(struct remote *remote, spank_t spank, char **environ)
     for (long i = 0; i < size; i++) {
         char name[64];
         snprintf(name, sizeof name, "SLURM_JOB_ID_HET_GROUP_%ld", i);
-        const char *id = environ_get(environ, name);
+        const char *id = environ_get(job_environ, name);
         if (id && strtoul(id, NULL, 10) == item(spank, S_JOB_ID))
             component = i;
     }
@@ -112,7 +112,7 @@ void request_component(struct remote *remote, spank_t spank, char **environ)
 }
 
 void request_format(struct text *text, const struct plugin *plugin, spank_t spank, int port,
-                    const char *rendezvous, char **environ)
+                    const char *rendezvous, char **job_environ)
 {
     const struct options *options = &plugin->options;
     text_puts(text, "dt-request 1\n");
@@ -139,13 +139,13 @@ void request_format(struct text *text, const struct plugin *plugin, spank_t span
         text_puts(text, "\n");
     }
     text_printf(text, "limits %lld %lld\n",
-                rank_limit(RLIMIT_MEMLOCK, "SLURM_RLIMIT_MEMLOCK", environ),
-                rank_limit(RLIMIT_NOFILE, "SLURM_RLIMIT_NOFILE", environ));
-    for (; environ && *environ; environ++) {
-        if (strncmp(*environ, "SLURM_DT_", strlen("SLURM_DT_")) == 0)
+                rank_limit(RLIMIT_MEMLOCK, "SLURM_RLIMIT_MEMLOCK", job_environ),
+                rank_limit(RLIMIT_NOFILE, "SLURM_RLIMIT_NOFILE", job_environ));
+    for (; job_environ && *job_environ; job_environ++) {
+        if (strncmp(*job_environ, "SLURM_DT_", strlen("SLURM_DT_")) == 0)
             continue;
         text_puts(text, "environ ");
-        text_word(text, *environ);
+        text_word(text, *job_environ);
         text_puts(text, "\n");
     }
     text_puts(text, "end\n");

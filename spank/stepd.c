@@ -76,10 +76,10 @@ static int reserve_port(int *descriptor)
 }
 
 /* Was validation wanted by someone whose srun had no plugin? */
-static bool asked_elsewhere(const struct remote *remote, char **environ)
+static bool asked_elsewhere(const struct remote *remote, char **job_environ)
 {
-    const char *option = environ_get(environ, "SLURM_SPANK__SLURM_SPANK_OPTION_dt_dt_validate");
-    const char *variable = environ_get(environ, "DT_VALIDATE");
+    const char *option = environ_get(job_environ, "SLURM_SPANK__SLURM_SPANK_OPTION_dt_dt_validate");
+    const char *variable = environ_get(job_environ, "DT_VALIDATE");
     return remote->asked || (option && strcmp(option, "off") != 0) ||
            (variable && *variable && strcmp(variable, "off") != 0);
 }
@@ -112,7 +112,7 @@ static int start_node(struct plugin *plugin, struct sentence *why)
 {
     struct remote *remote = &plugin->remote;
     char *argv[] = {(char *)"dt-node", NULL, NULL, NULL};
-    char *environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
+    char *node_environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
     if (plugin->options.config) {
         argv[1] = (char *)"--config";
         argv[2] = plugin->options.config;
@@ -125,14 +125,15 @@ static int start_node(struct plugin *plugin, struct sentence *why)
     struct helper_start start = {.directory = plugin->options.helpers,
                                  .name = "dt-node",
                                  .argv = argv,
-                                 .environ = environ,
+                                 .environ = node_environ,
                                  .plan = remote->plan,
                                  .as_root = true,
                                  .owner = 0};
     return helper_start(&remote->node, &start, why);
 }
 
-static void check_node(struct plugin *plugin, spank_t spank, const char *rendezvous, char **environ)
+static void check_node(struct plugin *plugin, spank_t spank, const char *rendezvous,
+                       char **job_environ)
 {
     struct remote *remote = &plugin->remote;
     struct text request = {0};
@@ -143,7 +144,7 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
 
     remote->masks = calloc(remote->tasks + 1, sizeof *remote->masks);
     int port = reserve_port(&remote->port);
-    request_format(&request, plugin, spank, port, rendezvous, environ);
+    request_format(&request, plugin, spank, port, rendezvous, job_environ);
     if (!remote->masks || request.failed) {
         fail(remote, DT_EXIT_HELPER, "out of memory");
     } else if (start_node(plugin, &why) < 0 ||
@@ -180,19 +181,19 @@ void stepd_user_init(struct plugin *plugin, spank_t spank)
 {
     struct remote *remote = &plugin->remote;
     struct sentence why;
-    char **environ = NULL;
-    if (spank_get_item(spank, S_JOB_ENV, &environ) != ESPANK_SUCCESS || !environ)
+    char **job_environ = NULL;
+    if (spank_get_item(spank, S_JOB_ENV, &job_environ) != ESPANK_SUCCESS || !job_environ)
         return;
-    char *settings = copy(environ_get(environ, VARIABLE_SETTINGS));
-    char *rendezvous = copy(environ_get(environ, VARIABLE_RENDEZVOUS));
-    if (!settings && !asked_elsewhere(remote, environ))
+    char *settings = copy(environ_get(job_environ, VARIABLE_SETTINGS));
+    char *rendezvous = copy(environ_get(job_environ, VARIABLE_RENDEZVOUS));
+    if (!settings && !asked_elsewhere(remote, job_environ))
         goto out;
 
     remote->node_name = node_name();
-    request_component(remote, spank, environ);
+    request_component(remote, spank, job_environ);
     spank_get_item(spank, S_JOB_LOCAL_TASK_COUNT, &remote->tasks);
-    clean_environment(spank, environ_get(environ, VARIABLE_KILL) != NULL);
-    spank_get_item(spank, S_JOB_ENV, &environ); /* may have moved */
+    clean_environment(spank, environ_get(job_environ, VARIABLE_KILL) != NULL);
+    spank_get_item(spank, S_JOB_ENV, &job_environ); /* may have moved */
     if (!settings) {
         fail(remote, DT_EXIT_UNVALIDATED,
              "validation was asked for, but srun did not start it: the plugin is missing in the "
@@ -203,7 +204,7 @@ void stepd_user_init(struct plugin *plugin, spank_t spank)
         fail(remote, DT_EXIT_UNVALIDATED,
              "validation was asked for, but SLURM_DT_RENDEZVOUS did not reach this node");
     } else if (options_active(&plugin->options)) {
-        check_node(plugin, spank, rendezvous, environ);
+        check_node(plugin, spank, rendezvous, job_environ);
     }
 out:
     free(settings);
