@@ -36,7 +36,7 @@ serve() {
 teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
 
 @test "garbage instead of a request" {
-    session $'hello\nend\n'
+    session $'hello\nend'
     has "checked fail 67 loud this is no request of dt's plugin"
 }
 @test "no request at all" {
