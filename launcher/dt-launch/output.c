@@ -156,8 +156,7 @@ struct dt_output *dt_output_create(struct dt_error *err)
 
 static int keep_stream(struct dt_output *output, struct stream *stream)
 {
-    struct stream **streams =
-        realloc(output->streams, (output->count + 1) * sizeof *output->streams);
+    struct stream **streams = reallocarray(output->streams, output->count + 1, sizeof(void *));
     if (!streams)
         return -1;
     output->streams = streams;

@@ -42,7 +42,7 @@ static int read_number(const char *name, const char *other, long long high, long
 
 static int read_int(const char *name, const char *other, int *value, struct dt_error *err)
 {
-    long long n;
+    long long n = 0;
     if (read_number(name, other, TASKS_MAX, &n, err))
         return -1;
     *value = (int)n;

@@ -87,8 +87,8 @@ static int expand_range(struct expansion *e, struct dt_buf *head, const char **a
                         const char *end)
 {
     const char *start = *at;
-    uint64_t low, high;
-    int width, high_width;
+    uint64_t low = 0, high;
+    int width = 0, high_width;
     if (read_number(e, at, &low, &width))
         return -1;
     high = low;
