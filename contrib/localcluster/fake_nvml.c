@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A libnvidia-ml.so.1 that answers from a text file, so that what asks NVML can be tried, and broken,
- * without a GPU. The file is nvml.conf beside the library, or the one that DT_FAKE_NVML names; it is
- * read at each nvmlInit_v2. One statement a line:
+/* A libnvidia-ml.so.1 that answers from a text file, so that what asks NVML can be tried, and
+ * broken, without a GPU. The file is nvml.conf beside the library, or the one that DT_FAKE_NVML
+ * names; it is read at each nvmlInit_v2. One statement a line:
  *
  *   driver VERSION
  *   gpu BDF UUID VENDOR:DEVICE MIB NAME...   in the order of NVML's indices
- *   lost BDF                                 the GPU is counted, and its calls answer GPU_IS_LOST (15)
- *   fail FUNCTION CODE                       the function answers that code: "fail nvmlInit_v2 9"
- *   hang FUNCTION                            the function never returns
+ *   lost BDF                                 the GPU is counted, and its calls answer GPU_IS_LOST
+ * (15) fail FUNCTION CODE                       the function answers that code: "fail nvmlInit_v2
+ * 9" hang FUNCTION                            the function never returns
  *
  * Function prototypes follow the public nvml.h (CUDA 11.0 and later); only what dt asks is here.
  */
@@ -92,8 +92,8 @@ static FILE *open_data(void)
     const char *slash = strrchr(info.dli_fname, '/');
     int directory = slash ? (int)(slash - info.dli_fname) : 0;
     char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%.*s%snvml.conf", directory, info.dli_fname,
-                     slash ? "/" : "");
+    int n =
+        snprintf(path, sizeof path, "%.*s%snvml.conf", directory, info.dli_fname, slash ? "/" : "");
     return n > 0 && (size_t)n < sizeof path ? fopen(path, "re") : NULL;
 }
 
