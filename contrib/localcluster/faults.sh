@@ -87,7 +87,7 @@ fault_clock_off() {
     # shellcheck disable=SC2016
     library=$(faketime -f +0 sh -c 'echo "$LD_PRELOAD"') || { echo "package faketime is missing" && return 1; }
     [[ -e $STATE/faults/dt-node ]] || ln "$STATE/prefix/libexec/dt/dt-node" "$STATE/faults/dt-node" || return 1
-    fault_helper "$1" clock-off "export LD_PRELOAD=$library FAKETIME=+2s FAKETIME_DONT_FAKE_MONOTONIC=1
+    fault_helper "$1" clock-off "export LD_PRELOAD='$library' FAKETIME=+2s FAKETIME_DONT_FAKE_MONOTONIC=1
 exec $STATE/faults/dt-node \"\$@\""
 }
 
@@ -108,6 +108,8 @@ fault_bind() { # NODE FROM OVER
 node_heal() { # NODE
     local state
     node_end "$1"
+    # Or slurmctld would wait for the end of jobs that the node no longer knows.
+    slurm scontrol update NodeName="$1" State=DOWN Reason="rebooted by dt-cluster" >/dev/null 2>&1
     rm -rf "$STATE/node/$1" "$STATE/spool/$1"
     nodes_boot "$1"
     wait_until 30 node_back "$1" && return 0

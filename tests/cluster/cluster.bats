@@ -261,6 +261,59 @@ TEXT
     done
 }
 
+@test "4 nodes are ready in 5 s and 64 in 30 s, and go without a trace" {
+    local bridge
+    timed dt_cluster up --name "$CLUSTER-k" --nodes 4 --plugstack none --build "$DT_BUILD" 3>&-
+    assert_code 0
+    assert_under_ms 5000
+    dt_cluster down --name "$CLUSTER-k"
+    timed dt_cluster up --name "$CLUSTER-k" --nodes 64 --as p5.48xlarge --plugstack none --build "$DT_BUILD" 3>&-
+    assert_code 0
+    assert_under_ms 30000
+    cluster_enter "$CLUSTER-k"
+    run srun -N64 -n64 hostname
+    assert_code 0
+    assert_lines 64 "^$CLUSTER-k-[0-9]+$"
+    cd /
+    bridge=$(bridge_of "$CLUSTER-k")
+    dt_cluster down --name "$CLUSTER-k"
+    assert_nothing_left "$CLUSTER-k" "$bridge"
+}
+
+@test "heal gives a node back whose job has hung" {
+    cluster_enter "$A"
+    srun -N2 -n2 sleep 100 3>&- &
+    for _ in $(seq 100); do [ "$(last_job JobState)" = RUNNING ] && break || sleep 0.05; done
+    dt_cluster break "$A-2" net-down
+    timed dt_cluster heal "$A-2"
+    assert_code 0
+    assert_under_ms 10000
+    wait $! || true
+    assert_job NODE_FAIL
+    run srun -N2 -n2 hostname
+    assert_code 0
+    assert_nodes_healthy
+}
+
+@test "the plugin is named as asked, its helpers are root's, and faults of the helper stay in one node" {
+    local libexec=/run/dt-cluster/$CLUSTER-k/prefix/libexec/dt fault real
+    dt_cluster up --name "$CLUSTER-k" --nodes 2 --plugstack required --plugin-args "validate=off timeout=5" \
+        --build "$DT_BUILD" 3>&-
+    run cat "/run/dt-cluster/$CLUSTER-k/etc/plugstack.conf"
+    assert_says "required */spank_dt.so helpers=$libexec config=*/dt.conf validate=off timeout=5"
+    run stat --format '%U %a' "$libexec" "$libexec/dt-node"
+    assert_lines 2 '^root 755$'
+    real=$(cksum <"$libexec/dt-node")
+    for fault in clock-off helper-crash helper-hang; do
+        dt_cluster break "$CLUSTER-k-2" "$fault"
+        [ "$(dt_cluster run "$CLUSTER-k-2" -- cat "$libexec/dt-node" | cksum)" != "$real" ]
+        [ "$(dt_cluster run "$CLUSTER-k-1" -- cat "$libexec/dt-node" | cksum)" = "$real" ]
+    done
+    dt_cluster heal "$CLUSTER-k-2"
+    [ "$(dt_cluster run "$CLUSTER-k-2" -- cat "$libexec/dt-node" | cksum)" = "$real" ]
+    dt_cluster down --name "$CLUSTER-k"
+}
+
 @test "up on a half-up name says so and offers down" {
     dt_cluster up --name "$CLUSTER-k" --nodes 1 --plugstack none --build "$DT_BUILD" 3>&-
     sed -i '/^READY=/d' "/run/dt-cluster/$CLUSTER-k/vars"
