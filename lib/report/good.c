@@ -10,7 +10,7 @@
 #include "report/columns.h"
 #include "report/problems.h"
 
-enum { LINES_MAX = 8, TRAITS = 6 };
+enum { LINES_MAX = 8, TRAITS = 7 };
 
 /* What one line tells of its nodes. */
 struct kind {
@@ -27,8 +27,9 @@ static int two_numbers(const char *version)
                : (int)strlen(version);
 }
 
-static void describe(struct kind *kind, const struct dt_facts *facts)
+static void describe(struct kind *kind, const struct dt_report_node *node)
 {
+    const struct dt_facts *facts = &node->facts;
     const char *text;
     long long gpus, neurons, efas, mib;
     memset(kind->traits, 0, sizeof kind->traits);
@@ -48,6 +49,9 @@ static void describe(struct kind *kind, const struct dt_facts *facts)
         snprintf(kind->traits[4], size, "Linux %.*s", two_numbers(text) % 24, text);
     if (dt_facts_string(facts, has_neuron ? "driver.neuron" : "driver.nvidia", &text))
         snprintf(kind->traits[5], size, "driver %.*s", two_numbers(text) % 24, text);
+    /* What is not known has not passed. */
+    snprintf(kind->traits[6], size, "%s",
+             dt_check_worst(&node->checks) == DT_UNKNOWN ? "NOT ALL KNOWN" : "PASS");
 }
 
 /* Sort nodes into kinds; linear in nodes x kinds, and of kinds only the first few are kept apart.
@@ -60,7 +64,7 @@ static size_t sort_kinds(struct kind *kinds, size_t *storage, const struct dt_re
         size_t k = 0;
         if (report->nodes[i].lost || !report->nodes[i].facts.doc)
             continue;
-        describe(&mine, &report->nodes[i].facts);
+        describe(&mine, &report->nodes[i]);
         while (k < count && memcmp(kinds[k].traits, mine.traits, sizeof mine.traits) != 0)
             k++;
         if (k == LINES_MAX) /* the last line takes the rest */
@@ -107,16 +111,16 @@ static void say_environment(struct dt_buf *out, const struct dt_report *report)
 void dt_report_good_nodes(struct dt_buf *out, const struct dt_report *report, int width, bool color)
 {
     struct kind kinds[LINES_MAX];
-    struct dt_columns columns = {.count = TRAITS + 2};
+    struct dt_columns columns = {.count = TRAITS + 1};
     size_t *storage = calloc(LINES_MAX * (report->node_count + 1), sizeof *storage);
     size_t count = storage ? sort_kinds(kinds, storage, report) : 0;
     for (size_t k = 0; k < count; k++) {
         char *names = dt_report_row_names(report, kinds[k].nodes, kinds[k].count);
-        const char *cells[TRAITS + 2] = {names ? names : "?"};
+        const char *cells[TRAITS + 1] = {names ? names : "?"};
         for (size_t t = 0; t < TRAITS; t++)
             cells[t + 1] = kinds[k].traits[t];
-        cells[TRAITS + 1] = "PASS";
-        dt_columns_add(&columns, cells, TRAITS + 1, DT_PAINT_GREEN);
+        bool passed = strcmp(kinds[k].traits[TRAITS - 1], "PASS") == 0;
+        dt_columns_add(&columns, cells, TRAITS, passed ? DT_PAINT_GREEN : DT_PAINT_YELLOW);
         free(names);
     }
     dt_columns_print(&columns, out, "dt:   ", width, color);
