@@ -34,8 +34,10 @@ void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layou
 {
     double correct1 = 1 - pow(adamw->beta1, (double)adamw->step);
     double correct2 = 1 - pow(adamw->beta2, (double)adamw->step);
-    struct factors f = {.beta1 = (real)adamw->beta1, .beta2 = (real)adamw->beta2,
-                        .rate = (real)(adamw->rate / correct1), .second = (real)(1 / correct2),
+    struct factors f = {.beta1 = (real)adamw->beta1,
+                        .beta2 = (real)adamw->beta2,
+                        .rate = (real)(adamw->rate / correct1),
+                        .second = (real)(1 / correct2),
                         .epsilon = (real)adamw->epsilon};
     for (size_t t = 0; t < layout->tensor_count; t++) {
         const struct dt_tensor *tensor = &layout->tensors[t];

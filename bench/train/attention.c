@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Causal attention by blocks of BLOCK queries against all keys up to the block's end. A head's scores
- * exist for one block at a time only, in the thread's work space; forward keeps the log of each
- * row's sum of exponentials, from which backward makes the same probabilities again. */
+/* Causal attention by blocks of BLOCK queries against all keys up to the block's end. A head's
+ * scores exist for one block at a time only, in the thread's work space; forward keeps the log of
+ * each row's sum of exponentials, from which backward makes the same probabilities again. */
 #include "layers.h"
 
 #include <math.h>
@@ -69,18 +69,30 @@ static struct block block_at(const struct dt_blas *blas, const real *qkv, size_t
                              size_t channels, size_t head)
 {
     size_t rows = time - begin < BLOCK ? time - begin : BLOCK;
-    return (struct block){.blas = blas, .begin = begin, .rows = rows, .length = begin + rows,
-                          .channels = channels, .head = head, .q = qkv + begin * 3 * channels,
-                          .k = qkv + channels, .v = qkv + 2 * channels};
+    return (struct block){.blas = blas,
+                          .begin = begin,
+                          .rows = rows,
+                          .length = begin + rows,
+                          .channels = channels,
+                          .head = head,
+                          .q = qkv + begin * 3 * channels,
+                          .k = qkv + channels,
+                          .v = qkv + 2 * channels};
 }
 
 /* out(rows x length) = left(rows x head) * right(length x head)^T */
 static void scores(const struct block *b, real *out, const real *left, size_t left_stride,
                    const real *right)
 {
-    dt_blas_one(b->blas, &(struct dt_product){.transpose_b = true, .m = b->rows, .n = b->length,
-                                              .k = b->head, .a = left, .lda = left_stride,
-                                              .b = right, .ldb = 3 * b->channels, .c = out,
+    dt_blas_one(b->blas, &(struct dt_product){.transpose_b = true,
+                                              .m = b->rows,
+                                              .n = b->length,
+                                              .k = b->head,
+                                              .a = left,
+                                              .lda = left_stride,
+                                              .b = right,
+                                              .ldb = 3 * b->channels,
+                                              .c = out,
                                               .ldc = b->length});
 }
 
@@ -91,8 +103,12 @@ static void forward_block(const struct block *b, real *out, real *log_sum, real 
     for (size_t i = 0; i < b->rows; i++)
         softmax_row(work + i * b->length, log_sum + b->begin + i, scale, b->begin + i + 1,
                     b->length);
-    dt_blas_one(b->blas, &(struct dt_product){.m = b->rows, .n = b->head, .k = b->length,
-                                              .a = work, .lda = b->length, .b = b->v,
+    dt_blas_one(b->blas, &(struct dt_product){.m = b->rows,
+                                              .n = b->head,
+                                              .k = b->length,
+                                              .a = work,
+                                              .lda = b->length,
+                                              .b = b->v,
                                               .ldb = 3 * b->channels,
                                               .c = out + b->begin * b->channels,
                                               .ldc = b->channels});
@@ -134,14 +150,37 @@ static void backward_block(const struct block *b, const struct gradients *g, rea
         softmax_back_row(p + i * b->length, d_p + i * b->length,
                          g->out + (b->begin + i) * b->channels, d_out + i * b->channels,
                          g->log_sum[b->begin + i], scale, b->begin + i + 1, b->length, b->head);
-    struct dt_product d_v = {.transpose_a = true, .m = b->length, .n = b->head, .k = b->rows,
-                             .a = p, .lda = b->length, .b = d_out, .ldb = b->channels,
-                             .accumulate = accumulate, .c = g->d_v, .ldc = wide};
-    struct dt_product d_k = {.transpose_a = true, .m = b->length, .n = b->head, .k = b->rows,
-                             .a = d_p, .lda = b->length, .b = b->q, .ldb = wide,
-                             .accumulate = accumulate, .c = g->d_k, .ldc = wide};
-    struct dt_product d_q = {.m = b->rows, .n = b->head, .k = b->length, .a = d_p,
-                             .lda = b->length, .b = b->k, .ldb = wide, .c = g->d_q, .ldc = wide};
+    struct dt_product d_v = {.transpose_a = true,
+                             .m = b->length,
+                             .n = b->head,
+                             .k = b->rows,
+                             .a = p,
+                             .lda = b->length,
+                             .b = d_out,
+                             .ldb = b->channels,
+                             .accumulate = accumulate,
+                             .c = g->d_v,
+                             .ldc = wide};
+    struct dt_product d_k = {.transpose_a = true,
+                             .m = b->length,
+                             .n = b->head,
+                             .k = b->rows,
+                             .a = d_p,
+                             .lda = b->length,
+                             .b = b->q,
+                             .ldb = wide,
+                             .accumulate = accumulate,
+                             .c = g->d_k,
+                             .ldc = wide};
+    struct dt_product d_q = {.m = b->rows,
+                             .n = b->head,
+                             .k = b->length,
+                             .a = d_p,
+                             .lda = b->length,
+                             .b = b->k,
+                             .ldb = wide,
+                             .c = g->d_q,
+                             .ldc = wide};
     dt_blas_one(b->blas, &d_v);
     dt_blas_one(b->blas, &d_k);
     dt_blas_one(b->blas, &d_q);
@@ -160,7 +199,8 @@ void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *
         size_t wide = sequence * time * 3 * channels + column;
         for (size_t i = blocks; i-- > 0;) {
             struct block b = block_at(blas, qkv + wide, i * BLOCK, time, channels, head);
-            struct gradients g = {.out = out + narrow, .d_out = d_out + narrow,
+            struct gradients g = {.out = out + narrow,
+                                  .d_out = d_out + narrow,
                                   .log_sum = log_sum + pair * time,
                                   .d_q = d_qkv + wide + b.begin * 3 * channels,
                                   .d_k = d_qkv + wide + channels,

@@ -90,8 +90,9 @@ int dt_blas_open(struct dt_blas *blas, enum dt_blas_kind kind, int threads, stru
         if (open_onednn(blas) == 0)
             return open_builtin(blas, err);
         if (kind == DT_BLAS_ONEDNN)
-            return dt_error_set(err, "--blas onednn: neither libdnnl.so.3 nor libdnnl.so.2 could be "
-                                     "opened; install it, or use --blas auto");
+            return dt_error_set(err,
+                                "--blas onednn: neither libdnnl.so.3 nor libdnnl.so.2 could be "
+                                "opened; install it, or use --blas auto");
     }
     if (kind == DT_BLAS_AUTO || kind == DT_BLAS_OPENBLAS) {
         blas->kind = DT_BLAS_OPENBLAS;
@@ -116,13 +117,14 @@ void dt_blas_close(struct dt_blas *blas)
 }
 
 #ifndef DT_TRAIN_DOUBLE
-/* oneDNN spreads over OpenMP's threads itself, and well; called from a parallel region it is slow. */
+/* oneDNN spreads over OpenMP's threads itself, and well; called from a parallel region it is slow.
+ */
 static void onednn_all(const struct dt_blas *blas, const struct dt_product *p)
 {
-    ((dnnl_sgemm_function *)blas->function)(
-        p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (long)p->m, (long)p->n, (long)p->k,
-        1.0f, p->a, (long)p->lda, p->b, (long)p->ldb, p->accumulate ? 1.0f : 0.0f, p->c,
-        (long)p->ldc);
+    ((dnnl_sgemm_function *)blas->function)(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N',
+                                            (long)p->m, (long)p->n, (long)p->k, 1.0f, p->a,
+                                            (long)p->lda, p->b, (long)p->ldb,
+                                            p->accumulate ? 1.0f : 0.0f, p->c, (long)p->ldc);
 }
 #endif
 
@@ -213,9 +215,15 @@ double dt_blas_rate(const struct dt_blas *blas)
         return 0;
     for (size_t i = 0; i < 3 * SIZE * SIZE; i++)
         memory[i] = (real)(i % 13) * (real)0.125;
-    struct dt_product product = {.m = SIZE, .n = SIZE, .k = SIZE, .a = memory, .lda = SIZE,
-                                 .b = memory + SIZE * SIZE, .ldb = SIZE,
-                                 .c = memory + 2 * SIZE * SIZE, .ldc = SIZE};
+    struct dt_product product = {.m = SIZE,
+                                 .n = SIZE,
+                                 .k = SIZE,
+                                 .a = memory,
+                                 .lda = SIZE,
+                                 .b = memory + SIZE * SIZE,
+                                 .ldb = SIZE,
+                                 .c = memory + 2 * SIZE * SIZE,
+                                 .ldc = SIZE};
     double best = 1e30;
     for (int i = 0; i < 4; i++) { /* the first one warms up, and may be the best all the same */
         double begin = now();

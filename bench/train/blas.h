@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products: the best library found at run time (oneDNN, else OpenBLAS with its core type set
- * right), else the built-in kernel. OpenBLAS and the kernel run with one thread each on pieces that are
- * cut here, so that no library's threads fight with OpenMP's. */
+ * right), else the built-in kernel. OpenBLAS and the kernel run with one thread each on pieces that
+ * are cut here, so that no library's threads fight with OpenMP's. */
 #ifndef DT_TRAIN_BLAS_H
 #define DT_TRAIN_BLAS_H
 

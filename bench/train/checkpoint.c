@@ -128,14 +128,22 @@ static int write_file(int fd, const struct dt_checkpoint_info *info,
                       const struct dt_checkpoint_arrays *arrays)
 {
     size_t bytes = arrays->count * sizeof(real);
-    struct header header = {
-        .magic = MAGIC, .version = VERSION, .real_size = sizeof(real),
-        .layers = info->config.layers, .channels = info->config.channels,
-        .heads = info->config.heads, .seq = info->config.seq, .vocab = info->config.vocab,
-        .seed = info->seed, .data = info->data, .step = info->step,
-        .global_batch = info->global_batch, .count = arrays->count,
-        .sums = {dt_hash(arrays->params, bytes, 1), dt_hash(arrays->first, bytes, 2),
-                 dt_hash(arrays->second, bytes, 3)}};
+    struct header header = {.magic = MAGIC,
+                            .version = VERSION,
+                            .real_size = sizeof(real),
+                            .layers = info->config.layers,
+                            .channels = info->config.channels,
+                            .heads = info->config.heads,
+                            .seq = info->config.seq,
+                            .vocab = info->config.vocab,
+                            .seed = info->seed,
+                            .data = info->data,
+                            .step = info->step,
+                            .global_batch = info->global_batch,
+                            .count = arrays->count,
+                            .sums = {dt_hash(arrays->params, bytes, 1),
+                                     dt_hash(arrays->first, bytes, 2),
+                                     dt_hash(arrays->second, bytes, 3)}};
     header.self = header_sum(&header);
     char block[DT_CHECKPOINT_HEADER] = {0};
     memcpy(block, &header, sizeof header);
@@ -220,7 +228,9 @@ int dt_checkpoint_parse(struct dt_checkpoint_info *info, size_t *count, const vo
                             (unsigned long long)file_size, (unsigned long long)header.count);
     *info = (struct dt_checkpoint_info){
         .config = {header.layers, header.channels, header.heads, header.seq, header.vocab},
-        .seed = header.seed, .data = header.data, .step = header.step,
+        .seed = header.seed,
+        .data = header.data,
+        .step = header.step,
         .global_batch = header.global_batch};
     *count = (size_t)header.count;
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All communication of the training core, as one small interface: MPI (comm_mpi.c), and one process
- * alone (comm_single.c). Sums are started, moved on by poll while there is other work, and waited for
- * by drain; the others block. Every rank calls the same functions in the same order. */
+ * alone (comm_single.c). Sums are started, moved on by poll while there is other work, and waited
+ * for by drain; the others block. Every rank calls the same functions in the same order. */
 #ifndef DT_TRAIN_COMM_H
 #define DT_TRAIN_COMM_H
 
@@ -42,9 +42,9 @@ void dt_comm_single_open(struct dt_comm *comm);
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                 struct dt_error *err);
 
-/* All ranks succeed or all fail, with the sentence of the lowest that did: `failed` and `err` of this
- * rank go in, 0 or -1 comes out, and err and *code are then those of that rank, its number and node
- * named. */
+/* All ranks succeed or all fail, with the sentence of the lowest that did: `failed` and `err` of
+ * this rank go in, 0 or -1 comes out, and err and *code are then those of that rank, its number and
+ * node named. */
 int dt_comm_agree(struct dt_comm *comm, bool failed, int *code, struct dt_error *err);
 
 /* CPUs that this rank may count as its own: those of its affinity mask, shared with the ranks of

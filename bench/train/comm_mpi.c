@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Communication over MPI. Sums are cut in pieces, which Open MPI moves several times faster than one
- * large one; waiting gives the CPU away, because ranks may share cores. */
+/* Communication over MPI. Sums are cut in pieces, which Open MPI moves several times faster than
+ * one large one; waiting gives the CPU away, because ranks may share cores. */
 #include "comm.h"
 
-#include <errno.h>
 #include <mpi.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
 
 #define PIECE_BYTES ((size_t)1 << 20)
 #define BIG_BYTES   ((size_t)1 << 30) /* counts of MPI are int */
@@ -79,6 +83,19 @@ static int poll_sums(struct dt_comm *comm, struct dt_error *err)
     return test_all(comm->state, &done, err);
 }
 
+/* SIGTERM is blocked, and asked for between steps. A rank that waits for one that died would never
+ * get there: after some seconds of waiting it ends at once. */
+static void end_if_told(unsigned turn)
+{
+    sigset_t pending;
+    if (turn > 20000 && turn % 1000 == 0 && sigpending(&pending) == 0 &&
+        sigismember(&pending, SIGTERM)) {
+        fputs("dt-train: SIGTERM while another rank does not answer; ending without a checkpoint\n",
+              stderr);
+        _exit(DT_EXIT_SIGNAL + SIGTERM);
+    }
+}
+
 /* A rank that waits hands its core on: at once by yielding, and by short sleeps once the wait is
  * longer than a switch costs. */
 static void step_aside(unsigned turn)
@@ -100,6 +117,7 @@ static int drain(struct dt_comm *comm, struct dt_error *err)
         if (done)
             return 0;
         step_aside(turn);
+        end_if_told(turn);
     }
 }
 
@@ -118,8 +136,7 @@ static int broadcast(struct dt_comm *comm, void *data, size_t bytes, int root, s
     for (size_t i = 0; i < bytes; i += BIG_BYTES) {
         int part = (int)(bytes - i < BIG_BYTES ? bytes - i : BIG_BYTES);
         MPI_Request request;
-        int started =
-            MPI_Ibcast((char *)data + i, part, MPI_BYTE, root, MPI_COMM_WORLD, &request);
+        int started = MPI_Ibcast((char *)data + i, part, MPI_BYTE, root, MPI_COMM_WORLD, &request);
         if (finish(comm, request, started, "broadcast", err) < 0)
             return -1;
     }
@@ -149,8 +166,8 @@ static void close_mpi(struct dt_comm *comm)
     free(state);
 }
 
-/* Manners of Open MPI that suit a program that may share cores, live on a node whose /sys is not the
- * machine's, and speak on a user's terminal. What the user has set stays. */
+/* Manners of Open MPI that suit a program that may share cores, live on a node whose /sys is not
+ * the machine's, and speak on a user's terminal. What the user has set stays. */
 static void set_manners(void)
 {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
@@ -162,16 +179,21 @@ static void set_manners(void)
 
 int dt_comm_mpi_open(struct dt_comm *comm, struct dt_error *err)
 {
-    static const struct dt_comm_operations operations = {
-        .sum_start = sum_start, .poll = poll_sums, .drain = drain, .broadcast = broadcast,
-        .allgather = allgather, .abort = end_all, .close = close_mpi};
+    static const struct dt_comm_operations operations = {.sum_start = sum_start,
+                                                         .poll = poll_sums,
+                                                         .drain = drain,
+                                                         .broadcast = broadcast,
+                                                         .allgather = allgather,
+                                                         .abort = end_all,
+                                                         .close = close_mpi};
     *comm = (struct dt_comm){.operations = &operations};
     set_manners();
     int provided;
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     if (code != MPI_SUCCESS)
-        return dt_error_set(err, "MPI_Init failed with code %d; was the program started by a "
-                                 "launcher of the same MPI?",
+        return dt_error_set(err,
+                            "MPI_Init failed with code %d; was the program started by a "
+                            "launcher of the same MPI?",
                             code);
     comm->state = calloc(1, sizeof(struct state));
     if (!comm->state) {

@@ -44,8 +44,12 @@ static void end_quietly(struct dt_comm *comm)
 
 void dt_comm_single_open(struct dt_comm *comm)
 {
-    static const struct dt_comm_operations operations = {
-        .sum_start = sum_start, .poll = nothing, .drain = nothing, .broadcast = broadcast,
-        .allgather = allgather, .abort = end, .close = end_quietly};
+    static const struct dt_comm_operations operations = {.sum_start = sum_start,
+                                                         .poll = nothing,
+                                                         .drain = nothing,
+                                                         .broadcast = broadcast,
+                                                         .allgather = allgather,
+                                                         .abort = end,
+                                                         .close = end_quietly};
     *comm = (struct dt_comm){.rank = 0, .size = 1, .operations = &operations};
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading training text; see data.h. Samples are read when they are wanted, so that data may be larger
- * than memory, and a file that shrinks is an error and not a fault. */
+/* Reading training text; see data.h. Samples are read when they are wanted, so that data may be
+ * larger than memory, and a file that shrinks is an error and not a fault. */
 #include "data.h"
 
 #include <dirent.h>
@@ -45,8 +45,7 @@ static int add_file(struct dt_data *data, const char *path, int fd, uint64_t siz
 {
     if (data->file_count == MAX_FILES)
         return dt_error_set(err, "more than %d data files; join them into fewer", MAX_FILES);
-    struct dt_data_file *grown =
-        realloc(data->files, (data->file_count + 1) * sizeof *data->files);
+    struct dt_data_file *grown = realloc(data->files, (data->file_count + 1) * sizeof *data->files);
     if (grown)
         data->files = grown;
     char *name = strdup(path);

@@ -2,8 +2,8 @@
 /* Training text: bytes of one or more files, and which piece of them each sample is.
  *
  * A sample is seq + 1 bytes: tokens, and the same one later as targets. Windows of an epoch are
- * visited in an order that is a function of (seed, epoch) alone, each once; sample number n of step s
- * is window s * global_batch + n of that endless order. So any number of ranks reads the same
+ * visited in an order that is a function of (seed, epoch) alone, each once; sample number n of step
+ * s is window s * global_batch + n of that endless order. So any number of ranks reads the same
  * stream, each sample by exactly one of them, and a resumed run goes on where it was. */
 #ifndef DT_TRAIN_DATA_H
 #define DT_TRAIN_DATA_H
@@ -23,8 +23,8 @@ struct dt_data_file {
 struct dt_data {
     struct dt_data_file *files;
     size_t file_count;
-    uint64_t size;     /* bytes of all files */
-    uint64_t train;    /* of these, for training; the rest is for evaluation */
+    uint64_t size;  /* bytes of all files */
+    uint64_t train; /* of these, for training; the rest is for evaluation */
     size_t seq;
     uint64_t seed;
     uint64_t fingerprint; /* of sizes and of some content: equal data, equal fingerprint */

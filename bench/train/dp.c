@@ -47,8 +47,7 @@ int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)
     if (!dp->failed)
         note(dp, dp->comm->operations->drain(dp->comm, &dp->error));
     clock_gettime(CLOCK_MONOTONIC, &end);
-    *exposed_s =
-        (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    *exposed_s = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
     if (!dp->failed)
         return 0;
     *err = dp->error;
@@ -65,9 +64,10 @@ int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err)
     rc = dp->comm->operations->allgather(dp->comm, &mine, all, sizeof mine, err);
     for (int i = 1; rc == 0 && i < size; i++)
         if (all[i] != all[0])
-            rc = dt_error_set(err, "parameters of rank %d differ from those of rank 0 (checksum "
-                                   "%016llx, %016llx): memory, network or CPU of its node is at "
-                                   "fault; nothing was saved",
+            rc = dt_error_set(err,
+                              "parameters of rank %d differ from those of rank 0 (checksum "
+                              "%016llx, %016llx): memory, network or CPU of its node is at "
+                              "fault; nothing was saved",
                               i, (unsigned long long)all[i], (unsigned long long)all[0]);
     free(all);
     return rc;

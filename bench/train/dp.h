@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Data parallelism: each rank has all of the model and a share of the batch; gradients are summed over
- * ranks bucket by bucket while backward still runs. The scale of the loss (1 / global tokens) makes
- * the sum the mean, so one rank and many take the same steps. */
+/* Data parallelism: each rank has all of the model and a share of the batch; gradients are summed
+ * over ranks bucket by bucket while backward still runs. The scale of the loss (1 / global tokens)
+ * makes the sum the mean, so one rank and many take the same steps. */
 #ifndef DT_TRAIN_DP_H
 #define DT_TRAIN_DP_H
 

@@ -3,7 +3,7 @@
  * tile (gemm_kernel.h) runs over them. Tile sizes per vector class fill its registers. */
 #include "gemm.h"
 
-#define KERNEL_NAME    tile_base
+#define KERNEL_NAME tile_base
 #define KERNEL_TARGET
 #define KERNEL_BYTES   16
 #define KERNEL_ROWS    4
@@ -42,9 +42,9 @@ static const struct shape {
 #endif
 };
 
-#define DEPTH   256            /* of a panel: a tile's strips of A and B stay in L1 */
-#define ROWS    96             /* of A packed at once: 96 KiB, stays in L2; multiple of 4, 6, 12 */
-#define COLUMNS 512            /* of B packed at once; multiple of every tile */
+#define DEPTH   256 /* of a panel: a tile's strips of A and B stay in L1 */
+#define ROWS    96  /* of A packed at once: 96 KiB, stays in L2; multiple of 4, 6, 12 */
+#define COLUMNS 512 /* of B packed at once; multiple of every tile */
 #define TILE    (12 * 128 / sizeof(real)) /* the largest */
 
 bool dt_gemm_isa_usable(enum dt_gemm_isa isa)
@@ -112,8 +112,8 @@ static void edge_tile(const struct shape *shape, real *aside, size_t depth, cons
     shape->tile(depth, a, b, false, aside, width);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
-            c[i * ldc + j] = accumulate ? c[i * ldc + j] + aside[i * width + j]
-                                        : aside[i * width + j];
+            c[i * ldc + j] =
+                accumulate ? c[i * ldc + j] + aside[i * width + j] : aside[i * width + j];
 }
 
 static void block(const struct shape *shape, real *aside, size_t m, size_t n, size_t depth,

@@ -18,8 +18,8 @@ const char *dt_gemm_isa_name(enum dt_gemm_isa isa);
 /* Reals of work space that one thread needs. */
 size_t dt_gemm_work_size(void);
 
-/* Row-major, one thread: C(m x n) = op(A)(m x k) * op(B)(k x n) [+ C]. op transposes when the flag is
- * set: then A is stored k x m, B n x k. lda, ldb, ldc: elements from row to row as stored. */
+/* Row-major, one thread: C(m x n) = op(A)(m x k) * op(B)(k x n) [+ C]. op transposes when the flag
+ * is set: then A is stored k x m, B n x k. lda, ldb, ldc: elements from row to row as stored. */
 void dt_gemm_run(enum dt_gemm_isa isa, real *work, bool transpose_a, bool transpose_b, size_t m,
                  size_t n, size_t k, const real *a, size_t lda, const real *b, size_t ldb,
                  bool accumulate, real *c, size_t ldc);

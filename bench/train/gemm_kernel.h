@@ -3,9 +3,9 @@
  * KERNEL_ROWS x (KERNEL_VECTORS vectors), held in registers over the whole depth.
  * Wants KERNEL_NAME, KERNEL_TARGET, KERNEL_BYTES (of a vector), KERNEL_ROWS, KERNEL_VECTORS. */
 
-#define KERNEL_LANES   (KERNEL_BYTES / (int)sizeof(real))
+#define KERNEL_LANES       (KERNEL_BYTES / (int)sizeof(real))
 #define KERNEL_PASTE(a, b) a##b
-#define KERNEL_TYPE(name) KERNEL_PASTE(name, _vector)
+#define KERNEL_TYPE(name)  KERNEL_PASTE(name, _vector)
 
 typedef real KERNEL_TYPE(KERNEL_NAME)
     __attribute__((vector_size(KERNEL_BYTES), aligned(sizeof(real)), may_alias));

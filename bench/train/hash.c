@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four lanes of multiply and rotate over 32-byte strides, folded; see hash.h. Each step of a lane is a
- * bijection of what it held, so that one changed word always changes the result of its lane. */
+/* Four lanes of multiply and rotate over 32-byte strides, folded; see hash.h. Each step of a lane
+ * is a bijection of what it held, so that one changed word always changes the result of its lane.
+ */
 #include "hash.h"
 
 #include <string.h>

@@ -85,8 +85,8 @@ void dt_layernorm_backward(real *d_in, real *d_weight, real *d_bias, const real 
     {
 #pragma omp for schedule(static) nowait
         for (size_t row = 0; row < rows; row++)
-            backward_row(d_in + row * channels, d_out + row * channels, in + row * channels,
-                         weight, mean[row], inverse[row], channels);
+            backward_row(d_in + row * channels, d_out + row * channels, in + row * channels, weight,
+                         mean[row], inverse[row], channels);
 #pragma omp for schedule(static)
         for (size_t c = 0; c < channels; c += SLICE)
             backward_slice(d_weight + c, d_bias + c, d_out + c, in + c, mean, inverse, rows,

@@ -2,9 +2,9 @@
 /* The layers, one file each, forward and backward, on plain row-major arrays.
  *
  * Names: `rows` is batch x time; `out_` and `in_` hold activations; d_X is the gradient of the loss
- * with respect to X. A backward function writes d_ of its input, and writes (not adds) the gradients
- * of its parameters, unless it says otherwise. Sums run in an order that does not depend on the
- * number of threads, so that two runs agree bit for bit. */
+ * with respect to X. A backward function writes d_ of its input, and writes (not adds) the
+ * gradients of its parameters, unless it says otherwise. Sums run in an order that does not depend
+ * on the number of threads, so that two runs agree bit for bit. */
 #ifndef DT_TRAIN_LAYERS_H
 #define DT_TRAIN_LAYERS_H
 

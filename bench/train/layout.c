@@ -13,9 +13,13 @@ static void add_tensor(struct dt_layout *layout, const char *name, int layer, si
                        bool decay, double deviation, double fill)
 {
     const size_t unit = DT_ALIGN / sizeof(real);
-    layout->tensors[layout->tensor_count++] =
-        (struct dt_tensor){.name = name, .layer = layer, .offset = layout->total, .count = count,
-                           .decay = decay, .deviation = deviation, .fill = fill};
+    layout->tensors[layout->tensor_count++] = (struct dt_tensor){.name = name,
+                                                                 .layer = layer,
+                                                                 .offset = layout->total,
+                                                                 .count = count,
+                                                                 .decay = decay,
+                                                                 .deviation = deviation,
+                                                                 .fill = fill};
     layout->total += (count + unit - 1) / unit * unit;
     layout->params += count;
 }
@@ -84,12 +88,18 @@ struct dt_layer dt_layout_layer(const struct dt_layout *layout, real *base, int 
 {
     const struct dt_tensor *t = &layout->tensors[OUTER_BEFORE + PER_LAYER * (size_t)layer];
     return (struct dt_layer){
-        .norm1_weight = base + t[0].offset,      .norm1_bias = base + t[1].offset,
-        .qkv_weight = base + t[2].offset,        .qkv_bias = base + t[3].offset,
-        .projection_weight = base + t[4].offset, .projection_bias = base + t[5].offset,
-        .norm2_weight = base + t[6].offset,      .norm2_bias = base + t[7].offset,
-        .up_weight = base + t[8].offset,         .up_bias = base + t[9].offset,
-        .down_weight = base + t[10].offset,      .down_bias = base + t[11].offset,
+        .norm1_weight = base + t[0].offset,
+        .norm1_bias = base + t[1].offset,
+        .qkv_weight = base + t[2].offset,
+        .qkv_bias = base + t[3].offset,
+        .projection_weight = base + t[4].offset,
+        .projection_bias = base + t[5].offset,
+        .norm2_weight = base + t[6].offset,
+        .norm2_bias = base + t[7].offset,
+        .up_weight = base + t[8].offset,
+        .up_bias = base + t[9].offset,
+        .down_weight = base + t[10].offset,
+        .down_bias = base + t[11].offset,
     };
 }
 

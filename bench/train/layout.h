@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where each tensor of the model lies. All parameters are one array, layer by layer; gradients and
- * the optimizer's moments have the same layout. A bucket is the piece of one layer: what is ready at
- * once in backward, is reduced at once between ranks, and can be sharded. */
+ * the optimizer's moments have the same layout. A bucket is the piece of one layer: what is ready
+ * at once in backward, is reduced at once between ranks, and can be sharded. */
 #ifndef DT_TRAIN_LAYOUT_H
 #define DT_TRAIN_LAYOUT_H
 
@@ -16,11 +16,11 @@ struct dt_model_config {
 };
 
 struct dt_tensor {
-    const char *name;  /* within its layer: "qkv.weight" */
-    int layer;         /* -1: before or after the layers */
+    const char *name; /* within its layer: "qkv.weight" */
+    int layer;        /* -1: before or after the layers */
     size_t offset, count;
-    bool decay;        /* weight decay applies */
-    double deviation;  /* of the first values; 0: all equal to `fill` */
+    bool decay;       /* weight decay applies */
+    double deviation; /* of the first values; 0: all equal to `fill` */
     double fill;
 };
 

@@ -7,9 +7,16 @@
 void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, const real *weight,
                        size_t rows, size_t inputs, size_t outputs)
 {
-    dt_blas_all(blas, &(struct dt_product){.transpose_b = true, .m = rows, .n = outputs,
-                                           .k = inputs, .a = in, .lda = inputs, .b = weight,
-                                           .ldb = inputs, .c = out, .ldc = outputs});
+    dt_blas_all(blas, &(struct dt_product){.transpose_b = true,
+                                           .m = rows,
+                                           .n = outputs,
+                                           .k = inputs,
+                                           .a = in,
+                                           .lda = inputs,
+                                           .b = weight,
+                                           .ldb = inputs,
+                                           .c = out,
+                                           .ldc = outputs});
 }
 
 DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, size_t rows,
@@ -26,12 +33,25 @@ void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, 
                         const real *d_out, const real *in, const real *weight, size_t rows,
                         size_t inputs, size_t outputs)
 {
-    dt_blas_all(blas, &(struct dt_product){.m = rows, .n = inputs, .k = outputs, .a = d_out,
-                                           .lda = outputs, .b = weight, .ldb = inputs, .c = d_in,
+    dt_blas_all(blas, &(struct dt_product){.m = rows,
+                                           .n = inputs,
+                                           .k = outputs,
+                                           .a = d_out,
+                                           .lda = outputs,
+                                           .b = weight,
+                                           .ldb = inputs,
+                                           .c = d_in,
                                            .ldc = inputs});
-    dt_blas_all(blas, &(struct dt_product){.transpose_a = true, .m = outputs, .n = inputs,
-                                           .k = rows, .a = d_out, .lda = outputs, .b = in,
-                                           .ldb = inputs, .c = d_weight, .ldc = inputs});
+    dt_blas_all(blas, &(struct dt_product){.transpose_a = true,
+                                           .m = outputs,
+                                           .n = inputs,
+                                           .k = rows,
+                                           .a = d_out,
+                                           .lda = outputs,
+                                           .b = in,
+                                           .ldb = inputs,
+                                           .c = d_weight,
+                                           .ldc = inputs});
 #pragma omp parallel for schedule(static)
     for (size_t c = 0; c < outputs; c += SLICE)
         sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE);
@@ -63,6 +83,6 @@ void dt_residual_add(real *out, const real *residual, const real *values, const 
 {
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
-        residual_row(out + row * channels, residual + row * channels, values + row * channels,
-                     bias, channels);
+        residual_row(out + row * channels, residual + row * channels, values + row * channels, bias,
+                     channels);
 }

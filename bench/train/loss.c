@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Output head, softmax and cross-entropy, fused over chunks of rows: logits become their own gradient
- * in place while they are in cache. */
+/* Output head, softmax and cross-entropy, fused over chunks of rows: logits become their own
+ * gradient in place while they are in cache. */
 #include "layers.h"
 
 #include <math.h>
@@ -46,17 +46,30 @@ double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *ro
         dt_linear_forward(blas, logits, chunk, table, count, channels, vocab);
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < count; i++)
-            row_losses[begin + i] = loss_row(logits + i * vocab, targets[begin + i], d_in != NULL,
-                                             (real)scale, vocab);
+            row_losses[begin + i] =
+                loss_row(logits + i * vocab, targets[begin + i], d_in != NULL, (real)scale, vocab);
         if (!d_in)
             continue;
-        dt_blas_all(blas, &(struct dt_product){.m = count, .n = channels, .k = vocab, .a = logits,
-                                               .lda = vocab, .b = table, .ldb = channels,
-                                               .c = d_in + begin * channels, .ldc = channels});
-        dt_blas_all(blas, &(struct dt_product){.transpose_a = true, .m = vocab, .n = channels,
-                                               .k = count, .a = logits, .lda = vocab, .b = chunk,
-                                               .ldb = channels, .accumulate = begin > 0,
-                                               .c = d_table, .ldc = channels});
+        dt_blas_all(blas, &(struct dt_product){.m = count,
+                                               .n = channels,
+                                               .k = vocab,
+                                               .a = logits,
+                                               .lda = vocab,
+                                               .b = table,
+                                               .ldb = channels,
+                                               .c = d_in + begin * channels,
+                                               .ldc = channels});
+        dt_blas_all(blas, &(struct dt_product){.transpose_a = true,
+                                               .m = vocab,
+                                               .n = channels,
+                                               .k = count,
+                                               .a = logits,
+                                               .lda = vocab,
+                                               .b = chunk,
+                                               .ldb = channels,
+                                               .accumulate = begin > 0,
+                                               .c = d_table,
+                                               .ldc = channels});
     }
     double sum = 0;
     for (size_t i = 0; i < rows; i++)

@@ -6,9 +6,24 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/exitcode.h"
 #include "train.h"
+
+/* OpenMP's threads spin for milliseconds at the end of a parallel loop, which makes a step ten
+ * times as long where cores are shared. The library reads its settings before main, so the program
+ * starts once more with a short spin set; it costs a millisecond. What the user has set stays. */
+static void calm_openmp(char **argv)
+{
+    const char *threads = getenv("OMP_NUM_THREADS");
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") ||
+        (threads && strcmp(threads, "1") == 0))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
+        execv("/proc/self/exe", argv); /* comes back only when it can not: then as it is */
+}
 
 /* Asked for between steps instead of caught, so blocked before any thread is there. */
 static void hold_signals(void)
@@ -58,6 +73,7 @@ int main(int argc, char **argv)
     struct dt_options options;
     struct dt_comm comm;
     int code = DT_EXIT_USAGE;
+    calm_openmp(argv);
     int rc = dt_options_parse(&options, argc, argv, &err);
     hold_signals();
     if (rc == 0 || dt_comm_launched()) {

@@ -48,8 +48,9 @@ static size_t lay_out(struct dt_model *model, real *base)
     model->d_stream = take(base, &used, rows * c);
     model->d_narrow = take(base, &used, rows * c);
     model->d_wide = take(base, &used, rows * 4 * c);
-    model->work = take(base, &used, dt_attention_work_size((size_t)config->seq, c / heads) *
-                                        (size_t)model->blas->threads);
+    model->work =
+        take(base, &used,
+             dt_attention_work_size((size_t)config->seq, c / heads) * (size_t)model->blas->threads);
     model->logits = take(base, &used, dt_loss_work_size(rows, (size_t)config->vocab));
     return used;
 }
@@ -109,7 +110,8 @@ static void layer_forward(struct dt_model *model, int index, const real *in, siz
     const struct dt_blas *blas = model->blas;
     size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
     size_t rows = batch * time, heads = (size_t)model->config.heads;
-    dt_layernorm_forward(k->norm1, k->mean1, k->inverse1, in, w.norm1_weight, w.norm1_bias, rows, c);
+    dt_layernorm_forward(k->norm1, k->mean1, k->inverse1, in, w.norm1_weight, w.norm1_bias, rows,
+                         c);
     dt_linear_forward(blas, k->qkv, k->norm1, w.qkv_weight, rows, c, 3 * c);
     dt_bias_add(k->qkv, w.qkv_bias, rows, 3 * c);
     dt_attention_forward(blas, k->attended, k->log_sum, k->qkv, model->work, batch, time, c, heads);
@@ -192,9 +194,9 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
     size_t rows = batch * time;
     int layers = model->config.layers;
     forward(model, tokens, batch);
-    double loss = dt_loss(model->blas, model->d_narrow, g.token_table, model->row_losses,
-                          model->logits, model->norm, w.token_table, targets, scale, rows, c,
-                          (size_t)model->config.vocab);
+    double loss =
+        dt_loss(model->blas, model->d_narrow, g.token_table, model->row_losses, model->logits,
+                model->norm, w.token_table, targets, scale, rows, c, (size_t)model->config.vocab);
     memset(model->d_stream, 0, rows * c * sizeof(real));
     dt_layernorm_backward(model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
                           layer_input(model, layers), w.norm_weight, model->mean, model->inverse,
@@ -210,7 +212,8 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
     return loss;
 }
 
-double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets, size_t batch)
+double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
+                         size_t batch)
 {
     const struct dt_outer w = dt_layout_outer(&model->layout, model->params);
     forward(model, tokens, batch);
@@ -222,5 +225,6 @@ double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *t
 double dt_model_flops(const struct dt_model_config *config, double tokens)
 {
     double c = config->channels, layers = config->layers;
-    return 3 * tokens * (24 * c * c * layers + 2 * c * config->vocab + 4.0 * config->seq * c * layers);
+    return 3 * tokens *
+           (24 * c * c * layers + 2 * c * config->vocab + 4.0 * config->seq * c * layers);
 }

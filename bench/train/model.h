@@ -21,15 +21,15 @@ struct dt_model {
     real *params, *grads;
     real *memory; /* all activations and work space */
     size_t memory_count;
-    real *embedded;      /* input of layer 0 */
-    struct dt_kept *kept; /* per layer */
+    real *embedded;              /* input of layer 0 */
+    struct dt_kept *kept;        /* per layer */
     real *norm, *mean, *inverse; /* after the last layer */
     real *d_stream, *d_narrow, *d_wide, *work, *logits;
     double *row_losses;
 };
 
-/* Called from serial code in backward: when a bucket's gradients are final, and often in between, so
- * that communication moves on. */
+/* Called from serial code in backward: when a bucket's gradients are final, and often in between,
+ * so that communication moves on. */
 struct dt_model_hooks {
     void (*bucket_ready)(void *context, size_t bucket);
     void (*between)(void *context);

@@ -6,15 +6,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/exitcode.h"
 #include "version.h"
-
-const char *argp_program_version = "dt-train " DT_VERSION;
-error_t argp_err_exit_status = DT_EXIT_USAGE;
 
 static const struct preset {
     const char *name;
@@ -27,9 +24,27 @@ static const struct preset {
 };
 
 enum key {
-    KEY_DATA = 256, KEY_PRESET, KEY_LAYERS, KEY_CHANNELS, KEY_HEADS, KEY_SEQ, KEY_STEPS, KEY_BATCH,
-    KEY_RATE, KEY_WARMUP, KEY_DECAY, KEY_SEED, KEY_CHECKPOINT, KEY_SAVE, KEY_RESUME, KEY_LOG,
-    KEY_EVAL, KEY_PRINT, KEY_BLAS
+    KEY_DATA = 256,
+    KEY_PRESET,
+    KEY_LAYERS,
+    KEY_CHANNELS,
+    KEY_HEADS,
+    KEY_SEQ,
+    KEY_STEPS,
+    KEY_BATCH,
+    KEY_RATE,
+    KEY_WARMUP,
+    KEY_DECAY,
+    KEY_SEED,
+    KEY_CHECKPOINT,
+    KEY_SAVE,
+    KEY_RESUME,
+    KEY_LOG,
+    KEY_EVAL,
+    KEY_PRINT,
+    KEY_BLAS,
+    KEY_HELP,
+    KEY_VERSION
 };
 
 static const struct argp_option argp_table[] = {
@@ -55,6 +70,8 @@ static const struct argp_option argp_table[] = {
     {"eval-every", KEY_EVAL, "N", 0, "hold out the last tenth of the data; loss on it every N", 0},
     {"print-every", KEY_PRINT, "N", 0, "steps a printed line (default: about 20 lines)", 0},
     {"log", KEY_LOG, "FILE", 0, "append a JSON object a step", 0},
+    {"help", KEY_HELP, 0, 0, "print this and end", 0},
+    {"version", KEY_VERSION, 0, 0, "print the version and end", 0},
     {0},
 };
 
@@ -142,31 +159,70 @@ static error_t option(int key, char *text, struct argp_state *state)
     if (parse->failed)
         return 0; /* the first mistake is the one that is told */
     switch (key) {
-    case KEY_DATA: add_data(parse, text); break;
-    case KEY_PRESET: o->preset = text; break;
+    case KEY_DATA:
+        add_data(parse, text);
+        break;
+    case KEY_PRESET:
+        o->preset = text;
+        break;
     case KEY_LAYERS:
     case KEY_CHANNELS:
     case KEY_HEADS:
-    case KEY_SEQ: model_size(parse, key, text); break;
-    case KEY_STEPS: o->steps = (long)integer(parse, "steps", text, 1, 1000000000); break;
-    case KEY_BATCH: o->global_batch = (long)integer(parse, "global-batch", text, 1, 1 << 24); break;
-    case KEY_RATE: o->rate = number(parse, "lr", text, 10); break;
-    case KEY_WARMUP: o->warmup = (long)integer(parse, "warmup", text, 0, 1000000000); break;
-    case KEY_DECAY: o->decay = number(parse, "weight-decay", text, 10); break;
-    case KEY_SEED: o->seed = (unsigned long long)integer(parse, "seed", text, 0, LLONG_MAX); break;
-    case KEY_CHECKPOINT: o->checkpoint = text; break;
-    case KEY_SAVE: o->save_every = (long)integer(parse, "save-every", text, 1, 1000000000); break;
-    case KEY_RESUME: o->resume = true; break;
-    case KEY_LOG: o->log = text; break;
-    case KEY_EVAL: o->eval_every = (long)integer(parse, "eval-every", text, 1, 1000000000); break;
-    case KEY_PRINT: o->print_every = (long)integer(parse, "print-every", text, 1, 1000000000); break;
-    case KEY_BLAS: choose_blas(parse, text); break;
+    case KEY_SEQ:
+        model_size(parse, key, text);
+        break;
+    case KEY_STEPS:
+        o->steps = (long)integer(parse, "steps", text, 1, 1000000000);
+        break;
+    case KEY_BATCH:
+        o->global_batch = (long)integer(parse, "global-batch", text, 1, 1 << 24);
+        break;
+    case KEY_RATE:
+        o->rate = number(parse, "lr", text, 10);
+        break;
+    case KEY_WARMUP:
+        o->warmup = (long)integer(parse, "warmup", text, 0, 1000000000);
+        break;
+    case KEY_DECAY:
+        o->decay = number(parse, "weight-decay", text, 10);
+        break;
+    case KEY_SEED:
+        o->seed = (unsigned long long)integer(parse, "seed", text, 0, LLONG_MAX);
+        break;
+    case KEY_CHECKPOINT:
+        o->checkpoint = text;
+        break;
+    case KEY_SAVE:
+        o->save_every = (long)integer(parse, "save-every", text, 1, 1000000000);
+        break;
+    case KEY_RESUME:
+        o->resume = true;
+        break;
+    case KEY_LOG:
+        o->log = text;
+        break;
+    case KEY_EVAL:
+        o->eval_every = (long)integer(parse, "eval-every", text, 1, 1000000000);
+        break;
+    case KEY_PRINT:
+        o->print_every = (long)integer(parse, "print-every", text, 1, 1000000000);
+        break;
+    case KEY_HELP:
+        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK, "dt-train");
+        exit(0);
+    case KEY_VERSION:
+        puts("dt-train " DT_VERSION);
+        exit(0);
+    case KEY_BLAS:
+        choose_blas(parse, text);
+        break;
     case ARGP_KEY_ARG:
         dt_error_set(parse->err, "%s: there are no arguments but options; for data say --data %s",
                      text, text);
         fail(parse);
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -206,16 +262,16 @@ static int check_together(const struct dt_options *o, struct dt_error *err)
 int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err)
 {
     static const struct argp argp = {
-        .options = argp_table, .parser = option,
+        .options = argp_table,
+        .parser = option,
         .doc = "Train a transformer on text: alone, or data-parallel under srun --mpi=pmix or "
                "mpirun.\v"
                "OMP_NUM_THREADS sets the threads of a rank (default: its share of the CPUs). With "
                "DT_PROGRESS_FD=N a line a step goes to descriptor N. See dt-train(1)."};
     struct parse parse = {.options = options, .err = err};
     int next = 0;
-    *options = (struct dt_options){
-        .steps = 100, .seed = 1, .rate = -1, .warmup = -1, .decay = 0.1};
-    error_t rc = argp_parse(&argp, argc, argv, ARGP_NO_ERRS, &next, &parse);
+    *options = (struct dt_options){.steps = 100, .seed = 1, .rate = -1, .warmup = -1, .decay = 0.1};
+    error_t rc = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &next, &parse);
     if (!parse.failed && rc == ENOMEM) {
         dt_error_set(err, "no memory for the command line");
         fail(&parse);
@@ -252,14 +308,17 @@ int dt_options_check(const struct dt_options *o, int ranks, struct dt_error *err
 {
     const struct dt_model_config *m = &o->model;
     if (m->channels % m->heads != 0)
-        return dt_error_set(err, "--heads %d does not divide --channels %d; the nearest that does "
-                                 "is --heads %ld",
+        return dt_error_set(err,
+                            "--heads %d does not divide --channels %d; the nearest that does "
+                            "is --heads %ld",
                             m->heads, m->channels, nearest_divisor(m->channels, m->heads));
     if (o->global_batch % ranks != 0) {
         long below = o->global_batch / ranks * ranks, above = below + ranks;
-        long nearest = below > 0 && o->global_batch - below <= above - o->global_batch ? below : above;
-        return dt_error_set(err, "--global-batch %ld can not be shared by %d ranks evenly; the "
-                                 "nearest that can is --global-batch %ld",
+        long nearest =
+            below > 0 && o->global_batch - below <= above - o->global_batch ? below : above;
+        return dt_error_set(err,
+                            "--global-batch %ld can not be shared by %d ranks evenly; the "
+                            "nearest that can is --global-batch %ld",
                             o->global_batch, ranks, nearest);
     }
     return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The number type of the training core, and how its loops are compiled.
  *
- * `real` is float. With -DDT_TRAIN_DOUBLE the same source is built in double, in which gradients can
- * be checked against finite differences to better than 1e-6; in float that check says nothing. */
+ * `real` is float. With -DDT_TRAIN_DOUBLE the same source is built in double, in which gradients
+ * can be checked against finite differences to better than 1e-6; in float that check says nothing.
+ */
 #ifndef DT_TRAIN_REAL_H
 #define DT_TRAIN_REAL_H
 
@@ -30,7 +31,8 @@ typedef float real;
 #define DT_ALIGN 64 /* bytes; a cache line, and the widest vector */
 
 /* Exponential without branch or table, so that it vectorises on every machine class and gives the
- * same bits everywhere up to fused multiply-adds. Arguments are cut to where the result is normal. */
+ * same bits everywhere up to fused multiply-adds. Arguments are cut to where the result is normal.
+ */
 static inline real dt_exp(real x)
 {
 #ifdef DT_TRAIN_DOUBLE

@@ -89,8 +89,8 @@ static void print_line(struct dt_report *report)
     double seconds = report->since.seconds, steps = (double)report->unprinted;
     if (report->out) {
         fprintf(report->out, "%8ld %9.4f %11.0f %9.1f %5.0f%%\n", report->last.step,
-                report->last.loss, report->tokens_per_step * steps / seconds,
-                1e3 * seconds / steps, 100 * report->since.exposed_s / seconds);
+                report->last.loss, report->tokens_per_step * steps / seconds, 1e3 * seconds / steps,
+                100 * report->since.exposed_s / seconds);
         fflush(report->out);
     }
     report->since = (struct dt_step_numbers){0};

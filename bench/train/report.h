@@ -19,8 +19,8 @@ struct dt_report {
     FILE *log;
     int progress_fd; /* -1: none */
     long print_every, steps;
-    double tokens_per_step, flops_per_step; /* all ranks; this rank */
-    double blas_rate;                       /* GFLOP/s measured, 0: not */
+    double tokens_per_step, flops_per_step;    /* all ranks; this rank */
+    double blas_rate;                          /* GFLOP/s measured, 0: not */
     struct dt_step_numbers first, last, since; /* since: sums of what was not printed yet */
     long unprinted, done;
     double seconds, exposed_s; /* sums of the run */

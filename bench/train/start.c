@@ -23,8 +23,9 @@ static int compare_options(struct dt_train *train, struct dt_error *err)
         if (mine[at++] == '\n')
             line = at;
     if (rc == 0 && mine[at] != common[at])
-        rc = dt_error_set(err, "started with %.*s, and rank 0 with %.*s; all ranks want the same "
-                               "options",
+        rc = dt_error_set(err,
+                          "started with %.*s, and rank 0 with %.*s; all ranks want the same "
+                          "options",
                           (int)strcspn(mine + line, "\n"), mine + line,
                           (int)strcspn(common + line, "\n"), common + line);
     free(mine);
@@ -82,8 +83,9 @@ static int prepare_checkpoint(struct dt_train *train, int *code, struct dt_error
         return -1;
     *code = DT_EXIT_USAGE;
     if (newest >= 0 && !o->resume)
-        return dt_error_set(err, "--checkpoint %s holds step %lld of an earlier run; say --resume "
-                                 "to go on from there, or give another directory",
+        return dt_error_set(err,
+                            "--checkpoint %s holds step %lld of an earlier run; say --resume "
+                            "to go on from there, or give another directory",
                             o->checkpoint, newest);
     return 0;
 }
@@ -93,11 +95,11 @@ static int load_checkpoint(struct dt_train *train, struct dt_error *err)
     const struct dt_options *o = train->options;
     struct dt_error skipped;
     struct dt_checkpoint_info info = {.config = o->model};
-    int rc = dt_checkpoint_load(o->checkpoint, &info,
-                                &(struct dt_checkpoint_arrays){train->model.params, train->first,
-                                                               train->second,
-                                                               train->model.layout.total},
-                                &skipped, err);
+    int rc =
+        dt_checkpoint_load(o->checkpoint, &info,
+                           &(struct dt_checkpoint_arrays){train->model.params, train->first,
+                                                          train->second, train->model.layout.total},
+                           &skipped, err);
     if (rc < 0)
         return -1;
     if (skipped.text[0])
@@ -107,12 +109,13 @@ static int load_checkpoint(struct dt_train *train, struct dt_error *err)
     train->step = train->saved_at = (long)info.step;
     if (info.seed != o->seed || info.data != train->data.fingerprint ||
         info.global_batch != (uint64_t)o->global_batch)
-        fprintf(stderr, "dt-train: checkpoint of step %ld was made with another %s; training goes "
-                        "on, and not bit for bit as it would have\n",
+        fprintf(stderr,
+                "dt-train: checkpoint of step %ld was made with another %s; training goes "
+                "on, and not bit for bit as it would have\n",
                 train->step,
-                info.seed != o->seed                      ? "--seed"
+                info.seed != o->seed                   ? "--seed"
                 : info.data != train->data.fingerprint ? "--data"
-                                                          : "--global-batch");
+                                                       : "--global-batch");
     return 0;
 }
 
@@ -163,8 +166,11 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                   int threads, struct dt_error *err)
 {
     int code = DT_EXIT_USAGE, rc;
-    *train = (struct dt_train){.options = options, .comm = comm, .threads = threads,
-                               .saved_at = -1, .report = {.progress_fd = -1}};
+    *train = (struct dt_train){.options = options,
+                               .comm = comm,
+                               .threads = threads,
+                               .saved_at = -1,
+                               .report = {.progress_fd = -1}};
     rc = compare_options(train, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
@@ -182,12 +188,15 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     code = 1;
     if (place_weights(train, &code, err) < 0)
         return code;
-    dt_report_header(&train->report,
-                     &(struct dt_report_setup){
-                         .options = options, .ranks = comm->size, .threads = threads,
-                         .params = train->model.layout.params, .blas_name = train->blas.name,
-                         .blas_rate = comm->rank == 0 ? dt_blas_rate(&train->blas) : 0,
-                         .first_step = train->step});
+    dt_report_header(
+        &train->report,
+        &(struct dt_report_setup){.options = options,
+                                  .ranks = comm->size,
+                                  .threads = threads,
+                                  .params = train->model.layout.params,
+                                  .blas_name = train->blas.name,
+                                  .blas_rate = comm->rank == 0 ? dt_blas_rate(&train->blas) : 0,
+                                  .first_step = train->step});
     return 0;
 }
 

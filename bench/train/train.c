@@ -60,8 +60,9 @@ static int judge_news(struct dt_train *train, const double *news, double mine, b
     if (news[NEWS_UNREADABLE] == 0 && isfinite(news[NEWS_LOSS]))
         return 0;
     if (!unreadable && !isfinite(mine))
-        dt_error_set(err, "loss is not a number at step %ld; a lower --lr (now %g) or a longer "
-                          "--warmup (now %ld) may help",
+        dt_error_set(err,
+                     "loss is not a number at step %ld; a lower --lr (now %g) or a longer "
+                     "--warmup (now %ld) may help",
                      train->step + 1, train->options->rate, train->options->warmup);
     return dt_comm_agree(train->comm, unreadable || !isfinite(mine), &code, err) < 0 ? -1 : 0;
 }
@@ -79,15 +80,20 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     news[NEWS_LOSS] = loss;
     news[NEWS_UNREADABLE] = unreadable;
     collect_signals(news);
-    if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) < 0 ||
+    if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) <
+            0 ||
         dt_dp_finish(&train->dp, &exposed, err) < 0)
         return -1;
     if (unreadable)
         *err = read_error;
     if (judge_news(train, news, loss, unreadable, err) < 0)
         return -1;
-    struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step), .beta1 = 0.9, .beta2 = 0.95,
-                             .epsilon = 1e-8, .decay = o->decay, .step = train->step + 1};
+    struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step),
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .epsilon = 1e-8,
+                             .decay = o->decay,
+                             .step = train->step + 1};
     dt_adamw_update(&adamw, &train->model.layout, train->model.params, train->model.grads,
                     train->first, train->second);
     train->step++;
@@ -130,13 +136,15 @@ static int save(struct dt_train *train, int *code, struct dt_error *err)
     if (dt_dp_check(&train->dp, train->model.params, err) < 0)
         return -1;
     if (train->comm->rank == 0) {
-        struct dt_checkpoint_info info = {
-            .config = o->model, .seed = o->seed, .data = train->data.fingerprint,
-            .step = (uint64_t)train->step, .global_batch = (uint64_t)o->global_batch};
+        struct dt_checkpoint_info info = {.config = o->model,
+                                          .seed = o->seed,
+                                          .data = train->data.fingerprint,
+                                          .step = (uint64_t)train->step,
+                                          .global_batch = (uint64_t)o->global_batch};
         failed = dt_checkpoint_save(o->checkpoint, &info,
-                                    &(struct dt_checkpoint_arrays){
-                                        train->model.params, train->first, train->second,
-                                        train->model.layout.total},
+                                    &(struct dt_checkpoint_arrays){train->model.params,
+                                                                   train->first, train->second,
+                                                                   train->model.layout.total},
                                     err) < 0;
     }
     *code = DT_EXIT_REPORT;

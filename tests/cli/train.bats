@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# dt-train from its command line: it learns, saves, resumes bit for bit, and refuses with one sentence.
+
+setup() {
+    local name
+    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
+        unset "$name"
+    done
+    BIN=$(realpath "$BATS_TEST_DIRNAME/../..")
+    BIN=$(cd "$BIN" && realpath "${BUILD:-build}/bin/dt-train")
+    TMP=$(mktemp -d)
+    TEXT=$TMP/text
+    for i in $(seq 400); do echo "line $i of a text that repeats itself, $((i * i % 97)) times"; done >"$TEXT"
+    export OMP_NUM_THREADS=1
+    SMALL=(--data "$TEXT" --layers 1 --channels 16 --heads 2 --seq 16 --global-batch 4 --blas builtin)
+}
+
+teardown() {
+    rm -rf "$TMP"
+}
+
+mpi() { # ranks, arguments
+    local ranks=$1
+    shift
+    mpirun -np "$ranks" --allow-run-as-root --oversubscribe "$BIN" "$@"
+}
+
+losses() { # the loss of each step, from a JSON log
+    sed -n 's/.*"step":\([0-9]*\),"loss":\([0-9.e+-]*\),.*/\1 \2/p' "$1"
+}
+
+one_sentence() { # what run left in $output
+    [ "$(wc -l <<<"$output")" -eq 1 ]
+    [[ $output == "dt-train: "* ]]
+}
+
+@test "the loss falls, and each step has its line in the log" {
+    run "$BIN" "${SMALL[@]}" --steps 60 --lr 1e-2 --log "$TMP/log"
+    [ "$status" -eq 0 ]
+    [[ ${lines[-1]} == "60 steps in "* ]]
+    [ "$(losses "$TMP/log" | wc -l)" -eq 60 ]
+    losses "$TMP/log" | awk 'NR == 1 { first = $2 } END { exit !($2 < first - 1.5) }'
+}
+
+@test "two runs are the same bit for bit" {
+    for i in 1 2; do "$BIN" "${SMALL[@]}" --steps 10 --log "$TMP/$i" --checkpoint "$TMP/c$i" >/dev/null; done
+    [ "$(losses "$TMP/1")" = "$(losses "$TMP/2")" ]
+    cmp "$TMP/c1/step-00000010.dtc" "$TMP/c2/step-00000010.dtc"
+}
+
+@test "resumed from step 5, it ends as if it had not stopped" {
+    "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --checkpoint "$TMP/whole" >/dev/null
+    mkdir "$TMP/cut"
+    cp "$TMP/whole/step-00000005.dtc" "$TMP/cut"
+    run "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --checkpoint "$TMP/cut" --resume
+    [ "$status" -eq 0 ]
+    [[ $output == *"resumed after step 5"* ]]
+    cmp "$TMP/whole/step-00000010.dtc" "$TMP/cut/step-00000010.dtc"
+}
+
+@test "2 and 4 ranks have the losses of 1, and two runs of 2 are equal" {
+    "$BIN" "${SMALL[@]}" --steps 10 --log "$TMP/1" >/dev/null
+    mpi 2 "${SMALL[@]}" --steps 10 --log "$TMP/2" --checkpoint "$TMP/c2" >/dev/null
+    mpi 2 "${SMALL[@]}" --steps 10 --log "$TMP/2again" --checkpoint "$TMP/c2again" >/dev/null
+    mpi 4 "${SMALL[@]}" --steps 10 --log "$TMP/4" >/dev/null
+    cmp "$TMP/c2/step-00000010.dtc" "$TMP/c2again/step-00000010.dtc"
+    for ranks in 2 4; do
+        paste <(losses "$TMP/1") <(losses "$TMP/$ranks") | awk '
+            { d = ($2 - $4) / $2; if (d < 0) d = -d; if (d > 1e-6) bad = 1 }
+            END { exit bad || NR != 10 }'
+    done
+}
+
+@test "a damaged checkpoint is passed over, and the one before is used" {
+    "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --checkpoint "$TMP/c" >/dev/null
+    truncate -s -100 "$TMP/c/step-00000010.dtc"
+    run "$BIN" "${SMALL[@]}" --steps 12 --checkpoint "$TMP/c" --resume
+    [ "$status" -eq 0 ]
+    [[ $output == *"step-00000010.dtc is passed over"* ]]
+    [[ $output == *"resumed after step 5"* ]]
+}
+
+@test "a checkpoint of another model, and a directory in use, are refused" {
+    "$BIN" "${SMALL[@]}" --steps 2 --checkpoint "$TMP/c" >/dev/null
+    run "$BIN" "${SMALL[@]}" --steps 4 --checkpoint "$TMP/c" --resume --layers 2
+    [ "$status" -eq 78 ]
+    one_sentence
+    [[ $output == *"--layers 1, and this run has 2"* ]]
+    run "$BIN" "${SMALL[@]}" --steps 4 --checkpoint "$TMP/c"
+    [ "$status" -eq 64 ]
+    one_sentence
+    [[ $output == *"--resume"* ]]
+}
+
+@test "SIGUSR1 saves and goes on, SIGTERM saves and ends with 143" {
+    "$BIN" "${SMALL[@]}" --steps 1000000 --print-every 1 --checkpoint "$TMP/c" >"$TMP/out" 3>&- &
+    pid=$!
+    until grep -q '^ *2 ' "$TMP/out"; do sleep 0.02; done
+    kill -USR1 $pid
+    until grep -q 'saved in' "$TMP/out"; do sleep 0.02; done
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 143 ]
+    grep -q 'SIGTERM: ending after step' "$TMP/out"
+    [ "$(grep -c 'saved in' "$TMP/out")" -eq 2 ]
+}
+
+@test "a line a step goes to DT_PROGRESS_FD" {
+    DT_PROGRESS_FD=5 "$BIN" "${SMALL[@]}" --steps 3 5>"$TMP/progress" >/dev/null
+    [ "$(grep -c '^step [0-9]* loss [0-9.]* tokens/s [0-9]*$' "$TMP/progress")" -eq 3 ]
+    DT_PROGRESS_FD=77 run "$BIN" "${SMALL[@]}"
+    [ "$status" -eq 64 ]
+    one_sentence
+}
+
+@test "held-out loss is printed" {
+    run "$BIN" "${SMALL[@]}" --steps 4 --eval-every 2
+    [ "$status" -eq 0 ]
+    [ "$(grep -c 'on held-out data' <<<"$output")" -eq 2 ]
+}
+
+@test "wrong options: one sentence, exit 64" {
+    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--nosuch" "--blas mkl" "word" \
+        "--save-every 3" "--resume" "--seq"; do
+        # shellcheck disable=SC2086 # an option and its value
+        run "$BIN" --data "$TEXT" $wrong
+        [ "$status" -eq 64 ]
+        one_sentence
+    done
+    run "$BIN"
+    [ "$status" -eq 64 ]
+    one_sentence
+}
+
+@test "sizes that do not divide: the nearest that does is named" {
+    run "$BIN" "${SMALL[@]}" --channels 64 --heads 5
+    [ "$status" -eq 64 ]
+    one_sentence
+    [[ $output == *"--heads 4"* ]]
+    run mpi 2 "${SMALL[@]}" --global-batch 7
+    [ "$status" -eq 64 ]
+    [[ $output == *"dt-train: --global-batch 7 can not be shared by 2 ranks evenly; the nearest that can is --global-batch 6"* ]]
+}
+
+@test "missing, short and unreadable data: exit 78" {
+    run "$BIN" --data "$TMP/none"
+    [ "$status" -eq 78 ]
+    one_sentence
+    [[ $output == *"$TMP/none"* ]]
+    echo short >"$TMP/short"
+    run "$BIN" --data "$TMP/short"
+    [ "$status" -eq 78 ]
+    one_sentence
+}
+
+@test "a rank with other options is named" {
+    run mpirun --allow-run-as-root --oversubscribe -np 1 "$BIN" "${SMALL[@]}" --lr 0.1 : \
+        -np 1 "$BIN" "${SMALL[@]}" --lr 0.2
+    [ "$status" -eq 64 ]
+    [[ $output == *"dt-train: rank 1 on "*"--lr 0.2"*"rank 0 with --lr 0.1"* ]]
+}
+
+@test "a loss that explodes ends the run with a sentence" {
+    run "$BIN" "${SMALL[@]}" --steps 200 --lr 10 --warmup 0 --weight-decay 10
+    [ "$status" -eq 1 ]
+    [[ ${lines[-1]} == *"loss is not a number at step"* ]]
+}
+
+@test "--help and --version" {
+    run "$BIN" --help
+    [ "$status" -eq 0 ]
+    for option in data preset layers channels heads seq steps global-batch lr warmup weight-decay seed \
+        blas checkpoint save-every resume eval-every print-every log; do
+        [[ $output == *"--$option"* ]]
+    done
+    run "$BIN" --version
+    [ "$status" -eq 0 ]
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Order of the data, weights from a seed, and reading over the edges of files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "data.h"
+#include "hash.h"
+#include "rng.h"
+
+static char directory[] = "/tmp/dt-train-data-XXXXXX";
+
+static void write_file(const char *name, size_t begin, size_t end)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (size_t i = begin; i < end; i++)
+        fputc((int)(i * 31 % 251), file);
+    fclose(file);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    write_file("a", 0, 333);
+    write_file("b", 333, 333); /* empty */
+    write_file("c", 333, 1000);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (const char *name = "abc"; *name; name++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%c", directory, *name);
+        unlink(path);
+    }
+    return rmdir(directory);
+}
+
+static void test_permutation(void **state)
+{
+    (void)state;
+    for (uint64_t count = 1; count < 300; count += 13) {
+        unsigned char seen[300] = {0};
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t at = dt_rng_permute(i, count, 5);
+            assert_true(at < count && !seen[at]);
+            seen[at] = 1;
+        }
+    }
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    real one[1000], two[1000];
+    dt_rng_fill(one, 1000, 0.5, 1, 4);
+    dt_rng_fill(two, 500, 0.5, 1, 4); /* a shorter array begins alike: place counts, not order */
+    assert_memory_equal(one, two, 500 * sizeof(real));
+    dt_rng_fill(two, 1000, 0.5, 2, 4);
+    assert_memory_not_equal(one, two, sizeof one);
+    double sum = 0, square = 0;
+    for (int i = 0; i < 1000; i++) {
+        sum += (double)one[i];
+        square += (double)one[i] * (double)one[i];
+    }
+    assert_true(sum / 1000 > -0.06 && sum / 1000 < 0.06);
+    assert_true(square / 1000 > 0.21 && square / 1000 < 0.29);
+}
+
+/* An epoch: no byte is a token twice, and windows come from all over, across the edge of files. */
+static void test_epoch(void **state)
+{
+    (void)state;
+    struct dt_data data;
+    struct dt_error err;
+    char *paths[] = {directory};
+    int tokens[16], targets[16];
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 9, &err), 0);
+    assert_int_equal((int)data.size, 1000);
+    uint64_t windows = (1000 - 17) / 16;
+    unsigned char seen[1000] = {0};
+    for (uint64_t n = 0; n < windows; n++) {
+        uint64_t place = dt_data_place(&data, n);
+        assert_true(place + 17 <= 1000);
+        assert_int_equal(dt_data_read(&data, place, tokens, targets, 0, &err), 0);
+        for (size_t i = 0; i < 16; i++) {
+            assert_int_equal(seen[place + i]++, 0);
+            assert_int_equal(tokens[i], (place + i) * 31 % 251);
+            assert_int_equal(targets[i], (place + i + 1) * 31 % 251);
+        }
+    }
+    assert_true(dt_data_place(&data, 0) != dt_data_place(&data, windows) ||
+                dt_data_place(&data, 1) != dt_data_place(&data, windows + 1));
+    dt_data_close(&data);
+}
+
+static void test_held_out(void **state)
+{
+    (void)state;
+    struct dt_data data;
+    struct dt_error err;
+    char *paths[] = {directory};
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, true, 9, &err), 0);
+    for (uint64_t n = 0; n < 500; n++)
+        assert_true(dt_data_place(&data, n) + 17 <= data.train);
+    assert_int_equal((int)dt_data_held_out(&data), (100 - 1) / 16);
+    dt_data_close(&data);
+}
+
+static void test_shrunk(void **state)
+{
+    (void)state;
+    struct dt_data data;
+    struct dt_error err;
+    char path[128];
+    int tokens[16], targets[16];
+    write_file("a", 0, 400);
+    snprintf(path, sizeof path, "%s/a", directory);
+    char *paths[] = {path};
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 9, &err), 0);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(dt_data_read(&data, 200, tokens, targets, 0, &err), -1);
+    assert_non_null(strstr(err.text, "shorter"));
+    dt_data_close(&data);
+    write_file("a", 0, 333);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct dt_data data;
+    struct dt_error err;
+    char *missing[] = {"/nonexistent/text"}, *device[] = {"/dev/null"}, *small[] = {directory};
+    assert_int_equal(dt_data_open(&data, missing, 1, 16, false, 9, &err), -1);
+    assert_non_null(strstr(err.text, "/nonexistent/text"));
+    assert_int_equal(dt_data_open(&data, device, 1, 16, false, 9, &err), -1);
+    assert_int_equal(dt_data_open(&data, small, 1, 600, false, 9, &err), -1);
+    assert_non_null(strstr(err.text, "at least 1201"));
+}
+
+static void test_hash(void **state)
+{
+    (void)state;
+    unsigned char bytes[200] = {0};
+    for (size_t length = 1; length < 200; length += 7) {
+        uint64_t plain = dt_hash(bytes, length, 1);
+        for (size_t i = 0; i < length; i++) {
+            bytes[i] ^= 0x80;
+            assert_true(dt_hash(bytes, length, 1) != plain);
+            bytes[i] ^= 0x80;
+        }
+        assert_true(dt_hash(bytes, length + 1, 1) != plain);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_permutation), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_epoch),       cmocka_unit_test(test_held_out),
+        cmocka_unit_test(test_shrunk),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_hash),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
