@@ -66,6 +66,7 @@ all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(MAN) ## build everything
 $(BUILD)/include/version.h: FORCE
 	@mkdir -p $(@D); echo '#define DT_VERSION "$(VERSION)"' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
+.SECONDARY:
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
@@ -131,6 +132,37 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(GATHER_LIBS) -o $@
+
+# Unit tests of the training core link its objects, all but main and MPI; test_train_double_* and what they link are the same
+# source in double precision. (GNU make prefers the rule with the shortest stem to the general one above.)
+TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi.c bench/train/comm_open.c,$(TRAIN_SRC))
+TRAIN_DOUBLE := $(patsubst bench/train/%.c,$(BUILD)/obj/train-double/%.o,$(TRAIN_CORE))
+TRAIN_FLAGS   = $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS)
+
+$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
+
+$(BUILD)/obj/tests/unit/test_train_%.o: tests/unit/test_train_%.c | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(TRAIN_FLAGS) -c $< -o $@
+
+$(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
+
+$(BUILD)/unit/test_train_%: $(BUILD)/obj/tests/unit/test_train_%.o $(call obj,$(TRAIN_CORE)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
+
+$(BUILD)/unit/test_train_double_%: $(BUILD)/obj/tests/unit/test_train_double_%.o $(TRAIN_DOUBLE) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
 
 $(BUILD)/man/%: docs/man/%.scd
 	@mkdir -p $(@D)

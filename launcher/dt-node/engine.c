@@ -6,27 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int load_table(char **path, const char *directory, const char *name, struct dt_error *err)
+static char *table_path(const struct engine *e, const char *name, struct dt_error *err)
 {
-    if (asprintf(path, "%s/%s", directory, name) >= 0)
-        return 0;
-    *path = NULL;
-    return dt_error_set(err, "out of memory");
+    char *path;
+    if (asprintf(&path, "%s/%s", e->conf.data_directory, name) >= 0)
+        return path;
+    dt_error_set(err, "out of memory");
+    return NULL;
 }
 
-static int load_tables(struct engine *e, bool with_env, struct dt_error *err)
+static int load_rules(struct engine *e, struct dt_error *err)
 {
-    char *instances = NULL, *rules = NULL;
-    int rc = load_table(&instances, e->conf.data_directory, "instances.conf", err);
+    char *path = table_path(e, "env-rules.conf", err);
+    int rc = path ? dt_env_rules_load(&e->rules, path, err) : -1;
+    free(path);
+    return rc;
+}
+
+/* Only this machine's section: the whole table costs more than all the facts. */
+static int find_instance(struct engine *e, struct dt_error *err)
+{
+    const char *type;
+    if (!dt_facts_string(&e->facts, "instance.type", &type))
+        return 0;
+    char *path = table_path(e, "instances.conf", err);
+    int rc = path ? dt_instances_load_type(&e->instances, path, type, err) : -1;
+    free(path);
     if (rc == 0)
-        rc = dt_instances_load(&e->instances, instances, err);
-    if (rc == 0 && with_env) {
-        rc = load_table(&rules, e->conf.data_directory, "env-rules.conf", err);
-        if (rc == 0)
-            rc = dt_env_rules_load(&e->rules, rules, err);
-    }
-    free(instances);
-    free(rules);
+        e->instance = dt_instances_find(&e->instances, type);
     return rc;
 }
 
@@ -38,7 +45,7 @@ int engine_load(struct engine *e, const char *root, const char *config, bool wit
         return -1;
     if (dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err) < 0)
         return -1;
-    return load_tables(e, with_env, err);
+    return with_env ? load_rules(e, err) : 0;
 }
 
 void engine_fini(struct engine *e)
@@ -55,15 +62,11 @@ void engine_fini(struct engine *e)
 
 int engine_collect(struct engine *e, struct dt_facts_request *request, struct dt_error *err)
 {
-    const char *type;
     request->root = &e->root;
     request->conf = &e->conf;
-    request->instances = &e->instances;
     if (dt_facts_collect(&e->facts, request, err) < 0)
         return -1;
-    if (dt_facts_string(&e->facts, "instance.type", &type))
-        e->instance = dt_instances_find(&e->instances, type);
-    return 0;
+    return find_instance(e, err);
 }
 
 int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err)

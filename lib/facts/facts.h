@@ -47,7 +47,6 @@
 #include "base/error.h"
 #include "base/root.h"
 #include "conf/conf.h"
-#include "instances/instances.h"
 
 struct dt_facts {
     json_t *doc; /* JSON object, owned */
@@ -57,7 +56,6 @@ struct dt_facts {
 struct dt_facts_request {
     const struct dt_root *root;
     const struct dt_conf *conf;
-    const struct dt_instances *instances; /* may be NULL */
     const char *node_name;                /* NULL: the kernel's host name */
     uid_t uid;                            /* user of the job: file systems are tried as this one */
     gid_t gid;
