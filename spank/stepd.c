@@ -33,8 +33,13 @@ static void fail(struct remote *remote, int code, const char *sentence)
     if (remote->fail_code)
         return;
     remote->fail_code = code > 0 && code < 256 ? code : DT_EXIT_HELPER;
-    if (sentence)
-        slurm_spank_log("dt: %s: %s", remote->node_name ? remote->node_name : "node", sentence);
+    if (!sentence)
+        return;
+    /* dt-node's own sentences name the node already. */
+    if (strncmp(sentence, "node ", strlen("node ")) == 0)
+        slurm_spank_log("dt: %s", sentence);
+    else
+        slurm_spank_log("dt: node %s: %s", remote->node_name ? remote->node_name : "?", sentence);
 }
 
 /* The tasks are forked already and have their own copy of us: the plan carries the bad news to

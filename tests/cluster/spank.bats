@@ -138,7 +138,8 @@ for_fault() { # FAULT WORD: the node is named, with the check's name
 @test "a wrong token: the stranger is cut off at once, and nothing is printed about it" {
     break_node 2 helper-hang
     srun -N3 -n3 --dt-validate --dt-timeout=1 echo "a rank ran" >out 2>&1 3>&- &
-    run timeout 10 python3 - $! <<'PYTHON'
+    local srun=$!
+    run timeout 10 python3 - "$srun" <<'PYTHON'
 import json, re, socket, struct, subprocess, sys, time
 for _ in range(200):
     gather = subprocess.run(["pgrep", "-P", sys.argv[1], "dt-gather"], capture_output=True, text=True).stdout.split()
@@ -158,7 +159,8 @@ except ConnectionResetError:
 PYTHON
     assert_code 0
     assert_says "answer: b''"
-    run wait $!
+    status=0
+    wait "$srun" || status=$?
     assert_failed
     run cat out
     assert_silent_about stranger
