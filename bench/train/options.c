@@ -19,7 +19,7 @@ static const struct preset {
     long global_batch;
     double rate;
 } presets[] = {
-    {"tiny", {2, 64, 2, 64, 256}, 32, 1e-2},
+    {"tiny", {1, 64, 2, 16, 256}, 128, 4e-3},
     {"small", {6, 384, 6, 256, 256}, 16, 1e-3},
 };
 
