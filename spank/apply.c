@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitcode.h"
 #include "text.h"
 
 static const struct {
@@ -101,7 +102,11 @@ int plan_apply(struct apply *apply, const char *text, size_t len,
     const char *stop = text + len;
     if (len > strlen(refused) + 1 && stop[-1] == '\n' &&
         memcmp(text, refused, strlen(refused)) == 0) {
-        apply->refused = atoi(text + strlen(refused));
+        char digits[4] = ""; /* the text has no NUL behind it */
+        size_t rest = len - strlen(refused);
+        memcpy(digits, text + strlen(refused), rest < 3 ? rest : 3);
+        int code = atoi(digits);
+        apply->refused = code > 0 && code < 256 ? code : DT_EXIT_HELPER;
         return PLAN_REFUSED;
     }
     if (len < strlen(first) || memcmp(text, first, strlen(first)) != 0) {

@@ -3,6 +3,8 @@
 # The plugin on a real Slurm: what ranks get, and every way to fail. A refused step ends once, quickly, with
 # its code, state FAILED, one readable sentence, and all nodes in service.
 
+# shellcheck disable=SC2016 # the shells of the ranks expand them
+
 load common
 
 setup_file() { cluster_up --nodes 3 --as p5.48xlarge; }

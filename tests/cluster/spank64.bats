@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The plugin on 64 nodes: one verdict for all, one odd node named among them.
 
+# shellcheck disable=SC2016 # the shells of the ranks expand them
+
 load common
 
 setup_file() { cluster_up --nodes 64 --as p5.48xlarge; }
