@@ -15,6 +15,7 @@ enum dt_comm_type { DT_COMM_REAL, DT_COMM_DOUBLE };
 
 struct dt_comm {
     int rank, size;
+    bool broken; /* an operation failed: other ranks may wait for ever, so end with abort */
     const struct dt_comm_operations *operations;
     void *state;
 };

@@ -21,10 +21,11 @@ struct state {
     int count, capacity;
 };
 
-static int check(int code, const char *what, struct dt_error *err)
+static int check(struct dt_comm *comm, int code, const char *what, struct dt_error *err)
 {
     if (code == MPI_SUCCESS)
         return 0;
+    comm->broken = true;
     char text[MPI_MAX_ERROR_STRING] = "";
     int length = 0;
     MPI_Error_string(code, text, &length);
@@ -56,7 +57,8 @@ static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_com
         if (add_request(comm->state, &request, err) < 0)
             return -1;
         int part = (int)(count - i < step ? count - i : step);
-        if (check(MPI_Iallreduce(MPI_IN_PLACE, (char *)data + i * size, part, kind, MPI_SUM,
+        if (check(comm,
+                  MPI_Iallreduce(MPI_IN_PLACE, (char *)data + i * size, part, kind, MPI_SUM,
                                  MPI_COMM_WORLD, request),
                   "allreduce", err) < 0)
             return -1;
@@ -64,12 +66,13 @@ static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_com
     return 0;
 }
 
-static int test_all(struct state *state, int *done, struct dt_error *err)
+static int test_all(struct dt_comm *comm, int *done, struct dt_error *err)
 {
+    struct state *state = comm->state;
     *done = 1;
     if (state->count == 0)
         return 0;
-    if (check(MPI_Testall(state->count, state->requests, done, MPI_STATUSES_IGNORE),
+    if (check(comm, MPI_Testall(state->count, state->requests, done, MPI_STATUSES_IGNORE),
               "waiting for an allreduce", err) < 0)
         return -1;
     if (*done)
@@ -80,7 +83,7 @@ static int test_all(struct state *state, int *done, struct dt_error *err)
 static int poll_sums(struct dt_comm *comm, struct dt_error *err)
 {
     int done;
-    return test_all(comm->state, &done, err);
+    return test_all(comm, &done, err);
 }
 
 /* SIGTERM is blocked, and asked for between steps. A rank that waits for one that died would never
@@ -112,7 +115,7 @@ static int drain(struct dt_comm *comm, struct dt_error *err)
 {
     for (unsigned turn = 0;; turn++) {
         int done;
-        if (test_all(comm->state, &done, err) < 0)
+        if (test_all(comm, &done, err) < 0)
             return -1;
         if (done)
             return 0;
@@ -125,7 +128,7 @@ static int finish(struct dt_comm *comm, MPI_Request request, int started, const 
                   struct dt_error *err)
 {
     MPI_Request *place = NULL;
-    if (check(started, what, err) < 0 || add_request(comm->state, &place, err) < 0)
+    if (check(comm, started, what, err) < 0 || add_request(comm->state, &place, err) < 0)
         return -1;
     *place = request;
     return drain(comm, err);

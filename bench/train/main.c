@@ -89,9 +89,11 @@ int main(int argc, char **argv)
     }
     if (rc == 0)
         code = run(&comm, &options, &err);
-    if (err.text[0] && comm.rank == 0)
+    if (err.text[0] && (comm.rank == 0 || comm.broken))
         fprintf(stderr, "dt-train: %s\n", err.text);
     dt_options_fini(&options);
+    if (comm.broken)
+        comm.operations->abort(&comm, code);
     comm.operations->close(&comm);
     return code;
 }

@@ -112,16 +112,20 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
     uint64_t wanted = 4 * (uint64_t)train->options->global_batch;
     uint64_t windows = held < wanted ? held : wanted, ranks = (uint64_t)train->comm->size;
     double sum = 0;
-    for (uint64_t w = (uint64_t)train->comm->rank; w < windows;) {
+    int code = 1;
+    bool unreadable = false;
+    for (uint64_t w = (uint64_t)train->comm->rank; w < windows && !unreadable;) {
         size_t batch = 0;
-        for (; batch < train->batch && w < windows; batch++, w += ranks) {
+        for (; batch < train->batch && w < windows && !unreadable; batch++, w += ranks) {
             uint64_t place = train->data.train + held * w / windows * train->data.seq;
-            if (dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0)
-                return -1;
+            unreadable =
+                dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;
         }
-        sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch);
+        if (!unreadable)
+            sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch);
     }
-    if (dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)
+    if (dt_comm_agree(train->comm, unreadable, &code, err) < 0 ||
+        dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)
         return -1;
     dt_report_eval(&train->report, train->step, sum / (double)(windows * train->data.seq));
     return 0;
