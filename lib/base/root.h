@@ -21,13 +21,14 @@ struct dt_root {
     char *path; /* as given; "/" for the machine */
 };
 
-int dt_root_init(struct dt_root *root, const char *path, struct dt_error *err); /* NULL or "": "/" */
+int dt_root_init(struct dt_root *root, const char *path,
+                 struct dt_error *err); /* NULL or "": "/" */
 void dt_root_fini(struct dt_root *root);
 
 /* Read a whole small file (at most size-1 bytes), NUL-terminate it and cut trailing white space.
  * Returns the length, or -errno (-ENOENT: no such file; -EFBIG: does not fit). */
-ssize_t dt_root_read(const struct dt_root *root, char *buf, size_t size, const char *path_format, ...)
-    __attribute__((format(printf, 4, 5)));
+ssize_t dt_root_read(const struct dt_root *root, char *buf, size_t size, const char *path_format,
+                     ...) __attribute__((format(printf, 4, 5)));
 
 /* Read a decimal or 0x number. Returns 0, or -errno (-EINVAL: not a number). */
 int dt_root_read_long(const struct dt_root *root, long long *value, const char *path_format, ...)

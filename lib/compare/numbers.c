@@ -97,6 +97,21 @@ static long long uncertainty(const struct dt_comparison *comparison, size_t node
     return rtt > NUMBER_MAX ? NUMBER_MAX : rtt / 2;
 }
 
+/* The gathering host's own clock, offset 0, has a vote too: of two nodes that differ, one agrees
+ * with it. */
+static int clock_median(struct numbers *clock)
+{
+    long long *sorted = calloc(clock->count + 1, sizeof *sorted);
+    if (!sorted)
+        return -1;
+    for (size_t i = 0; i < clock->count; i++)
+        sorted[i] = clock->values[i];
+    qsort(sorted, clock->count + 1, sizeof *sorted, by_value);
+    clock->median = sorted[clock->count / 2];
+    free(sorted);
+    return 0;
+}
+
 /* No side is in the majority: tell how far apart they are, blame nobody. */
 static void clocks_disagree(struct dt_comparison *comparison, const struct numbers *clock,
                             long long limit)
@@ -124,11 +139,13 @@ void dt_compare_clock(struct dt_comparison *comparison, const size_t *members, s
         return;
     }
     lacking(comparison, &clock, members, count, "clock", "clock.offset_us");
+    if (clock_median(&clock) < 0)
+        comparison->failed = true;
     size_t off = 0;
     for (size_t i = 0; i < clock.count; i++)
         off += magnitude(clock.values[i] - clock.median) - uncertainty(comparison, clock.nodes[i]) >
                limit;
-    bool blame = off * 2 < clock.count;
+    bool blame = off * 2 < clock.count + 1;
     if (off && !blame)
         clocks_disagree(comparison, &clock, limit);
     for (size_t i = 0; i < clock.count; i++) {

@@ -85,7 +85,7 @@ static void unknown_types(struct dt_comparison *comparison, const struct dt_grou
         dt_judge(result, DT_UNKNOWN, "instance.type");
         dt_judge_value(result, "not known: %s",
                        dt_facts_why(comparison->nodes[group->members[i]].facts, "instance.type"));
-        dt_judge_next(result, "set instance_type in dt.conf");
+        dt_judge_next(result, "set instance-type in dt.conf");
     }
 }
 

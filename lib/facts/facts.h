@@ -5,37 +5,41 @@
  * Whatever may hang (NVML, the job's directories, network mounts) is asked in a child with a
  * deadline.
  *
- * Keys (units in the name):
- *   node.name node.boot_id                               string
- *   instance.type                 string, DMI product name or override; absent: unknown machine
- *   instance.source               "dmi" | "config"
- *   kernel.release                string
- *   driver.nvidia driver.efa driver.neuron   string, kernel module versions
- *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer    string, versions of what lies in the usual
- * places cpu.online (int) cpu.list (string, "0-191") numa.count (int) mem.total_mib
- * hugepages.total_mib hugepages.free_mib hugepages.size_kib     int shm.size_mib shm.free_mib int,
- * of /dev/shm limit.memlock limit.nofile    int, bytes / files the rank will have; -1: unlimited
- *   gpu.pci_count                 int, display-class functions of vendor 10de on the PCI bus
- *   gpu.count                     int, GPUs that the driver answers for (NVML, else procfs)
- *   gpu.source                    "nvml" | "procfs", where gpu.count comes from
- *   gpu.error                     string, the driver's own words when it refuses to work at all
- *   gpu.lost                      array of {"bdf","reason"}: on the PCI bus, and the driver has it
- * not gpu.model gpu.memory_mib      of the first GPU gpu.devices                   array of
- * {"bdf","uuid","model","numa","memory_mib"} neuron.count                  int efa.count int, RDMA
- * devices of vendor 0x1d0f with device 0xefa* efa.active                    int, those whose port 1
- * is ACTIVE and LinkUp efa.devices                   array of
- * {"name","bdf","numa","state","phys_state","gbps","device"} net.interface net.address     string,
- * of the default route fs.writable                   array of
- * {"path","ok"(bool),"reason","free_mib"}; tried as the user; "ok" is absent where it could not be
- * tried clock.offset_us clock.rtt_us  int, this node minus the gathering host; set by dt-node
- *   took_us                       int, time spent here
+ * Keys (units in the name), by kind:
+ *   node.name node.boot_id kernel.release                  string
+ *   instance.type                    string: DMI product name, or dt.conf's; absent: unknown machine
+ *   instance.source                  "dmi" | "config"
+ *   driver.nvidia driver.efa driver.neuron                 string, versions of kernel modules
+ *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer      string, of what lies in the usual places
+ *   cpu.online numa.count            int;  cpu.list  string, "0-191"
+ *   mem.total_mib hugepages.total_mib hugepages.free_mib hugepages.size_kib      int
+ *   shm.size_mib shm.free_mib        int, of /dev/shm
+ *   limit.memlock limit.nofile       int, bytes / files that a rank will have; -1: unlimited
+ *   gpu.pci_count                    int, display-class functions of vendor 10de on the PCI bus
+ *   gpu.count                        int, GPUs that the driver answers for
+ *   gpu.source                       "nvml" | "procfs": where gpu.count comes from
+ *   gpu.error                        string, the driver's own words when it refuses to work at all
+ *   gpu.lost                         array of {"bdf","reason"}: PCI shows it, the driver does not
+ *   gpu.model gpu.memory_mib         string, int, of the first GPU
+ *   gpu.devices                      array of {"bdf","uuid","model","numa","memory_mib"}
+ *   neuron.count                     int
+ *   efa.count                        int, RDMA devices of vendor 0x1d0f with device 0xefa*
+ *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
+ *   efa.devices                      array of {"name","bdf","numa","state","phys_state","gbps","device"}
+ *   net.interface net.address        string, of the default route
+ *   fs.writable                      array of {"path","ok","reason","free_mib","foreign"}: tried as the
+ *                                    user; no "ok": could not be tried; foreign: the working
+ *                                    directory, which is not this user's to write
+ *   clock.offset_us clock.rtt_us     int, this node minus the gathering host; set by dt-node
+ *   took_us                          int, time spent here
  * From level full on:
- *   fs.mounts                     array of {"path","type","ok","reason"}: network and user mounts,
- * each asked with statfs as the user in a child of its own log.errors                    array of
- * {"kind":"xid"|"sxid"|"efa","code","bdf","age_s","text"} from the kernel log since boot (newest
- * 64); only of the machine itself log.records                   int, kernel log records read At
- * level deep: mem.copy_mib_s                int, one core's copy rate between two 64 MiB buffers,
- * in 100 ms
+ *   fs.mounts                        array of {"path","type","ok","reason"}: network and user mounts,
+ *                                    each asked with statfs as the user in a child of its own
+ *   log.errors                       array of {"kind":"xid"|"sxid"|"efa","code","bdf","age_s","text"}
+ *                                    from the kernel log since boot, newest 64; never of a fake root
+ *   log.records                      int, kernel log records read
+ * At level deep:
+ *   mem.copy_mib_s                   int, one core's copy rate between two 64 MiB buffers, in 100 ms
  */
 #ifndef DT_FACTS_FACTS_H
 #define DT_FACTS_FACTS_H
@@ -56,8 +60,8 @@ struct dt_facts {
 struct dt_facts_request {
     const struct dt_root *root;
     const struct dt_conf *conf;
-    const char *node_name;                /* NULL: the kernel's host name */
-    uid_t uid;                            /* user of the job: file systems are tried as this one */
+    const char *node_name; /* NULL: the kernel's host name */
+    uid_t uid;             /* user of the job: file systems are tried as this one */
     gid_t gid;
     const gid_t *groups; /* supplementary groups of the user */
     size_t group_count;

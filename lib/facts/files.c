@@ -62,13 +62,24 @@ static int try_write(int folder, bool flush)
     return rc;
 }
 
+/* A job may well be started from a directory that belongs to somebody else: that is no fault of the
+ * node, as it would be for TMPDIR or a path that the admin names. */
+static bool is_foreign_cwd(const struct dt_reader *reader, const char *path, int rc)
+{
+    const char *cwd = reader->request->cwd;
+    return (rc == -EACCES || rc == -EPERM) && cwd && strcmp(path, cwd) == 0;
+}
+
 /* One line of JSON, said as soon as it is known: what hangs is then the first path without a line.
  */
-static void say_path(int out, const char *path, int rc, const struct statvfs *fs)
+static void say_path(int out, const struct dt_reader *reader, const char *path, int rc,
+                     const struct statvfs *fs)
 {
     json_t *item = json_object();
     json_object_set_new(item, "path", dt_printable_json(path, DT_FACT_TEXT_MAX));
     json_object_set_new(item, "ok", json_boolean(rc == 0));
+    if (is_foreign_cwd(reader, path, rc))
+        json_object_set_new(item, "foreign", json_true());
     if (rc < 0)
         json_object_set_new(item, "reason", json_string(strerror(-rc)));
     if (fs)
@@ -87,17 +98,17 @@ static void try_path(int out, const struct dt_reader *reader, const char *path)
 {
     struct statvfs fs;
     if (path[0] != '/') {
-        say_path(out, path, -EINVAL, NULL);
+        say_path(out, reader, path, -EINVAL, NULL);
         return;
     }
     const char *below = path + strspn(path, "/");
     int folder = dt_root_open(reader->root, O_RDONLY | O_DIRECTORY, "%s", *below ? below : ".");
     if (folder < 0) {
-        say_path(out, path, folder, NULL);
+        say_path(out, reader, path, folder, NULL);
         return;
     }
     int rc = try_write(folder, reader->request->level >= DT_LEVEL_FULL);
-    say_path(out, path, rc, fstatvfs(folder, &fs) == 0 ? &fs : NULL);
+    say_path(out, reader, path, rc, fstatvfs(folder, &fs) == 0 ? &fs : NULL);
     close(folder);
 }
 

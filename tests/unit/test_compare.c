@@ -145,12 +145,25 @@ static void without_majority_names_groups(void **state)
     assert_finding(&job, 0, SIZE_MAX, "kernel", DT_FAIL, "6.8.0 on dt-[1,3], 5.10 on dt-[2,4]");
     job_fini(&job);
     job_init(&job, 2);
+    put_int(&job, 0, "clock.offset_us", -500000); /* and the gathering host in the middle */
     put_int(&job, 1, "clock.offset_us", 500000);
     put_int(&job, 1, "mem.total_mib", 1000);
     compare(&job);
     assert_int_equal(job.findings.count, 2);
-    assert_finding(&job, 0, SIZE_MAX, "clock", DT_FAIL, "up to 500 ms apart");
+    assert_finding(&job, 0, SIZE_MAX, "clock", DT_FAIL, "up to 1000 ms apart");
     assert_finding(&job, 1, SIZE_MAX, "memory", DT_FAIL, "on some nodes");
+    job_fini(&job);
+}
+
+static void of_two_clocks_the_one_that_differs_from_the_gather_is_odd(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 2);
+    put_int(&job, 0, "clock.offset_us", 2000000);
+    compare(&job);
+    assert_int_equal(job.findings.count, 1);
+    assert_finding(&job, 0, 0, "clock", DT_FAIL, "+1999 ms");
     job_fini(&job);
 }
 
@@ -256,6 +269,7 @@ int main(void)
         cmocka_unit_test(says_what_the_others_have),
         cmocka_unit_test(without_majority_names_groups),
         cmocka_unit_test(lacking_is_unknown),
+        cmocka_unit_test(of_two_clocks_the_one_that_differs_from_the_gather_is_odd),
         cmocka_unit_test(clock_minds_the_round_trip),
         cmocka_unit_test(mixed_types),
         cmocka_unit_test(slow_memory_is_told),
