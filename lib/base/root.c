@@ -77,6 +77,13 @@ int dt_root_open(const struct dt_root *root, int flags, const char *path_format,
     return open_path(root, flags, path);
 }
 
+/* A sysfs attribute comes whole with the first read, so a short one is the last: half of the system
+ * calls of reading a node with 32 NICs. procfs gives no such promise. */
+static bool comes_whole(const char *path, size_t len)
+{
+    return len < 4096 && strncmp(path, "sys/", 4) == 0;
+}
+
 static ssize_t read_path(const struct dt_root *root, char *buf, size_t size, const char *path)
 {
     int fd = open_path(root, O_RDONLY | O_NOCTTY | O_NONBLOCK, path);
@@ -93,6 +100,8 @@ static ssize_t read_path(const struct dt_root *root, char *buf, size_t size, con
         if (n <= 0)
             break;
         len += (size_t)n;
+        if (len < size && comes_whole(path, len))
+            break;
     }
     close(fd);
     if (rc < 0)
