@@ -56,7 +56,7 @@ LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
 PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
-MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
+MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
@@ -163,6 +163,12 @@ $(BUILD)/unit/test_train_double_%: $(BUILD)/obj/tests/unit/test_train_double_%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
+
+# dt.conf(5) is made from the commented dt.conf itself, so that the two can not differ.
+$(BUILD)/man/dt.conf.5: configs/dt.conf docs/man/dt.conf.5.awk
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)
+	$(Q)awk -f docs/man/dt.conf.5.awk configs/dt.conf | scdoc > $@.new && mv $@.new $@
 
 $(BUILD)/man/%: docs/man/%.scd
 	@mkdir -p $(@D)
