@@ -57,6 +57,29 @@ static int check_path(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* In the order of enum dt_policy. */
+static const char *const policies[] = {"warn", "refuse", NULL};
+
+static int find_policy(const char *word)
+{
+    for (int i = 0; word && policies[i]; i++) {
+        if (strcmp(policies[i], word) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static int check_policy(cfg_t *cfg, cfg_opt_t *opt)
+{
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
+    const char *word = cfg_opt_getnstr(opt, 0);
+    if (find_policy(word) >= 0)
+        return 0;
+    cfg_error(cfg, "option '%s' is '%s', expected warn or refuse", opt->name, word ? word : "");
+    return -1;
+}
+
 static int take_string(char **to, const char *value, struct dt_error *err)
 {
     *to = strdup(value);
@@ -81,10 +104,13 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
 {
     for (size_t i = 0; i < NUMBER_COUNT; i++)
         *(long long *)((char *)conf + numbers[i].offset) = cfg_getint(cfg, numbers[i].name);
+    conf->env_on_abort = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-abort"));
+    conf->env_on_bad_rules = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-bad-rules"));
     if (take_string(&conf->data_directory, cfg_getstr(cfg, "data-directory"), err) != 0 ||
         take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
         take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
+        take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
         take_writable_paths(conf, cfg, err) != 0)
         return -1;
     if (!*conf->data_directory) { /* "" in the file: where dt was installed */
@@ -94,21 +120,26 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 5, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 8, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
-    const cfg_opt_t others[OTHERS] = {
-        CFG_STR("data-directory", "", CFGF_NONE),
-        CFG_STR("nvml-library", "", CFGF_NONE),
-        CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE),
-        CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT),
-        CFG_STR("instance-type", "", CFGF_NONE),
+    const struct {
+        cfg_opt_t option;
+        cfg_validate_callback_t check; /* NULL: any text */
+    } others[OTHERS] = {
+        {CFG_STR("data-directory", "", CFGF_NONE), check_path},
+        {CFG_STR("nvml-library", "", CFGF_NONE), check_path},
+        {CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE), check_path},
+        {CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT), check_path},
+        {CFG_STR("instance-type", "", CFGF_NONE), NULL},
+        {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
+        {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_policy},
+        {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_policy},
     };
     for (size_t i = 0; i < OTHERS; i++) {
-        options[i] = others[i];
-        if (strcmp(others[i].name, "instance-type") != 0)
-            options[i].validcb = check_path;
+        options[i] = others[i].option;
+        options[i].validcb = others[i].check;
     }
     for (size_t i = 0; i < NUMBER_COUNT; i++) {
         options[OTHERS + i] = (cfg_opt_t)CFG_INT(numbers[i].name, numbers[i].fallback, CFGF_NONE);
@@ -162,6 +193,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->nvml_library);
     free(conf->cache_directory);
     free(conf->instance_type);
+    free(conf->env_rules_site);
     for (size_t i = 0; conf->writable_paths && conf->writable_paths[i]; i++)
         free(conf->writable_paths[i]);
     free(conf->writable_paths);

@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 
+enum dt_policy { DT_POLICY_WARN, DT_POLICY_REFUSE };
+
 /* Settings of dt.conf: what an admin may say. An option's name in the file is the member's, with
  * '-' for '_'.
  * Defaults are compiled in; an absent file is only an error when `required`. */
@@ -25,10 +27,13 @@ struct dt_conf {
     char *cache_directory;       /* for the per-boot topology; "" = no cache */
     char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
     char *instance_type;         /* "" = detect by DMI; else override */
-    long long min_nofile;        /* soft limit on open files */
-    long long min_memlock_mib;   /* where EFA is expected; -1 = unlimited demanded */
-    long long min_shm_percent;   /* of memory */
-    long long min_hugepages_mib; /* free huge pages, where EFA is expected; 0 = not checked */
+    char *env_rules_site;        /* the admin's own environment rules; "" = none */
+    enum dt_policy env_on_abort; /* a variable that would end the ranks, in a validated step */
+    enum dt_policy env_on_bad_rules; /* a rules file with a mistake in it */
+    long long min_nofile;            /* soft limit on open files */
+    long long min_memlock_mib;       /* where EFA is expected; -1 = unlimited demanded */
+    long long min_shm_percent;       /* of memory */
+    long long min_hugepages_mib;     /* free huge pages, where EFA is expected; 0 = not checked */
     long long max_clock_offset_ms;
     long long min_memory_percent; /* of the instance table's nominal memory */
     long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */

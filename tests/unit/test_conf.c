@@ -55,6 +55,9 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_string_equal(a->nvml_library, b->nvml_library);
     assert_string_equal(a->cache_directory, b->cache_directory);
     assert_string_equal(a->instance_type, b->instance_type);
+    assert_string_equal(a->env_rules_site, b->env_rules_site);
+    assert_int_equal(a->env_on_abort, b->env_on_abort);
+    assert_int_equal(a->env_on_bad_rules, b->env_on_bad_rules);
     assert_null(a->writable_paths[0]);
     assert_null(b->writable_paths[0]);
     assert_int_equal(a->min_nofile, b->min_nofile);
@@ -93,7 +96,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 12); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 15); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);
@@ -111,7 +114,8 @@ static void values_are_taken(void **state)
     scratch_write(&scratch,
                   "writable-paths = {\"/fsx\", \"/local\"}\n"
                   "min-memlock-mib = -1\nprobe-timeout-ms = 250\n"
-                  "instance-type = 'p5.48xlarge'\ncache-directory = ''\n",
+                  "instance-type = 'p5.48xlarge'\ncache-directory = ''\n"
+                  "env-on-abort = warn\nenv-rules-site = '/etc/dt/rules.conf'\n",
                   0644);
     struct dt_conf conf;
     struct dt_error err = {0};
@@ -125,6 +129,9 @@ static void values_are_taken(void **state)
     assert_int_equal(conf.probe_timeout_ms, 250);
     assert_string_equal(conf.instance_type, "p5.48xlarge");
     assert_string_equal(conf.cache_directory, "");
+    assert_int_equal(conf.env_on_abort, DT_POLICY_WARN);
+    assert_int_equal(conf.env_on_bad_rules, DT_POLICY_WARN);
+    assert_string_equal(conf.env_rules_site, "/etc/dt/rules.conf");
     assert_int_equal(conf.min_memory_percent, 95);
     dt_conf_fini(&conf);
     scratch_remove(&scratch);
@@ -151,6 +158,12 @@ static void mistakes_are_named_with_their_line(void **state)
     assert_refused("writable-paths = {'/a', 'b'}\n", "needs an absolute path");
     assert_refused("cache-directory = cache\n",
                    "dt.conf:1: option 'cache-directory' needs an absolute path");
+    assert_refused("\nenv-on-abort = 'abort'\n",
+                   "dt.conf:2: option 'env-on-abort' is 'abort', expected warn or refuse");
+    assert_refused("env-on-bad-rules = warn\nenv-on-bad-rules = refuse\n",
+                   "dt.conf:2: option 'env-on-bad-rules' is set twice");
+    assert_refused("env-rules-site = 'rules.conf'\n",
+                   "dt.conf:1: option 'env-rules-site' needs an absolute path");
     assert_refused("min-nofile 3\n", "dt.conf:1: ");
     assert_refused("min-nofile = \"3\n", "dt.conf:");
     assert_refused("}\n", "dt.conf:1: ");
