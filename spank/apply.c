@@ -16,9 +16,15 @@ static const struct {
     enum plan_verb verb;
     bool for_all, value;
 } verbs[] = {
-    {"set", PLAN_SET, true, true},        {"default", PLAN_DEFAULT, true, true},
-    {"unset", PLAN_UNSET, true, false},   {"cpus", PLAN_CPUS, false, false},
-    {"memory", PLAN_MEMORY, false, true}, {"say", PLAN_SAY, false, false},
+    {"set", PLAN_SET, true, true},
+    {"default", PLAN_DEFAULT, true, true},
+    {"unset", PLAN_UNSET, true, false},
+    {"env-set", PLAN_ENV_SET, true, true},
+    {"env-default", PLAN_ENV_DEFAULT, true, true},
+    {"env-unset", PLAN_ENV_UNSET, true, false},
+    {"cpus", PLAN_CPUS, false, false},
+    {"memory", PLAN_MEMORY, false, true},
+    {"say", PLAN_SAY, false, false},
 };
 
 static bool find_verb(const char *word, bool for_all, size_t *which)

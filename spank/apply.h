@@ -9,8 +9,19 @@
 #include <slurm/spank.h>
 
 #include "options.h"
+#include "text.h"
 
-enum plan_verb { PLAN_SET, PLAN_DEFAULT, PLAN_UNSET, PLAN_CPUS, PLAN_MEMORY, PLAN_SAY };
+enum plan_verb {
+    PLAN_SET,
+    PLAN_DEFAULT,
+    PLAN_UNSET,
+    PLAN_CPUS,
+    PLAN_MEMORY,
+    PLAN_SAY,
+    PLAN_ENV_SET, /* as the first three, and what was done is noted in DT_ENV_APPLIED */
+    PLAN_ENV_DEFAULT,
+    PLAN_ENV_UNSET
+};
 
 struct plan_line {
     enum plan_verb verb;
@@ -22,6 +33,7 @@ struct apply {
     unsigned long local; /* local rank */
     char rank_name[16];  /* global rank, for sentences */
     int refused;         /* the code, after PLAN_REFUSED */
+    struct text *noted;  /* names for DT_ENV_APPLIED so far */
 };
 
 #define PLAN_REFUSED 1 /* "dt-refused CODE": slurmstepd gave up after the tasks were forked */

@@ -96,12 +96,34 @@ static void bind_memory(const struct apply *apply, const char *policy, const cha
     cpus_fini(&nodes);
 }
 
-static void set_variable(const struct apply *apply, const char *name, const char *value,
+/* false: there is one already, and it stays. */
+static bool set_variable(const struct apply *apply, const char *name, const char *value,
                          bool overwrite)
 {
     spank_err_t rc = spank_setenv(apply->spank, name, value, overwrite);
     if (rc != ESPANK_SUCCESS && rc != ESPANK_ENV_EXISTS)
         end_task(DT_EXIT_APPLY, apply, "%s could not be set: %s", name, spank_strerror(rc));
+    return rc == ESPANK_SUCCESS;
+}
+
+/* What the image of a container brought along stays as the user's own does, so only here is it
+ * known what dt has really done. */
+static void note(const struct apply *apply, const char *mark, const char *name)
+{
+    text_printf(apply->noted, "%s%s%s", apply->noted->len ? "," : "", mark, name);
+}
+
+static void apply_env(const struct apply *apply, enum plan_verb verb, const char *name,
+                      const char *value)
+{
+    char old[1];
+    if (verb != PLAN_ENV_UNSET) {
+        if (set_variable(apply, name, value, verb == PLAN_ENV_SET))
+            note(apply, "", name);
+    } else if (spank_getenv(apply->spank, name, old, sizeof old) != ESPANK_ENV_NOEXIST) {
+        spank_unsetenv(apply->spank, name);
+        note(apply, "-", name);
+    }
 }
 
 static void say_line(const char *line)
@@ -126,6 +148,11 @@ static void take(const struct apply *apply, const struct plan_line *line)
         break;
     case PLAN_UNSET:
         spank_unsetenv(apply->spank, name);
+        break;
+    case PLAN_ENV_SET:
+    case PLAN_ENV_DEFAULT:
+    case PLAN_ENV_UNSET:
+        apply_env(apply, line->verb, name, value);
         break;
     case PLAN_CPUS:
         bind_cpus(apply, name);
@@ -169,7 +196,8 @@ static const char *map_plan(const struct apply *apply, int fd, size_t *len)
 void task_apply(struct plugin *plugin, spank_t spank)
 {
     const struct remote *remote = &plugin->remote;
-    struct apply apply = {.spank = spank};
+    struct text noted = {0};
+    struct apply apply = {.spank = spank, .noted = &noted};
     struct sentence why;
     int local = 0;
     uint32_t global = 0;
@@ -188,6 +216,11 @@ void task_apply(struct plugin *plugin, spank_t spank)
     if (code < 0)
         end_task(DT_EXIT_HELPER, &apply, "%s", why.text);
     munmap((void *)plan, len);
+    if (noted.failed)
+        end_task(DT_EXIT_APPLY, &apply, "out of memory");
+    if (noted.data)
+        set_variable(&apply, "DT_ENV_APPLIED", noted.data, true);
+    text_fini(&noted);
     if (remote->components)
         count_over_components(&apply);
 }

@@ -101,6 +101,29 @@ void dt_plan_all_unset(struct dt_buf *plan, const char *name)
     put_all(plan, WORDS("unset", name));
 }
 
+static void put_env(struct dt_buf *plan, int rank, const char *const *words)
+{
+    if (rank < 0)
+        put_all(plan, words);
+    else
+        put_rank(plan, (size_t)rank, words);
+}
+
+void dt_plan_env_default(struct dt_buf *plan, int rank, const char *name, const char *value)
+{
+    put_env(plan, rank, WORDS("env-default", name, value));
+}
+
+void dt_plan_env_set(struct dt_buf *plan, int rank, const char *name, const char *value)
+{
+    put_env(plan, rank, WORDS("env-set", name, value));
+}
+
+void dt_plan_env_unset(struct dt_buf *plan, int rank, const char *name)
+{
+    put_env(plan, rank, WORDS("env-unset", name));
+}
+
 void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist)
 {
     put_rank(plan, rank, WORDS("cpus", cpulist));

@@ -64,6 +64,11 @@ void dt_plan_begin(struct dt_buf *plan);
 void dt_plan_all_set(struct dt_buf *plan, const char *name, const char *value);     /* overwrite */
 void dt_plan_all_default(struct dt_buf *plan, const char *name, const char *value); /* if unset */
 void dt_plan_all_unset(struct dt_buf *plan, const char *name);
+/* The same for what the environment rules give, for all local ranks or for one (rank -1: all). What
+ * was really done is named in DT_ENV_APPLIED: a name, or "-NAME" where it was taken away. */
+void dt_plan_env_default(struct dt_buf *plan, int rank, const char *name, const char *value);
+void dt_plan_env_set(struct dt_buf *plan, int rank, const char *name, const char *value);
+void dt_plan_env_unset(struct dt_buf *plan, int rank, const char *name);
 void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist);
 /* policy: preferred | bind | interleave | local */
 void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy,

@@ -182,6 +182,10 @@ static void plan_text_is_as_in_the_contract(void **state)
     dt_plan_rank_set(&plan, 1, "D", "4");
     dt_plan_rank_default(&plan, 1, "E", "5");
     dt_plan_rank_say(&plan, 0, "dt: two words");
+    dt_plan_env_default(&plan, -1, "F", "a b");
+    dt_plan_env_default(&plan, 1, "F", "6");
+    dt_plan_env_set(&plan, -1, "G", "");
+    dt_plan_env_unset(&plan, 0, "H");
     dt_plan_end(&plan);
     char *text = dt_buf_take(&plan);
     assert_string_equal(text, "dt-plan 1\n"
@@ -194,6 +198,10 @@ static void plan_text_is_as_in_the_contract(void **state)
                               "rank 1 set D 4\n"
                               "rank 1 default E 5\n"
                               "rank 0 say dt:%20two%20words\n"
+                              "all env-default F a%20b\n"
+                              "rank 1 env-default F 6\n"
+                              "all env-set G \n"
+                              "rank 0 env-unset H\n"
                               "end\n");
     free(text);
 }

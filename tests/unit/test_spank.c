@@ -462,6 +462,44 @@ static void a_task_gets_what_the_plan_says(void **state)
     assert_int_equal(run_task(plan, 0, look_at_task), 42);
 }
 
+static void look_at_env(void)
+{
+    bool good = variable("DT_ENV_APPLIED") &&
+                strcmp(variable("DT_ENV_APPLIED"), "NEW,MINE,-GONE,RANKED") == 0 &&
+                strcmp(variable("IMAGE"), "its own") == 0 &&
+                strcmp(variable("MINE"), "admin") == 0 && strcmp(variable("RANKED"), "one") == 0 &&
+                !variable("GONE") && !variable("NEVER");
+    _exit(good ? 42 : 41);
+}
+
+/* What another plugin has set after dt-node made the plan, such as the ENV of an image, stays. */
+static void what_was_really_set_is_named(void **state)
+{
+    (void)state;
+    spank_setenv(NULL, "GONE", "x", 1);
+    spank_setenv(NULL, "MINE", "old", 1);
+    spank_setenv(NULL, "IMAGE", "its own", 1);
+    assert_int_equal(
+        run_task("dt-plan 1\nall set DT_ENV_APPLIED \nall env-default NEW 1\n"
+                 "all env-default IMAGE 2\nall env-set MINE admin\n"
+                 "all env-unset GONE\nall env-unset NEVER\n"
+                 "rank 0 env-default RANKED zero\nrank 1 env-default RANKED one\nend\n",
+                 0, look_at_env),
+        42);
+}
+
+static void look_for_nothing_applied(void)
+{
+    _exit(variable("DT_ENV_APPLIED") && !*variable("DT_ENV_APPLIED") ? 42 : 41);
+}
+
+static void nothing_set_is_said_too(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        run_task("dt-plan 1\nall set DT_ENV_APPLIED \nend\n", 0, look_for_nothing_applied), 42);
+}
+
 static void a_task_ends_rather_than_run_half_bound(void **state)
 {
     (void)state;
@@ -601,6 +639,8 @@ int main(void)
         TEST(a_rank_takes_its_own_lines),
         TEST(a_broken_plan_is_not_half_applied),
         TEST(a_task_gets_what_the_plan_says),
+        TEST(what_was_really_set_is_named),
+        TEST(nothing_set_is_said_too),
         TEST(a_task_ends_rather_than_run_half_bound),
         HELPER(a_helper_answers),
         HELPER(a_helper_that_fails_is_named),
