@@ -154,13 +154,11 @@ void dt_report_summary(struct dt_report *report)
     if (report->done == 0)
         return;
     double gflops = report->flops_per_step * (double)report->done / report->seconds * 1e-9;
-    dt_report_say(report,
-                  "%ld step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s, %.1f GFLOP/s a rank "
-                  "(%.0f%% of measured), exposed communication %.0f%%",
-                  report->done, plural(report->done), report->seconds, report->first.loss,
-                  report->last.loss,
-                  report->tokens_per_step * (double)report->done / report->seconds, gflops,
-                  report->blas_rate > 0 ? 100 * gflops / report->blas_rate : 0.0,
+    dt_report_say(report, "%ld step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s", report->done,
+                  plural(report->done), report->seconds, report->first.loss, report->last.loss,
+                  report->tokens_per_step * (double)report->done / report->seconds);
+    dt_report_say(report, "%.1f GFLOP/s a rank (%.0f%% of measured), exposed communication %.0f%%",
+                  gflops, report->blas_rate > 0 ? 100 * gflops / report->blas_rate : 0.0,
                   100 * report->exposed_s / report->seconds);
 }
 

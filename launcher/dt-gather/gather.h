@@ -16,6 +16,7 @@
 #include "check/check.h"
 #include "conf/conf.h"
 #include "facts/facts.h"
+#include "report/report.h"
 #include "listen.h"
 #include "options.h"
 #include "wire/message.h"
@@ -30,8 +31,9 @@ struct node {
     struct peer *reporter; /* whose report this is; NULL once that connection is gone */
     int connections;       /* open ones that said hello */
     bool reported;
-    bool settled;    /* reported, or lost for good */
-    char *lost;      /* why there is no report */
+    bool settled; /* reported, or lost for good */
+    char *lost;   /* why there is no report */
+    enum dt_lost how;
     int failed_code; /* exit code that the node asks for; 0: none */
     struct dt_facts facts;
     struct dt_check_results checks;
@@ -83,7 +85,8 @@ int roster_know(struct gather *gather, size_t group, int nodes, const char *node
                 struct dt_error *err);
 /* The node that says hello; NULL when it can not belong to this step. */
 struct node *roster_find(struct gather *gather, const struct dt_hello *hello, struct dt_error *err);
-void roster_settle(struct gather *gather, struct node *node, const char *lost /* or NULL */);
+void roster_settle(struct gather *gather, struct node *node);
+void roster_lose(struct gather *gather, struct node *node, enum dt_lost how, const char *why);
 void roster_unsettle(struct gather *gather, struct node *node);
 bool roster_complete(const struct gather *gather);
 

@@ -36,6 +36,7 @@ static void move_node(struct dt_report_node *to, struct node *from, char *name)
     to->checks = from->checks;
     to->env_summary = from->env_summary;
     to->lost = from->lost;
+    to->how = from->how;
     to->took_us = from->took_us;
     from->facts = (struct dt_facts){0};
     from->checks = (struct dt_check_results){0};

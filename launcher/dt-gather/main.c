@@ -48,7 +48,7 @@ static void settle_missing(struct gather *g, struct node *node)
                  node->connections > 0 ? "it connected, but sent no report in %.1f s"
                                        : "no connection in %.1f s",
                  gather_now() - g->waiting_since);
-    roster_settle(g, node, reason.text);
+    roster_lose(g, node, DT_LOST_SILENT, reason.text);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)

@@ -36,9 +36,9 @@ static void lose_node(struct peer *peer)
     if (g->decided)
         return;
     if (reporter && node->reported)
-        roster_settle(g, node, "closed its connection after its report");
+        roster_lose(g, node, DT_LOST_LEFT, "closed its connection after its report");
     else if (!node->settled && node->connections == 0)
-        roster_settle(g, node, "closed its connection before its report");
+        roster_lose(g, node, DT_LOST_FAILED, "closed its connection before its report");
 }
 
 static void peer_close(struct peer *peer)
@@ -121,50 +121,6 @@ static int take_hello(struct peer *peer, const json_t *object, struct dt_error *
     return send_welcome(peer, err);
 }
 
-static bool is_env(const json_t *check)
-{
-    const char *name = json_string_value(json_object_get(check, "name"));
-    return name && strcmp(name, "env") == 0;
-}
-
-/* A refused variable is reported as a check "env", which is in no registry: it stands for whatever
- * env-rules.conf refuses. */
-static int take_env_check(struct node *node, const json_t *check, struct dt_error *err)
-{
-    const char *value, *limit, *source, *next;
-    if (json_unpack((json_t *)check, "{s:s,s:s,s:s,s:s}", "value", &value, "limit", &limit,
-                    "source", &source, "next", &next) < 0)
-        return dt_error_set(err, "check env has a wrong shape");
-    struct dt_check_result *items =
-        realloc(node->checks.items, (node->checks.count + 1) * sizeof *items);
-    if (!items)
-        return dt_error_set(err, "out of memory");
-    node->checks.items = items;
-    struct dt_check_result *result = &items[node->checks.count++];
-    *result = (struct dt_check_result){.name = "env"};
-    dt_judge(result, DT_FAIL, "%s", source);
-    dt_judge_value(result, "%s", value);
-    dt_judge_limit(result, "%s", limit);
-    dt_judge_next(result, "%s", next);
-    return dt_judge_finish(result) < 0 ? dt_error_set(err, "out of memory") : 0;
-}
-
-static int take_checks(struct node *node, json_t *checks, struct dt_error *err)
-{
-    json_t *env = NULL;
-    for (size_t i = json_array_size(checks); i-- > 0 && !env;) {
-        if (!is_env(json_array_get(checks, i)))
-            continue;
-        env = json_incref(json_array_get(checks, i));
-        json_array_remove(checks, i);
-    }
-    int rc = dt_check_results_from_json(&node->checks, checks, err);
-    if (rc == 0 && env)
-        rc = take_env_check(node, env, err);
-    json_decref(env);
-    return rc;
-}
-
 static int read_report(struct node *node, const json_t *object, struct dt_error *err)
 {
     json_t *facts = NULL, *checks = NULL;
@@ -176,7 +132,8 @@ static int read_report(struct node *node, const json_t *object, struct dt_error 
         return dt_error_set(err, "sent a report of a wrong shape: %s", why.text);
     if (node->port < 0 || node->port > 65535 || !json_is_array(checks))
         return dt_error_set(err, "sent a report with impossible values");
-    if (dt_facts_from_json(&node->facts, facts, err) < 0 || take_checks(node, checks, err) < 0)
+    if (dt_facts_from_json(&node->facts, facts, err) < 0 ||
+        dt_check_results_from_json(&node->checks, checks, err) < 0)
         return dt_error_prefix(err, "sent a report that can not be used");
     node->took_us = (long)took;
     node->env_summary = strdup(env);
@@ -188,13 +145,13 @@ static int take_report(struct peer *peer, const json_t *object, struct dt_error 
     struct gather *g = peer->gather;
     struct node *node = peer->node;
     if (read_report(node, object, err) < 0) {
-        roster_settle(g, node, err->text);
+        roster_lose(g, node, DT_LOST_FAILED, err->text);
         return -1;
     }
     node->reported = true;
     node->reporter = peer;
     memcpy(node->address, peer->address, sizeof node->address);
-    roster_settle(g, node, NULL);
+    roster_settle(g, node);
     return 0;
 }
 
@@ -208,7 +165,7 @@ static int take_failed(struct peer *peer, const json_t *object, struct dt_error 
         return dt_error_set(err, "a 'failed' of a wrong shape");
     dt_error_set(&sentence, "could not check itself: %s", reason);
     peer->node->failed_code = code;
-    roster_settle(peer->gather, peer->node, sentence.text);
+    roster_lose(peer->gather, peer->node, DT_LOST_FAILED, sentence.text);
     return 0;
 }
 

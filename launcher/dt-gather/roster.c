@@ -97,15 +97,20 @@ struct node *roster_find(struct gather *g, const struct dt_hello *hello, struct 
     return node;
 }
 
-void roster_settle(struct gather *g, struct node *node, const char *lost)
+void roster_settle(struct gather *g, struct node *node)
 {
     if (!node->settled)
         g->settled_count++;
     node->settled = true;
     free(node->lost);
-    node->lost = lost ? strdup(lost) : NULL;
-    if (!lost)
-        return;
+    node->lost = NULL;
+}
+
+void roster_lose(struct gather *g, struct node *node, enum dt_lost how, const char *why)
+{
+    roster_settle(g, node);
+    node->lost = strdup(why);
+    node->how = how;
     /* What a lost node said is not compared: it will not run. */
     node->reported = false;
     dt_facts_fini(&node->facts);

@@ -35,8 +35,9 @@ struct dt_output {
     struct dt_buf text; /* what the next write will say */
     pthread_t thread;
     bool started;
-    atomic_ulong moved;    /* bytes, to see whether the reader still reads */
-    atomic_bool broken[3]; /* our descriptor 1, 2 takes no more */
+    atomic_ulong moved; /* bytes, to see whether the reader still reads */
+    bool broken[3];     /* our descriptor 1, 2 takes no more: what comes is thrown away */
+    bool unread[3];     /* and its reader is gone */
 };
 
 /* Blocks as long as the reader does. Returns 0 or -errno. */
@@ -86,10 +87,11 @@ static void take_lines(struct dt_output *output, struct stream *stream)
 static void flush(struct dt_output *output, struct stream *stream)
 {
     struct dt_buf *text = &output->text;
-    if (text->len && !atomic_load(&output->broken[stream->out])) {
+    if (text->len && !output->broken[stream->out]) {
         int result = write_all(output, stream->out, text->data, text->len);
         if (result) {
-            atomic_store(&output->broken[stream->out], true);
+            output->broken[stream->out] = true;
+            output->unread[stream->out] = result == -EPIPE;
             if (stream->out == 1)
                 dprintf(2, "dt-launch: standard output can not be written any more: %s\n",
                         strerror(-result));
@@ -120,8 +122,9 @@ static void pump(struct dt_output *output, struct stream *stream)
         take_lines(output, stream);
         flush(output, stream);
     }
-    /* Our reader is gone: let the rank find that out as it would without us. */
-    if (n <= 0 || atomic_load(&output->broken[stream->out]))
+    /* Our reader is gone: let the rank find that out as it would without us. A full disk, by
+     * contrast, must not end a job that only logs there: its output is still taken. */
+    if (n <= 0 || output->unread[stream->out])
         end_stream(output, stream);
 }
 

@@ -76,39 +76,12 @@ int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err
     return dt_env_plan(&e->env, e->rules, &e->facts, e->instance, environ, err);
 }
 
-/* The first refused variable is named, the others are counted: one sentence. */
-static int add_refusal(struct engine *e, struct dt_error *err)
-{
-    const struct dt_env_item *first = NULL;
-    size_t refused = 0;
-    for (size_t i = 0; i < e->env.count; i++) {
-        if (e->env.items[i].action != DT_ENV_REFUSE)
-            continue;
-        if (!first)
-            first = &e->env.items[i];
-        refused++;
-    }
-    if (!first)
-        return 0;
-    struct dt_check_result *items = realloc(e->checks.items, (e->checks.count + 1) * sizeof *items);
-    if (!items)
-        return dt_error_set(err, "out of memory");
-    e->checks.items = items;
-    struct dt_check_result *result = &items[e->checks.count++];
-    *result = (struct dt_check_result){.name = "env"};
-    dt_judge(result, DT_FAIL, "%s", first->source ? first->source : "env-rules.conf");
-    dt_judge_value(result, "%s=%s (%s)", first->variable, first->value, first->reason);
-    dt_judge_limit(result, "what rule %s allows", first->rule);
-    dt_judge_next(result, "unset %s, or run with --dt-env=off%s", first->variable,
-                  refused > 1 ? "; --dt-env=explain shows the others" : "");
-    return dt_judge_finish(result) < 0 ? dt_error_set(err, "out of memory") : 0;
-}
-
 int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)
 {
-    struct dt_check_context context = {
-        .facts = &e->facts, .instance = e->instance, .conf = &e->conf, .level = level};
-    if (dt_check_run(&e->checks, &context, err) < 0)
-        return -1;
-    return add_refusal(e, err);
+    struct dt_check_context context = {.facts = &e->facts,
+                                       .instance = e->instance,
+                                       .conf = &e->conf,
+                                       .env = e->rules ? &e->env : NULL,
+                                       .level = level};
+    return dt_check_run(&e->checks, &context, err);
 }

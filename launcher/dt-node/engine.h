@@ -36,7 +36,7 @@ int engine_collect(struct engine *engine, struct dt_facts_request *request, stru
 /* Environment plan, when rules are loaded, against the variables that the job has. */
 int engine_plan_env(struct engine *engine, char *const *environ, struct dt_error *err);
 
-/* Checks of this level. A variable that the rules refuse is a failed check of its own, "env". */
+/* Checks of this level. When rules are loaded, engine_plan_env comes first. */
 int engine_check(struct engine *engine, enum dt_level level, struct dt_error *err);
 
 #endif

@@ -20,6 +20,7 @@ const struct dt_check dt_checks[] = {
     {"memory", "no memory is missing", DT_LEVEL_FAST, dt_check_memory},
     {"hugepages", "huge pages are free for EFA", DT_LEVEL_FAST, dt_check_hugepages},
     {"fs-writable", "the job can write where it must", DT_LEVEL_FAST, dt_check_fs_writable},
+    {"env", "no variable of the job is harmful", DT_LEVEL_FAST, dt_check_env},
     {"mounts", "network file systems answer", DT_LEVEL_FULL, dt_check_mounts},
     {"kernel-log", "no Xid or EFA error that needs a reset", DT_LEVEL_FULL, dt_check_kernel_log},
     {NULL, NULL, DT_LEVEL_OFF, NULL},

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "conf/conf.h"
+#include "env/env.h"
 #include "facts/facts.h"
 #include "instances/instances.h"
 
@@ -32,6 +33,7 @@ struct dt_check_context {
     const struct dt_facts *facts;
     const struct dt_instance *instance; /* NULL: unknown type, table checks SKIP or compare only */
     const struct dt_conf *conf;
+    const struct dt_env_plan *env; /* NULL: the environment rules are off */
     enum dt_level level;
 };
 

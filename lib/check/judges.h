@@ -27,6 +27,7 @@ void dt_check_memory(const struct dt_check_context *context, struct dt_check_res
 void dt_check_hugepages(const struct dt_check_context *context, struct dt_check_result *result);
 void dt_check_fs_writable(const struct dt_check_context *context, struct dt_check_result *result);
 void dt_check_mounts(const struct dt_check_context *context, struct dt_check_result *result);
+void dt_check_env(const struct dt_check_context *context, struct dt_check_result *result);
 void dt_check_kernel_log(const struct dt_check_context *context, struct dt_check_result *result);
 
 #endif

@@ -43,6 +43,18 @@ static bool said_already(const struct dt_report_node *node, const struct dt_chec
     return false;
 }
 
+static const char *lost_next(enum dt_lost how)
+{
+    switch (how) {
+    case DT_LOST_LEFT:
+        return "look at slurmd's log on the node: its step ended there before the verdict";
+    case DT_LOST_FAILED:
+        return "look at slurmd's log on the node";
+    default:
+        return "look at slurmd's log on the node; is dt installed there, and its way here open?";
+    }
+}
+
 static int list_entries(struct entries *entries, const struct dt_report *report)
 {
     size_t most = report->findings.count + report->node_count + 1;
@@ -57,8 +69,7 @@ static int list_entries(struct entries *entries, const struct dt_report *report)
                                        .result = DT_FAIL,
                                        .value = node->lost,
                                        .limit = (char *)"a report in time",
-                                       .next = (char *)"look at slurmd's log on the node; is dt "
-                                                       "installed there, and its way here open?"};
+                                       .next = (char *)lost_next(node->how)};
         if (node->lost)
             add(entries, i, &lost);
         for (size_t k = 0; k < node->checks.count; k++)
@@ -168,6 +179,8 @@ static void count_nodes(struct dt_problems *problems, const struct dt_report *re
         problems->unfit_count += problems->unfit[i];
         problems->blamed_count += problems->blamed[i];
         problems->lost_count += report->nodes[i].lost != NULL;
+        problems->nameless_count += problems->blamed[i] && !report->nodes[i].name;
+        problems->left_count += report->nodes[i].lost && report->nodes[i].how == DT_LOST_LEFT;
     }
 }
 
@@ -242,6 +255,15 @@ char *dt_report_names(const struct dt_report *report, const bool *which, bool na
                           report->node_count);
     }
     return dt_buf_take(&buf);
+}
+
+const char *dt_report_lost_verb(const struct dt_problems *problems, bool loud)
+{
+    if (problems->left_count == 0)
+        return loud ? "did NOT report" : "did not report";
+    if (problems->left_count == problems->lost_count)
+        return "went away after reporting";
+    return loud ? "did NOT report or went away" : "did not report or went away";
 }
 
 void dt_report_check_counts(const struct dt_report *report, size_t *fewest, size_t *most)

@@ -23,6 +23,8 @@ struct dt_problems {
     bool *unfit;  /* per node: failed a check or comparison */
     bool *blamed; /* per node: failed, or lost, by its own fault as far as can be told */
     size_t unfit_count, lost_count, blamed_count;
+    size_t left_count;      /* of the lost: they had reported */
+    size_t nameless_count;  /* of the blamed: they never said their name */
     bool disagree;          /* a comparison failed with nobody to blame */
     size_t unknown, warned; /* rows */
 };
@@ -35,6 +37,9 @@ void dt_problems_fini(struct dt_problems *problems);
  * the end unless names_only. Caller frees; NULL: no memory. */
 char *dt_report_names(const struct dt_report *report, const bool *which, bool names_only);
 char *dt_report_row_names(const struct dt_report *report, const size_t *nodes, size_t count);
+
+/* What the lost nodes did: "did not report"; loud, for headlines: "did NOT report". */
+const char *dt_report_lost_verb(const struct dt_problems *problems, bool loud);
 
 /* Fewest and most checks that ran on a node (SKIP is not counted). */
 void dt_report_check_counts(const struct dt_report *report, size_t *fewest, size_t *most);

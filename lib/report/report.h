@@ -11,12 +11,20 @@
 #include "compare/compare.h"
 #include "facts/facts.h"
 
+/* How a node came to be lost. */
+enum dt_lost {
+    DT_LOST_SILENT, /* it never connected, or sent nothing in time */
+    DT_LOST_FAILED, /* it connected; the reason says what went wrong there */
+    DT_LOST_LEFT    /* it reported, and was gone before the verdict */
+};
+
 struct dt_report_node {
     char *name;            /* NULL: never said its name ("node 3 of 4") */
     struct dt_facts facts; /* .doc NULL: no report */
     struct dt_check_results checks;
     char *env_summary; /* what the environment judge did there */
     char *lost;        /* NULL: reported; else the reason: "no connection in 5.0 s" */
+    enum dt_lost how;  /* where lost is not NULL */
     long took_us;      /* in dt-node */
 };
 

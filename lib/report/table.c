@@ -43,10 +43,11 @@ static void say_bad_head(struct dt_buf *out, const struct dt_report *report,
         dt_buf_printf(&text, "%zu of %zu node%s %s NOT fit for this job", problems->unfit_count,
                       total, nodes, problems->unfit_count == 1 ? "is" : "are");
     if (problems->lost_count && text.len)
-        dt_buf_printf(&text, " and %zu did not report", problems->lost_count);
+        dt_buf_printf(&text, " and %zu %s", problems->lost_count,
+                      dt_report_lost_verb(problems, false));
     else if (problems->lost_count)
-        dt_buf_printf(&text, "%zu of %zu node%s did NOT report", problems->lost_count, total,
-                      nodes);
+        dt_buf_printf(&text, "%zu of %zu node%s %s", problems->lost_count, total, nodes,
+                      dt_report_lost_verb(problems, true));
     if (problems->disagree)
         dt_buf_printf(
             &text, text.len ? ", and the nodes do NOT agree" : "the %zu nodes do NOT agree", total);
@@ -141,20 +142,25 @@ static void say_passed(struct dt_buf *out, const struct dt_report *report,
     free(passed);
 }
 
-static void say_what_next(struct dt_buf *out, const struct dt_report *report,
-                          const struct dt_problems *problems, const struct dt_verdict *verdict)
+static void say_what_next(struct dt_buf *out, const struct dt_problems *problems,
+                          const struct dt_verdict *verdict)
 {
     if (verdict->go)
         return;
     if (verdict->exclude)
         dt_buf_printf(out, "dt: to run without %s, add:  --exclude=%s            (exit code %d)\n",
                       problems->blamed_count == 1 ? "it" : "them", verdict->exclude, verdict->code);
+    else if (problems->nameless_count)
+        dt_buf_printf(out,
+                      "dt: %zu node%s never said %s name, so none can be named to exclude; "
+                      "'scontrol show job' lists the job's nodes (exit code %d)\n",
+                      problems->nameless_count, problems->nameless_count == 1 ? "" : "s",
+                      problems->nameless_count == 1 ? "its" : "their", verdict->code);
     else
         dt_buf_printf(out,
                       "dt: no node is to blame alone, so none is named to exclude; "
                       "--dt-on-fail=warn starts all the same (exit code %d)\n",
                       verdict->code);
-    (void)report;
 }
 
 char *dt_report_table(const struct dt_report *report, const struct dt_verdict *verdict, int width,
@@ -170,7 +176,7 @@ char *dt_report_table(const struct dt_report *report, const struct dt_verdict *v
         say_problems(&out, report, &problems, width, color);
         say_shared(&out, report, &problems);
         say_passed(&out, report, &problems);
-        say_what_next(&out, report, &problems, verdict);
+        say_what_next(&out, &problems, verdict);
     } else {
         say_good_head(&out, report);
         dt_report_good_nodes(&out, report, width, color);

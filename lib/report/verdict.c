@@ -72,9 +72,9 @@ static void say_lost(struct dt_buf *buf, const struct dt_report *report,
             reason = report->nodes[i].lost;
     }
     char *names = lost ? dt_report_names(report, lost, false) : NULL;
-    dt_buf_printf(buf, "%zu of %zu node%s did not report: %s (%s)", problems->lost_count,
-                  report->node_count, report->node_count == 1 ? "" : "s", names ? names : "?",
-                  reason ? reason : "?");
+    dt_buf_printf(buf, "%zu of %zu node%s %s: %s (%s)", problems->lost_count, report->node_count,
+                  report->node_count == 1 ? "" : "s", dt_report_lost_verb(problems, false),
+                  names ? names : "?", reason ? reason : "?");
     free(names);
     free(lost);
 }

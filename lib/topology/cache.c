@@ -17,7 +17,7 @@
 #include "topology/internal.h"
 
 #define CACHE_MAX (16L << 20) /* bytes; 4096 PUs make about 2 MiB */
-#define PREFIX    "topology-1-"
+#define PREFIX    "topology-2-"
 #define SEAL      "<!-- dt "
 #define SEAL_LEN  (sizeof(SEAL) - 1 + 16 + sizeof(" -->\n") - 1)
 

@@ -63,7 +63,9 @@ static int keep_cpus_only(hwloc_topology_t hwloc)
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         if (hwloc_topology_set_type_filter(hwloc, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL))
             return -1;
-    return 0;
+    /* Groups that structure the machine: without them hwloc hangs the NUMA nodes of a package on
+     * the package, each with all of its CPUs. */
+    return hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
 }
 
 int dt_topology_cpu_init(hwloc_topology_t *hwloc, struct dt_error *err)

@@ -436,8 +436,11 @@ PY
 }
 
 @test "prefixed output: full disk is told once, the job goes on" {
-    run -0 bash -c "'$launch' -l -- sh -c 'for i in 1 2 3 4 5; do echo \$i; done; exit 0' >/dev/full"
+    # 4 MB are more than the pipes hold, so that a rank that nobody reads would stand still or die
+    run -0 timeout 20 bash -c "'$launch' -l --nproc-per-node 2 -- sh -c 'yes | head -c 4000000 && echo rank \$RANK is done >&2' >/dev/full"
     [ "$(grep -c 'can not be written' <<<"$output")" -eq 1 ]
+    [ "$(grep -c 'rank [01] is done' <<<"$output")" -eq 2 ]
+    [[ $output != *SIGPIPE* ]]
 }
 
 # ---- anywhere -------------------------------------------------------------------------------

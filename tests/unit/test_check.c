@@ -183,7 +183,8 @@ static void good_node_passes(void **state)
     run(&results, doc, &p5);
     for (size_t i = 0; i < results.count; i++) {
         const struct dt_check_result *result = &results.items[i];
-        enum dt_result wanted = strcmp(result->name, "neuron-count") == 0 ? DT_SKIP : DT_PASS;
+        bool off = strcmp(result->name, "neuron-count") == 0 || strcmp(result->name, "env") == 0;
+        enum dt_result wanted = off ? DT_SKIP : DT_PASS;
         if (result->result != wanted)
             fail_msg("%s is %s: %s", result->name, dt_result_name(result->result), result->message);
         assert_true(*result->value && *result->message && result->us >= 0);
@@ -230,9 +231,55 @@ static void every_check_can_fail(void **state)
             fails |= strcmp(faults[i].check, check->name) == 0 && faults[i].result == DT_FAIL;
             unknown |= strcmp(faults[i].check, check->name) == 0 && faults[i].result == DT_UNKNOWN;
         }
+        if (strcmp(check->name, "env") == 0) /* judges no facts: refused_variable_fails() */
+            continue;
         if (!fails || !unknown)
             fail_msg("no planted fault makes %s %s", check->name, fails ? "UNKNOWN" : "FAIL");
     }
+}
+
+static void judge_env(struct dt_check_result *copy, struct dt_env_item *items, size_t count)
+{
+    struct dt_facts facts = {.doc = json_object()};
+    struct dt_env_plan plan = {.items = items, .count = count};
+    struct dt_check_context context = {
+        .facts = &facts, .conf = &conf, .env = &plan, .level = DT_LEVEL_FAST};
+    struct dt_check_results results;
+    struct dt_error err;
+    assert_int_equal(dt_check_run(&results, &context, &err), 0);
+    struct dt_check_result *env = (struct dt_check_result *)named(&results, "env");
+    *copy = *env;
+    *env = (struct dt_check_result){.name = "env"};
+    dt_check_results_fini(&results);
+    dt_facts_fini(&facts);
+}
+
+static void refused_variable_fails(void **state)
+{
+    struct dt_env_item items[] = {
+        {(char *)"NCCL_PROTO", (char *)"simple", DT_ENV_WARN, (char *)"r0", (char *)"slow",
+         (char *)"", (char *)"s0"},
+        {(char *)"FI_EFA_MTU_SIZE", (char *)"1", DT_ENV_REFUSE, (char *)"mtu-size",
+         (char *)"taken away", (char *)"abort", (char *)"efa_env.c"},
+        {(char *)"FI_EFA_IFACE", (char *)"", DT_ENV_REFUSE, (char *)"r2", (char *)"empty",
+         (char *)"", (char *)""},
+    };
+    struct dt_check_result env;
+    (void)state;
+    judge_env(&env, items, 1); /* a warning lets the job run */
+    assert_int_equal(env.result, DT_PASS);
+    dt_check_result_fini(&env);
+    judge_env(&env, items, 2);
+    assert_int_equal(env.result, DT_FAIL);
+    assert_string_equal(env.value, "FI_EFA_MTU_SIZE=1 (taken away)");
+    assert_string_equal(env.limit, "what rule mtu-size allows");
+    assert_string_equal(env.next, "unset FI_EFA_MTU_SIZE, or run with --dt-env=off");
+    assert_string_equal(env.source, "efa_env.c");
+    dt_check_result_fini(&env);
+    judge_env(&env, items, 3);
+    assert_non_null(strstr(env.value, "FI_EFA_MTU_SIZE=1"));
+    assert_non_null(strstr(env.next, "--dt-env=explain shows the others"));
+    dt_check_result_fini(&env);
 }
 
 /* No fact at all: nothing may pass. */
@@ -293,11 +340,11 @@ static void levels_choose_checks(void **state)
         .facts = &facts, .instance = &p5, .conf = &conf, .level = DT_LEVEL_FAST};
     (void)state;
     assert_int_equal(dt_check_run(&results, &context, &err), 0);
-    assert_int_equal(results.count, 10);
+    assert_int_equal(results.count, 11);
     dt_check_results_fini(&results);
     context.level = DT_LEVEL_FULL;
     assert_int_equal(dt_check_run(&results, &context, &err), 0);
-    assert_int_equal(results.count, 12);
+    assert_int_equal(results.count, 13);
     dt_check_results_fini(&results);
     dt_facts_fini(&facts);
     assert_int_equal(dt_level_parse("Full", &level), 0);
@@ -352,7 +399,7 @@ int main(void)
         cmocka_unit_test(good_node_passes),     cmocka_unit_test(faults_are_found),
         cmocka_unit_test(every_check_can_fail), cmocka_unit_test(nothing_known_never_passes),
         cmocka_unit_test(unknown_machine),      cmocka_unit_test(levels_choose_checks),
-        cmocka_unit_test(json_there_and_back),
+        cmocka_unit_test(json_there_and_back),  cmocka_unit_test(refused_variable_fails),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }

@@ -188,6 +188,19 @@ static void assert_table(const struct dt_report *report, int width, const char *
     dt_verdict_fini(&verdict);
 }
 
+static bool table_holds(const struct dt_report *report, const char *text)
+{
+    struct dt_verdict verdict;
+    verdict_of(report, &verdict);
+    char *table = dt_report_table(report, &verdict, 200, false);
+    bool holds = strstr(table, text);
+    if (!holds)
+        printf("# not in the table: %s\n%s", text, table);
+    free(table);
+    dt_verdict_fini(&verdict);
+    return holds;
+}
+
 static void tables(void **state)
 {
     struct dt_report report;
@@ -233,6 +246,36 @@ static void tables(void **state)
         "dt:                   up)                              instance\n"
         "dt: 3 nodes passed: dt-[1-2,4]\n"
         "dt: to run without it, add:  --exclude=dt-3            (exit code 65)\n");
+    dt_report_fini(&report);
+}
+
+/* How a node was lost decides what is said and what to look at. */
+static void lost_nodes_are_told_apart(void **state)
+{
+    struct dt_report report;
+    (void)state;
+    report_init(&report, 2);
+    lose(&report, 1, "closed its connection after its report");
+    report.nodes[1].how = DT_LOST_LEFT;
+    assert_verdict(&report, DT_EXIT_INCOMPLETE, "dt-2",
+                   "1 of 2 nodes went away after reporting: dt-2");
+    assert_true(table_holds(&report, "1 of 2 nodes went away after reporting ("));
+    assert_true(table_holds(&report, "its step ended there before the verdict"));
+    lose(&report, 0, "no connection in 5.0 s");
+    assert_true(table_holds(&report, "2 of 2 nodes did NOT report or went away ("));
+    report.nodes[0].how = DT_LOST_FAILED;
+    assert_false(table_holds(&report, "is dt installed there"));
+    dt_report_fini(&report);
+
+    report_init(&report, 2);
+    lose(&report, 1, "no connection in 5.0 s");
+    assert_true(table_holds(&report, "is dt installed there, and its way here open?"));
+    free(report.nodes[1].name);
+    report.nodes[1].name = NULL;
+    assert_true(table_holds(&report,
+                            "dt: 1 node never said its name, so none can be named to exclude; "
+                            "'scontrol show job' lists the job's nodes (exit code 66)\n"));
+    assert_false(table_holds(&report, "to blame"));
     dt_report_fini(&report);
 }
 
@@ -399,6 +442,7 @@ int main(void)
         cmocka_unit_test(verdicts),
         cmocka_unit_test(shared_failures_blame_nobody),
         cmocka_unit_test(tables),
+        cmocka_unit_test(lost_nodes_are_told_apart),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(texts_can_not_drive_the_terminal),
         cmocka_unit_test(other_kinds_are_kept_apart),

@@ -488,7 +488,7 @@ static void test_cache_is_used(void **state)
     cache_init(&cache, 4);
     assert_int_equal(load_pus(&cache), 16);
     assert_int_equal(cached(&cache, path, sizeof(path)), 1);
-    assert_non_null(strstr(path, "/topology-1-0f7e8a52-0000-4000-8000-000000000001-"));
+    assert_non_null(strstr(path, "/topology-2-0f7e8a52-0000-4000-8000-000000000001-"));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0644);
     hide_cpus(&cache, true);

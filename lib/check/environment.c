@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Check of the job's variables: what the environment rules refuse, no rank may start with. */
+#include "check/judges.h"
+
+/* The first refused variable is named, the others are counted: one sentence. */
+void dt_check_env(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const struct dt_env_plan *plan = context->env;
+    const struct dt_env_item *first = NULL;
+    size_t refused = 0;
+    if (!plan) {
+        dt_check_skip(result, "the environment rules are off");
+        return;
+    }
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->items[i].action != DT_ENV_REFUSE)
+            continue;
+        first = first ? first : &plan->items[i];
+        refused++;
+    }
+    if (!first) {
+        dt_judge(result, DT_PASS, "env-rules.conf");
+        dt_judge_value(result, "no variable is refused");
+        return;
+    }
+    dt_judge(result, DT_FAIL, "%s", *first->source ? first->source : "env-rules.conf");
+    dt_judge_value(result, "%s=%s (%s)", first->variable, first->value, first->reason);
+    dt_judge_limit(result, "what rule %s allows", first->rule);
+    dt_judge_next(result, "unset %s, or run with --dt-env=off%s", first->variable,
+                  refused > 1 ? "; --dt-env=explain shows the others" : "");
+}
