@@ -1,97 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Applying the rules to one rank's environment. */
+/* What one rank's environment shall be. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "env/internal.h"
 
-static char *printable(const char *text)
+/* The hit's texts are handed over. */
+static int add_item(struct dt_env_plan *plan, struct dt_env_hit *hit)
 {
-    char *copy = strdup(text);
+    struct dt_env_item *item = &plan->items[plan->count++];
 
-    for (char *p = copy; p && *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    return copy;
-}
-
-/* What the rule says; with the doubt, where it could not be decided. */
-static char *reason_of(const struct dt_env_rule *rule, bool certain)
-{
-    struct dt_buf reason = DT_BUF_INIT;
-
-    if (!certain)
-        dt_buf_puts(&reason, "whether this holds here is not known, as a version or the instance "
-                             "type is not: ");
-    dt_buf_puts(&reason, rule->reason);
-    return dt_buf_take(&reason);
-}
-
-/* value: handed over. */
-static int add_item(struct dt_env_plan *plan, const struct dt_env_rule *rule,
-                    enum dt_env_action action, bool certain, char *value)
-{
-    struct dt_env_item *grown = realloc(plan->items, (plan->count + 1) * sizeof(*grown)), *item;
-
-    if (!grown) {
-        free(value);
-        return -1;
-    }
-    plan->items = grown;
-    item = &grown[plan->count++];
-    item->variable = strdup(rule->variable);
-    item->value = value;
-    item->action = action;
-    item->rule = strdup(rule->name);
-    item->reason = reason_of(rule, certain);
-    item->harm = strdup(rule->harm);
-    item->source = strdup(rule->source);
-    return item->variable && value && item->rule && item->reason && item->harm && item->source ? 0
-                                                                                               : -1;
-}
-
-static bool has_item(const struct dt_env_plan *plan, const char *variable)
-{
-    for (size_t i = 0; i < plan->count; i++)
-        if (!strcmp(plan->items[i].variable, variable))
-            return true;
-    return false;
-}
-
-/* A rule that sets: the first one for a variable wins, and the user's own value beats them all. */
-static int apply_set(struct dt_env_plan *plan, const struct dt_env_rule *rule,
-                     const struct dt_env_world *world, const char *user, bool certain)
-{
-    struct dt_buf value = DT_BUF_INIT;
-
-    if (has_item(plan, rule->variable))
-        return 0;
-    if (user)
-        return add_item(plan, rule, DT_ENV_KEEP, certain, printable(user));
-    if (dt_env_template_expand(rule->value, world, &value)) {
-        dt_buf_fini(&value); /* a fact in the value is not known: nothing to set */
-        return 0;
-    }
-    return add_item(plan, rule, DT_ENV_SET, certain, dt_buf_take(&value));
-}
-
-static int apply_rule(struct dt_env_plan *plan, const struct dt_env_rule *rule,
-                      const struct dt_env_world *world)
-{
-    const char *user = dt_env_user(world, rule->variable);
-    enum dt_env_action action = rule->action;
-    enum dt_truth holds;
-
-    if (action != DT_ENV_SET && !user)
-        return 0; /* the other actions are about what the user has */
-    holds = dt_env_expr_eval(rule->when, world);
-    if (holds == DT_FALSE || (holds == DT_UNKNOWN && rule->unknown == DT_UNKNOWN_SKIP))
-        return 0;
-    if (holds == DT_UNKNOWN && rule->unknown == DT_UNKNOWN_WARN)
-        action = DT_ENV_WARN;
-    if (action == DT_ENV_SET)
-        return apply_set(plan, rule, world, user, holds == DT_TRUE);
-    return add_item(plan, rule, action, holds == DT_TRUE, printable(user));
+    item->variable = hit->variable;
+    item->value = hit->value;
+    hit->variable = hit->value = NULL;
+    item->action = hit->action;
+    item->severity = dt_env_hit_severity(hit);
+    item->rule = strdup(hit->rule->name);
+    item->reason = dt_env_hit_reason(hit);
+    item->harm = strdup(hit->rule->harm);
+    item->fix = dt_env_hit_fix(hit);
+    item->source = strdup(hit->rule->source);
+    return item->rule && item->reason && item->harm && item->fix && item->source ? 0 : -1;
 }
 
 static void item_fini(struct dt_env_item *item)
@@ -101,13 +30,16 @@ static void item_fini(struct dt_env_item *item)
     free(item->rule);
     free(item->reason);
     free(item->harm);
+    free(item->fix);
     free(item->source);
 }
 
-/* The gravest word on a variable is the one that counts: refuse, else warnings, else the first of
- * set and keep. */
+/* The gravest word on a variable is the one that counts: the admin's, else refuse, else warnings,
+ * else the first of set and keep. */
 static int gravity(enum dt_env_action action)
 {
+    if (action == DT_ENV_FORCE || action == DT_ENV_UNSET)
+        return 3;
     return action == DT_ENV_REFUSE ? 2 : action == DT_ENV_WARN;
 }
 
@@ -147,20 +79,34 @@ static int drop_outdone(struct dt_env_plan *plan)
     return 0;
 }
 
+static int fill(struct dt_env_plan *plan, struct dt_env_hits *hits)
+{
+    plan->items = calloc(hits->count + 1, sizeof(*plan->items));
+    if (!plan->items)
+        return -1;
+    for (size_t i = 0; i < hits->count; i++)
+        if (add_item(plan, &hits->items[i]))
+            return -1;
+    return drop_outdone(plan);
+}
+
 int dt_env_plan(struct dt_env_plan *plan, const struct dt_env_rules *rules,
                 const struct dt_facts *facts, const struct dt_instance *instance,
                 char *const *user_env, struct dt_error *err)
 {
-    struct dt_env_world world = {facts, instance, user_env};
-    int rc = 0;
+    struct dt_env_world world;
+    struct dt_env_hits hits = {0};
+    int rc = dt_env_world_init(&world, &rules->names, facts, instance, user_env);
 
     memset(plan, 0, sizeof(*plan));
-    for (size_t i = 0; i < rules->count && rc == 0; i++)
-        rc = apply_rule(plan, &rules->items[i], &world);
     if (rc == 0)
-        rc = drop_outdone(plan);
+        rc = dt_env_judge(&hits, rules, &world);
+    if (rc == 0)
+        rc = fill(plan, &hits);
     if (rc == 0)
         rc = (plan->summary = dt_env_summary(plan)) ? 0 : -1;
+    dt_env_hits_fini(&hits);
+    dt_env_world_fini(&world);
     if (rc == 0)
         return 0;
     dt_env_plan_fini(plan);

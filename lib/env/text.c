@@ -11,6 +11,8 @@ static const struct {
     const char *column;     /* in the table */
 } words[] = {
     {DT_ENV_SET, "set", "set", "set"},
+    {DT_ENV_FORCE, "overwritten", "overwritten", "SET"},
+    {DT_ENV_UNSET, "taken away", "taken away", "UNSET"},
     {DT_ENV_KEEP, "kept", "kept", "keep"},
     {DT_ENV_WARN, "warning", "warnings", "WARN"},
     {DT_ENV_REFUSE, "refused", "refused", "REFUSE"},
@@ -29,15 +31,16 @@ static size_t count_of(const struct dt_env_plan *plan, enum dt_env_action action
 static void put_items(struct dt_buf *out, const struct dt_env_plan *plan, enum dt_env_action action)
 {
     const char *separator = " (";
+    bool gives = action == DT_ENV_SET || action == DT_ENV_FORCE;
 
     for (size_t i = 0; i < plan->count; i++) {
         const struct dt_env_item *item = &plan->items[i];
         if (item->action != action)
             continue;
         dt_buf_printf(out, "%s%s", separator, item->variable);
-        if (action == DT_ENV_SET)
+        if (gives)
             dt_buf_printf(out, "=%s", item->value);
-        separator = action == DT_ENV_SET ? " " : ", ";
+        separator = gives ? " " : ", ";
     }
     dt_buf_puts(out, ")");
 }
@@ -79,6 +82,8 @@ char *dt_env_explain(const struct dt_env_plan *plan)
         dt_buf_printf(&out, "        why: %s\n", item->reason);
         if (*item->harm)
             dt_buf_printf(&out, "        else: %s\n", item->harm);
+        if (*item->fix)
+            dt_buf_printf(&out, "        fix: %s\n", item->fix);
         dt_buf_printf(&out, "        rule %s; source: %s\n", item->rule, item->source);
     }
     return dt_buf_take(&out);

@@ -2,6 +2,7 @@
 /* What conditions and values can refer to: facts, a few things that follow from them, and the
  * user's own variables. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "env/internal.h"
@@ -18,8 +19,7 @@ static void set_number(struct dt_env_value *value, long long number)
     set_text(value, value->own);
 }
 
-static void from_facts(const struct dt_env_world *world, const char *key,
-                       struct dt_env_value *value)
+static void from_facts(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
     const char *text;
     long long number;
@@ -30,7 +30,7 @@ static void from_facts(const struct dt_env_world *world, const char *key,
         set_number(value, number);
 }
 
-static bool positive(const struct dt_env_world *world, const char *key, bool *known)
+static bool positive(struct dt_env_world *world, const char *key, bool *known)
 {
     long long number;
 
@@ -41,8 +41,7 @@ static bool positive(const struct dt_env_world *world, const char *key, bool *kn
 }
 
 /* What the node has is believed before what its type should have. */
-static void accelerator(const struct dt_env_world *world, const char *key,
-                        struct dt_env_value *value)
+static void accelerator(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
     static const char *const names[] = {"none", "nvidia", "neuron"};
     bool known = false;
@@ -58,8 +57,7 @@ static void accelerator(const struct dt_env_world *world, const char *key,
         set_text(value, "none");
 }
 
-static void from_instance(const struct dt_env_world *world, const char *key,
-                          struct dt_env_value *value)
+static void from_instance(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
     const struct dt_instance *i = world->instance;
 
@@ -77,37 +75,46 @@ static void from_instance(const struct dt_env_world *world, const char *key,
         set_number(value, i->efa_generation);
 }
 
-/* NCCL's rules (its src/misc/socket.cc): '^' excludes, '=' wants the whole name, else a prefix. */
-static bool nccl_selects(const char *spec, const char *interface)
-{
-    bool exclude = *spec == '^', exact, match = false;
-
-    spec += exclude;
-    exact = *spec == '=';
-    spec += exact;
-    while (*spec && !match) {
-        size_t len = strcspn(spec, ","), name = strcspn(spec, ":,");
-        match = name > 0 && !strncmp(spec, interface, name) && (!exact || interface[name] == '\0');
-        spec += len + (spec[len] == ',');
-    }
-    return match != exclude;
-}
-
-static void ifname_selects(const struct dt_env_world *world, const char *key,
-                           struct dt_env_value *value)
+/* Does the user's NCCL_SOCKET_IFNAME select the interface of the default route? NCCL steps over a
+ * text of one character. */
+static void ifname_selects(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
     const char *spec = dt_env_user(world, "NCCL_SOCKET_IFNAME"), *interface;
 
     (void)key;
-    if (!spec || !*spec)
+    if (!spec || strlen(spec) < 2)
         value->kind = DT_VALUE_UNSET;
     else if (dt_facts_string(world->facts, "net.interface", &interface))
-        set_number(value, nccl_selects(spec, interface));
+        set_number(value, dt_env_nccl_selects(spec, interface));
+}
+
+/* How many interfaces of the node does it select? They are texts, or objects with a "name". */
+static void ifname_matches(struct dt_env_world *world, const char *key, struct dt_env_value *value)
+{
+    const char *spec = dt_env_user(world, "NCCL_SOCKET_IFNAME");
+    json_t *interfaces = dt_facts_array(world->facts, "net.interfaces"), *item;
+    long long count = 0;
+    size_t i;
+
+    (void)key;
+    if (!spec || strlen(spec) < 2) {
+        value->kind = DT_VALUE_UNSET;
+        return;
+    }
+    if (!interfaces)
+        return;
+    json_array_foreach(interfaces, i, item)
+    {
+        const char *name =
+            json_string_value(json_is_object(item) ? json_object_get(item, "name") : item);
+        count += name && dt_env_nccl_selects(spec, name);
+    }
+    set_number(value, count);
 }
 
 static const struct {
     const char *name;
-    void (*get)(const struct dt_env_world *world, const char *key, struct dt_env_value *value);
+    void (*get)(struct dt_env_world *world, const char *key, struct dt_env_value *value);
 } known[] = {
     {"accelerator", accelerator},
     {"instance.type", from_facts},
@@ -116,6 +123,8 @@ static const struct {
     {"instance.efas", from_instance},
     {"instance.efa_generation", from_instance},
     {"instance.accelerators", from_instance},
+    {"platform", from_facts},
+    {"container", from_facts},
     {"kernel.release", from_facts},
     {"driver.nvidia", from_facts},
     {"driver.efa", from_facts},
@@ -123,6 +132,15 @@ static const struct {
     {"lib.libfabric", from_facts},
     {"lib.nccl", from_facts},
     {"lib.ofi_nccl", from_facts},
+    {"lib.rdma_core", from_facts},
+    {"lib.cuda", from_facts},
+    {"lib.torch", from_facts},
+    {"lib.neuron", from_facts},
+    {"torch.libuv", from_facts},
+    {"blas.name", from_facts},
+    {"blas.version", from_facts},
+    {"cpu.isa", from_facts},
+    {"cpu.openblas_coretype", from_facts},
     {"efa.installer", from_facts},
     {"efa.count", from_facts},
     {"efa.active", from_facts},
@@ -136,32 +154,77 @@ static const struct {
     {"net.interface", from_facts},
     {"net.address", from_facts},
     {"nccl.ifname_selects", ifname_selects},
+    {"nccl.ifname_matches", ifname_matches},
+    {"rank.local", from_facts},
+    {"rank.cores", from_facts},
+    {"rank.gpus", from_facts},
+    {"rank.nics", from_facts},
 };
 #define KNOWN_COUNT (sizeof(known) / sizeof(known[0]))
+_Static_assert(KNOWN_COUNT <= DT_ENV_FACT_COUNT, "struct dt_env_world has too few answers");
 
-bool dt_env_fact_exists(const char *name)
+int dt_env_fact_index(const char *name, size_t len)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (!strcmp(known[i].name, name))
-            return true;
-    return false;
+        if (!strncmp(known[i].name, name, len) && known[i].name[len] == '\0')
+            return (int)i;
+    return -1;
 }
 
-void dt_env_fact(const struct dt_env_world *world, const char *name, struct dt_env_value *value)
+const char *dt_env_fact_name(size_t index)
 {
-    value->kind = DT_VALUE_UNKNOWN;
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if (strcmp(known[i].name, name))
-            continue;
-        known[i].get(world, name, value);
-        return;
-    }
+    return index < KNOWN_COUNT ? known[index].name : NULL;
 }
 
+const struct dt_env_value *dt_env_fact(struct dt_env_world *world, int index)
+{
+    struct dt_env_value *value = &world->answers[index];
+
+    if (value->kind == DT_VALUE_NOT_ASKED) {
+        value->kind = DT_VALUE_UNKNOWN;
+        known[index].get(world, known[index].name, value);
+    }
+    return value;
+}
+
+/* The environment is gone through once; as in getenv, the first of two entries counts. */
+int dt_env_world_init(struct dt_env_world *world, const struct dt_env_names *names,
+                      const struct dt_facts *facts, const struct dt_instance *instance,
+                      char *const *user_env)
+{
+    memset(world, 0, sizeof(*world));
+    world->facts = facts;
+    world->instance = instance;
+    world->user_env = user_env;
+    world->names = names;
+    world->users = calloc(names->count + 1, sizeof(*world->users));
+    if (!world->users)
+        return -1;
+    for (char *const *entry = user_env; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        uint16_t index = DT_ENV_NO_NAME;
+        if (equals)
+            index = dt_env_names_find(names, *entry, (size_t)(equals - *entry));
+        if (index != DT_ENV_NO_NAME && !world->users[index])
+            world->users[index] = equals + 1;
+    }
+    return 0;
+}
+
+void dt_env_world_fini(struct dt_env_world *world)
+{
+    free(world->users);
+    memset(world, 0, sizeof(*world));
+}
+
+/* For names that need not be in the rules. */
 const char *dt_env_user(const struct dt_env_world *world, const char *name)
 {
     size_t len = strlen(name);
+    uint16_t index = dt_env_names_find(world->names, name, len);
 
+    if (index != DT_ENV_NO_NAME)
+        return world->users[index];
     for (char *const *entry = world->user_env; entry && *entry; entry++)
         if (!strncmp(*entry, name, len) && (*entry)[len] == '=')
             return *entry + len + 1;
@@ -181,18 +244,18 @@ static size_t reference(const char *p, char *name, size_t size)
     return len + 3;
 }
 
-int dt_env_template_expand(const char *text, const struct dt_env_world *world, struct dt_buf *out)
+int dt_env_template_expand(const char *text, struct dt_env_world *world, struct dt_buf *out)
 {
     char name[64];
 
     while (*text) {
         size_t len = reference(text, name, sizeof(name));
         if (len > 0) {
-            struct dt_env_value value;
-            dt_env_fact(world, name, &value);
-            if (value.kind != DT_VALUE_TEXT)
+            int index = dt_env_fact_index(name, strlen(name));
+            const struct dt_env_value *value = index < 0 ? NULL : dt_env_fact(world, index);
+            if (!value || value->kind != DT_VALUE_TEXT)
                 return -1;
-            dt_buf_puts(out, value.text);
+            dt_buf_puts(out, value->text);
         } else {
             dt_buf_append(out, text, len = 1);
         }
@@ -206,7 +269,7 @@ int dt_env_template_check(const char *text, struct dt_error *err)
     char name[64];
 
     for (const char *p = strchr(text, '$'); p; p = strchr(p + 1, '$'))
-        if (!reference(p, name, sizeof(name)) || !dt_env_fact_exists(name))
+        if (!reference(p, name, sizeof(name)) || dt_env_fact_index(name, strlen(name)) < 0)
             return dt_error_set(err, "value '%s' refers to a fact that does not exist", text);
     return 0;
 }

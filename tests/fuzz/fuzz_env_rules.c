@@ -21,19 +21,29 @@ static struct dt_facts make_facts(void)
     return facts;
 }
 
-static void try_condition(const char *text, const struct dt_env_world *world)
+static void try_condition(const char *text, struct dt_env_names *names,
+                          const struct dt_facts *facts, char *const *env)
 {
-    struct dt_error err;
-    struct dt_env_expr *expr = dt_env_expr_parse(text, &err);
+    struct dt_error err = {0};
+    size_t at = 0;
+    struct dt_env_expr *expr = dt_env_expr_parse(text, names, &at, &err);
+    struct dt_env_world world;
 
-    if (expr && dt_env_expr_eval(expr, world) > DT_UNKNOWN)
-        abort();
-    if (!expr && !*err.text)
-        abort();
+    if (!expr) {
+        if (!*err.text || at > strlen(text))
+            abort();
+        return;
+    }
+    if (dt_env_world_init(&world, names, facts, NULL, env) == 0) {
+        world.self = "1.22.0amzn4.0";
+        if (dt_env_expr_eval(expr, &world) > DT_UNKNOWN)
+            abort();
+        dt_env_world_fini(&world);
+    }
     dt_env_expr_destroy(expr);
 }
 
-static void try_template(const char *text, const struct dt_env_world *world)
+static void try_template(const char *text, struct dt_env_world *world)
 {
     struct dt_buf out = DT_BUF_INIT;
     struct dt_error err;
@@ -56,10 +66,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(text, data, size);
     text[size] = text[size + 1] = '\0';
-    struct dt_env_world world = {&facts, NULL, env};
+    struct dt_env_names names = {0};
+    struct dt_env_world world;
     size_t first = strlen(text);
-    try_condition(text, &world);
-    try_template(text + (first < size ? first + 1 : 0), &world);
+    try_condition(text, &names, &facts, env);
+    if (dt_env_world_init(&world, &names, &facts, NULL, env) == 0)
+        try_template(text + (first < size ? first + 1 : 0), &world);
+    dt_env_world_fini(&world);
+    dt_env_names_fini(&names);
     free(text);
     return 0;
 }

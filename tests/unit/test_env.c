@@ -501,12 +501,15 @@ static void check_no_abort(const struct scene *scene, const struct dt_env_plan *
                                         "FI_EFA_RX_IOV_LIMIT", "FI_EFA_SHM_MAX_MEDIUM_SIZE",
                                         "RDMAV_FORK_SAFE",     "IBV_FORK_SAFE",
                                         "RDMAV_HUGEPAGES_SAFE"};
-    struct dt_env_world world = {&scene->facts, scene->instance, scene->env};
+    struct dt_env_names none = {0};
+    struct dt_env_world world;
     const char *rdma = planned(plan, "FI_EFA_USE_DEVICE_RDMA");
     const char *huge = planned(plan, "FI_EFA_USE_HUGE_PAGE");
     bool we_fork_safe = planned(plan, "FI_EFA_FORK_SAFE") != NULL;
     long long efas = -1;
 
+    assert_int_equal(dt_env_world_init(&world, &none, &scene->facts, scene->instance, scene->env),
+                     0);
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
         assert_null(planned(plan, never[i]));
     if (says_yes(rdma))
@@ -521,6 +524,7 @@ static void check_no_abort(const struct scene *scene, const struct dt_env_plan *
     for (size_t i = 0; i < plan->count; i++)
         if (plan->items[i].action == DT_ENV_SET)
             assert_null(dt_env_user(&world, plan->items[i].variable));
+    dt_env_world_fini(&world);
 }
 
 static void test_never_an_abort_by_our_doing(void **state)
@@ -547,16 +551,21 @@ static enum dt_truth judge(const char *condition)
 {
     struct scene scene;
     struct dt_error err = {0};
-    struct dt_env_expr *expr = dt_env_expr_parse(condition, &err);
+    struct dt_env_names names = {0};
+    struct dt_env_expr *expr = dt_env_expr_parse(condition, &names, NULL, &err);
+    struct dt_env_world world;
     enum dt_truth result;
 
     if (!expr)
         fail_msg("%s: %s", condition, err.text);
     scene_init(&scene, "p5", "efa.count=32 lib.libfabric=1.9 gpu.count=0", "A=1 B=text E=");
-    result =
-        dt_env_expr_eval(expr, &(struct dt_env_world){&scene.facts, scene.instance, scene.env});
+    assert_int_equal(dt_env_world_init(&world, &names, &scene.facts, scene.instance, scene.env), 0);
+    world.self = "2";
+    result = dt_env_expr_eval(expr, &world);
+    dt_env_world_fini(&world);
     scene_fini(&scene);
     dt_env_expr_destroy(expr);
+    dt_env_names_fini(&names);
     return result;
 }
 
@@ -578,6 +587,8 @@ static void test_conditions(void **state)
         {"!instance.rdma_write", DT_TRUE},
         {"accelerator == nvidia", DT_TRUE},
         {"$A", DT_TRUE},
+        {"$_ == 2", DT_TRUE},
+        {"$_ > 2", DT_FALSE},
         {"$NONE", DT_FALSE},
         {"!$NONE", DT_TRUE},
         {"$E", DT_TRUE},
@@ -622,30 +633,33 @@ static void test_bad_conditions(void **state)
         {"$", "at '$' (column 1): expected a fact"},
     };
     struct dt_buf deep = DT_BUF_INIT;
+    struct dt_env_names names = {0};
     struct dt_error err;
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_null(dt_env_expr_parse(rows[i].text, &err));
+        assert_null(dt_env_expr_parse(rows[i].text, &names, NULL, &err));
         if (!strstr(err.text, rows[i].said))
             fail_msg("'%s' said: %s", rows[i].text, err.text);
     }
     for (int i = 0; i < 10000; i++)
         dt_buf_puts(&deep, i % 2 ? "!" : "(");
-    assert_null(dt_env_expr_parse(deep.data, &err));
+    assert_null(dt_env_expr_parse(deep.data, &names, NULL, &err));
     assert_non_null(strstr(err.text, "nested too deeply"));
     dt_buf_clear(&deep);
     for (int i = 0; i < 1000; i++)
         dt_buf_puts(&deep, "$A || ");
-    assert_null(dt_env_expr_parse(deep.data, &err));
+    assert_null(dt_env_expr_parse(deep.data, &names, NULL, &err));
     assert_non_null(strstr(err.text, "too many terms"));
     dt_buf_fini(&deep);
+    dt_env_names_fini(&names);
 }
 
 /* ---- bad files ------------------------------------------------------------------------------- */
 
 #define GOOD                                                                                       \
-    "when = 'efa.count > 0'\naction = set\nvariable = A\nvalue = 1\nreason = r\nsource = s\n"
+    "when = 'efa.count > 0'\naction = set-if-unset\nvariable = A\nvalue = 1\nreason = r\nsource "  \
+    "= s\n"
 
 static void assert_file_error(const char *content, const char *said)
 {
@@ -676,28 +690,35 @@ static void test_bad_files(void **state)
     assert_file_error("rule \"a\" {\n" GOOD "}\n", NULL);
     assert_file_error("", NULL);
     assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = warn\nvariable = A\nreason = r\n",
-                      "source is missing");
-    assert_file_error("rule \"a\" {\n" GOOD "}\nrule \"a\" {\n" GOOD "}\n", "a");
-    assert_file_error("rule \"a\" {\n" GOOD "colour = red\n}\n", "unknown option 'colour'");
-    assert_file_error("rule \"a\" {\naction = set\n}\n", "when is missing");
+                      ":6: at the end of the file: expected an option of the rule, or '}'");
+    assert_file_error("rule \"a\" {\n" GOOD "}\nrule \"a\" {\n" GOOD "}\n",
+                      ":9: rule \"a\": there is a rule of this name in line 1 already");
+    assert_file_error("rule \"a\" {\n" GOOD "colour = red\n}\n",
+                      ":8: rule \"a\": unknown option 'colour'");
+    assert_file_error("rule \"a\" {\n" GOOD "harmm = x\n}\n", "did you mean 'harm'?");
+    assert_file_error("rule \"a\" {\naction = set-if-unset\n}\n", "when is missing");
     assert_file_error("rule \"a\" {\nwhen = 'efa.count'\n}\n", "rule \"a\": action is ''");
-    assert_file_error("rule \"a\" {\nwhen = 'efa.coun'\naction = warn\n}\n",
-                      "no fact of this name");
-    assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = explode\n}\n",
-                      "'explode', expected one of: set, keep, warn, refuse");
-    assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = warn\nvariable = \"A B\"\n}\n",
-                      "name of an environment variable");
+    assert_file_error(
+        "rule \"a\" {\nwhen = 'efa.coun'\naction = warn\n}\n",
+        ":2: rule \"a\": condition, at 'efa.coun' (column 1): there is no fact of this name");
+    assert_file_error(
+        "rule \"a\" {\nwhen = 'efa.count'\naction = explode\n}\n",
+        "'explode', expected one of: set-if-unset, set, unset, keep, warn, refuse, off");
+    assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = warn\nvariable = \"A-B\"\n}\n",
+                      "variable, at 'A-B': expected the name of an environment variable");
     assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = warn\nvariable = A\n}\n",
                       "reason is missing");
     assert_file_error(
         "rule \"a\" {\nwhen = 'efa.count'\naction = warn\nvariable = A\nreason = r\n}\n",
         "source is missing");
-    assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = set\nvariable = A\nreason = r\n"
-                      "source = s\n}\n",
-                      "value is missing");
-    assert_file_error("rule \"a\" {\nwhen = 'efa.count'\naction = set\nvariable = A\nreason = r\n"
-                      "source = s\nvalue = '${net.interfac}'\n}\n",
-                      "a fact that does not exist");
+    assert_file_error(
+        "rule \"a\" {\nwhen = 'efa.count'\naction = set-if-unset\nvariable = A\nreason = r\n"
+        "source = s\n}\n",
+        "value is missing");
+    assert_file_error(
+        "rule \"a\" {\nwhen = 'efa.count'\naction = set-if-unset\nvariable = A\nreason = r\n"
+        "source = s\nvalue = '${net.interfac}'\n}\n",
+        "a fact that does not exist");
     assert_file_error("rule \"a\" {\n" GOOD "unknown = warn\n}\n", "only rules that refuse");
     assert_int_equal(dt_env_rules_load(&rules, "/nonexistent/env-rules.conf", &err), -1);
     assert_null(rules);
