@@ -109,6 +109,17 @@ void dt_environ_default(struct dt_environ *env, const char *name, const char *fo
     va_end(args);
 }
 
+void dt_environ_unset(struct dt_environ *env, const char *name)
+{
+    char **slot = find(env, name);
+    if (!slot)
+        return;
+    free(*slot);
+    for (; *slot; slot++)
+        slot[0] = slot[1];
+    env->count--;
+}
+
 void dt_environ_unset_prefix(struct dt_environ *env, const char *prefix)
 {
     size_t kept = 0;

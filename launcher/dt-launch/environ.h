@@ -22,6 +22,7 @@ void dt_environ_set(struct dt_environ *env, const char *name, const char *format
 /* Only where the variable is unset or empty. */
 void dt_environ_default(struct dt_environ *env, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void dt_environ_unset(struct dt_environ *env, const char *name);
 void dt_environ_unset_prefix(struct dt_environ *env, const char *prefix);
 
 #endif

@@ -24,6 +24,7 @@ enum key {
     KEY_MASTER_PORT,
     KEY_KILL_GRACE,
     KEY_DRY_RUN,
+    KEY_ENV,
 };
 
 static const struct argp_option table[] = {
@@ -46,6 +47,11 @@ static const struct argp_option table[] = {
      "Begin each line of output with [RANK], or with [NODE:RANK]; lines are never torn", 0},
     {"kill-grace", KEY_KILL_GRACE, "SECONDS", 0,
      "After a rank has failed, the others get SIGTERM and so long after it SIGKILL (5)", 0},
+    {"env", KEY_ENV, "auto|explain|off", 0,
+     "Set the EFA, NCCL and libfabric variables that this node needs, where Slurm's plugin has "
+     "not; "
+     "explain: and say why. Yours are kept (default: DT_ENV, else off)",
+     0},
     {"dry-run", KEY_DRY_RUN, 0, 0, "Print arguments and environment of each rank, start nothing",
      0},
     {0},
@@ -225,6 +231,20 @@ static int read_prefix(const char *text, enum dt_prefix *prefix, struct dt_error
     return 0;
 }
 
+static int read_env(const char *place, const char *text, enum dt_env_mode *mode,
+                    struct dt_error *err)
+{
+    static const char *const words[] = {
+        [DT_ENV_MODE_OFF] = "off", [DT_ENV_MODE_AUTO] = "auto", [DT_ENV_MODE_EXPLAIN] = "explain"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *mode = (enum dt_env_mode)i;
+            return 0;
+        }
+    }
+    return dt_error_set(err, "%s is \"%s\": auto, explain or off is needed", place, text);
+}
+
 static int read_seconds(const char *text, double *seconds, struct dt_error *err)
 {
     char *end;
@@ -272,6 +292,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
     case KEY_KILL_GRACE:
         result = read_seconds(arg, &o->kill_grace_s, err);
         break;
+    case KEY_ENV:
+        result = read_env("--env", arg, &o->env, err);
+        break;
     case KEY_DRY_RUN:
         o->dry_run = true;
         break;
@@ -288,12 +311,21 @@ static error_t take(int key, char *arg, struct argp_state *state)
     return result ? EINVAL : 0;
 }
 
+static int default_env(enum dt_env_mode *mode, struct dt_error *err)
+{
+    const char *variable = getenv("DT_ENV");
+    if (*mode != DT_ENV_MODE_UNSET)
+        return 0;
+    *mode = DT_ENV_MODE_OFF;
+    return variable && *variable ? read_env("DT_ENV", variable, mode, err) : 0;
+}
+
 int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err)
 {
     static const struct argp argp = {
         .options = table, .parser = take, .args_doc = "-- PROGRAM [ARGUMENT...]", .doc = summary};
     struct parse parse = {options, err};
-    *options = (struct dt_options){.node_rank = -1, .kill_grace_s = 5};
+    *options = (struct dt_options){.node_rank = -1, .kill_grace_s = 5, .env = DT_ENV_MODE_UNSET};
     argp_err_exit_status = DT_EXIT_USAGE;
     if (check_words(argc, argv, err) || argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parse))
         return -1;
@@ -302,5 +334,5 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                             "no program was given: dt-launch [OPTION...] -- PROGRAM ARGUMENT...");
     if (options->per_task && options->nproc != DT_NPROC_UNSET)
         return dt_error_set(err, "--per-task and --nproc-per-node contradict each other: give one");
-    return 0;
+    return default_env(&options->env, err);
 }

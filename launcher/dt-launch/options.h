@@ -10,6 +10,8 @@
 enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
 enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
 
+enum dt_env_mode { DT_ENV_MODE_UNSET = -1, DT_ENV_MODE_OFF, DT_ENV_MODE_AUTO, DT_ENV_MODE_EXPLAIN };
+
 struct dt_options {
     bool per_task;
     bool dry_run;
@@ -20,7 +22,8 @@ struct dt_options {
     int master_port; /* 0: not given */
     enum dt_prefix prefix;
     double kill_grace_s;
-    char **program; /* argv of the program, NULL-terminated, borrowed from main */
+    enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
+    char **program;       /* argv of the program, NULL-terminated, borrowed from main */
 };
 
 /* Prints and exits for --help, --usage and --version. */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/root.h"
 #include "environ.h"
+#include "injection.h"
 #include "place.h"
 
 /* Refuse (-1) when validation was asked for and this node has no verdict of this very step. */
@@ -26,6 +27,7 @@ void dt_master_fini(struct dt_master *master);
 
 /* Environment of the process number `index` of this dt-launch. */
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
-                    const struct dt_master *master, int index, struct dt_error *err);
+                    const struct dt_master *master, const struct dt_injection *injection, int index,
+                    struct dt_error *err);
 
 #endif

@@ -125,10 +125,12 @@ static void set_neuron(struct dt_environ *env, const struct dt_root *root,
 }
 
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
-                    const struct dt_master *master, int index, struct dt_error *err)
+                    const struct dt_master *master, const struct dt_injection *injection, int index,
+                    struct dt_error *err)
 {
     struct dt_root root;
     dt_environ_init(env, environ);
+    dt_injection_apply(env, injection);
     set_common(env, place, master, index);
     if (place->shape == DT_SHAPE_FANOUT)
         set_fanout(env, place, index);

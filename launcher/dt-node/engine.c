@@ -6,30 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *table_path(const struct engine *e, const char *name, struct dt_error *err)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s", e->conf.data_directory, name) >= 0)
-        return path;
-    dt_error_set(err, "out of memory");
-    return NULL;
-}
-
-static int load_rules(struct engine *e, struct dt_error *err)
-{
-    char *path = table_path(e, "env-rules.conf", err);
-    int rc = path ? dt_env_rules_load(&e->rules, path, err) : -1;
-    free(path);
-    return rc;
-}
-
 /* Only this machine's section: the whole table costs more than all the facts. */
 static int find_instance(struct engine *e, struct dt_error *err)
 {
     const char *type;
     if (!dt_facts_string(&e->facts, "instance.type", &type))
         return 0;
-    char *path = table_path(e, "instances.conf", err);
+    char *path = engine_table(e, "instances.conf", err);
     int rc = path ? dt_instances_load_type(&e->instances, path, type, err) : -1;
     free(path);
     if (rc == 0)
@@ -45,12 +28,14 @@ int engine_load(struct engine *e, const char *root, const char *config, bool wit
         return -1;
     if (dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err) < 0)
         return -1;
-    return with_env ? load_rules(e, err) : 0;
+    return with_env ? engine_load_rules(e, err) : 0;
 }
 
 void engine_fini(struct engine *e)
 {
     dt_env_plan_fini(&e->env);
+    free(e->env_origin);
+    free(e->user_env);
     dt_check_results_fini(&e->checks);
     dt_facts_fini(&e->facts);
     if (e->rules)
@@ -69,19 +54,14 @@ int engine_collect(struct engine *e, struct dt_facts_request *request, struct dt
     return find_instance(e, err);
 }
 
-int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err)
-{
-    if (!e->rules)
-        return 0;
-    return dt_env_plan(&e->env, e->rules, &e->facts, e->instance, environ, err);
-}
-
 int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)
 {
     struct dt_check_context context = {.facts = &e->facts,
                                        .instance = e->instance,
                                        .conf = &e->conf,
                                        .env = e->rules ? &e->env : NULL,
+                                       .env_warning = e->rules_warning.text,
+                                       .env_origin = e->env_origin,
                                        .level = level};
     return dt_check_run(&e->checks, &context, err);
 }

@@ -18,11 +18,14 @@ struct engine {
     struct dt_root root;
     struct dt_conf conf;
     struct dt_instances instances;
-    struct dt_env_rules *rules; /* NULL: environment is off */
+    struct dt_env_rules *rules;    /* NULL: environment is off */
+    struct dt_error rules_warning; /* mistake in a rules file; "": none */
+    char **user_env;               /* NAME=VALUE of the job; strings are borrowed */
     struct dt_facts facts;
     const struct dt_instance *instance; /* NULL: type unknown */
     struct dt_check_results checks;
     struct dt_env_plan env;
+    char *env_origin; /* of the first refused variable; NULL: nothing is refused */
 };
 
 /* Read dt.conf and the tables. config NULL: the installed file, which may be absent. */
@@ -35,8 +38,16 @@ int engine_collect(struct engine *engine, struct dt_facts_request *request, stru
 
 /* Environment plan, when rules are loaded, against the variables that the job has. */
 int engine_plan_env(struct engine *engine, char *const *environ, struct dt_error *err);
+/* Where a variable of the job was set, in words; and every variable of interest, as a table. Caller
+ * frees; NULL: no memory. */
+char *engine_origin(const struct engine *engine, const char *variable);
+char *engine_explain_env(const struct engine *engine);
 
 /* Checks of this level. When rules are loaded, engine_plan_env comes first. */
 int engine_check(struct engine *engine, enum dt_level level, struct dt_error *err);
+
+/* engine_env.c */
+int engine_load_rules(struct engine *engine, struct dt_error *err);
+char *engine_table(const struct engine *engine, const char *name, struct dt_error *err);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan as a whole, and its environment part. */
+/* The plan as a whole. */
 #include "planner.h"
 
 #include <stdlib.h>
@@ -10,14 +10,14 @@ bool planner_wants(const char *mode)
     return strcmp(mode, "off") != 0 && strcmp(mode, "none") != 0;
 }
 
-static bool is_first_node(const struct dt_request *request)
+bool planner_is_first_node(const struct planner *p)
 {
-    return request->node_id == 0 && request->het_group <= 0;
+    return p->request->node_id == 0 && p->request->het_group <= 0;
 }
 
 bool planner_speaks(const struct planner *p, const char *mode)
 {
-    return is_first_node(p->request) && (p->decision || strcmp(mode, "explain") == 0);
+    return planner_is_first_node(p) && (p->decision || strcmp(mode, "explain") == 0);
 }
 
 void planner_say(struct dt_buf *plan, const char *text)
@@ -37,68 +37,27 @@ void planner_say(struct dt_buf *plan, const char *text)
     }
 }
 
-/* What the user should change. With validation a refused variable has failed the "env" check. */
-static void say_warnings(const struct planner *p, struct dt_buf *plan)
-{
-    for (size_t i = 0; is_first_node(p->request) && i < p->engine->env.count; i++) {
-        const struct dt_env_item *item = &p->engine->env.items[i];
-        if (item->action != DT_ENV_WARN && item->action != DT_ENV_REFUSE)
-            continue;
-        struct dt_buf line = DT_BUF_INIT;
-        dt_buf_printf(&line, "warning: %s=%s: %s", item->variable, item->value, item->reason);
-        planner_say(plan, line.data ? line.data : "");
-        dt_buf_fini(&line);
-    }
-}
-
-static void say_env(const struct planner *p, struct dt_buf *plan)
-{
-    if (!planner_speaks(p, p->request->env))
-        return;
-    if (strcmp(p->request->env, "explain") != 0) {
-        if (p->engine->env.summary)
-            planner_say(plan, p->engine->env.summary);
-        return;
-    }
-    char *table = dt_env_explain(&p->engine->env);
-    if (table)
-        planner_say(plan, table);
-    else
-        plan->failed = true;
-    free(table);
-}
-
-static void put_env(const struct planner *p, struct dt_buf *plan)
-{
-    struct dt_buf applied = DT_BUF_INIT;
-    if (!p->engine->rules)
-        return;
-    for (size_t i = 0; i < p->engine->env.count; i++) {
-        const struct dt_env_item *item = &p->engine->env.items[i];
-        if (item->action != DT_ENV_SET)
-            continue;
-        /* "default": what a user, Slurm or another plugin sets later still stands. */
-        dt_plan_all_default(plan, item->variable, item->value);
-        dt_buf_printf(&applied, "%s%s", applied.len ? "," : "", item->variable);
-    }
-    char *names = dt_buf_take(&applied);
-    dt_plan_all_set(plan, "DT_ENV_APPLIED", names ? names : "");
-    free(names);
-    say_env(p, plan);
-    if (strcmp(p->request->env, "explain") != 0) /* its table has the warnings */
-        say_warnings(p, plan);
-}
-
 int planner_write(const struct planner *p, struct dt_buf *plan, struct dt_error *err)
 {
+    struct dt_buf binding = DT_BUF_INIT;
+    struct planner_rank *ranks = calloc((size_t)p->request->local_tasks, sizeof *ranks);
+    int rc = -1;
+    if (!ranks)
+        return dt_error_set(err, "out of memory");
     dt_plan_begin(plan);
     /* Neither the token nor settings of this step may reach the program. */
     dt_plan_all_unset(plan, "SLURM_DT_SETTINGS");
     dt_plan_all_unset(plan, "SLURM_DT_RENDEZVOUS");
     planner_put_ranks(p, plan);
-    if (planner_put_binding(p, plan, err) < 0)
-        return -1;
-    put_env(p, plan);
+    /* Rules can ask what a rank was bound to, so that part is made first and written last. */
+    if (planner_put_binding(p, ranks, &binding, err) < 0 ||
+        planner_put_env(p, ranks, plan, err) < 0)
+        goto out;
+    dt_buf_puts(plan, binding.data ? binding.data : "");
     dt_plan_end(plan);
-    return plan->failed ? dt_error_set(err, "out of memory") : 0;
+    rc = plan->failed || binding.failed ? dt_error_set(err, "out of memory") : 0;
+out:
+    dt_buf_fini(&binding);
+    free(ranks);
+    return rc;
 }

@@ -22,12 +22,23 @@ struct planner {
 /* A binding that can not be made is said to the user and Slurm's own stays: no error. */
 int planner_write(const struct planner *planner, struct dt_buf *plan, struct dt_error *err);
 
+/* What binding has found for a local rank, for rules whose value depends on it. */
+struct planner_rank {
+    bool known;
+    int cores, gpus, nics;
+};
+
 /* planner_ranks.c: names and numbers of the ranks. planner_bind.c: cores, memory, devices. */
 void planner_put_ranks(const struct planner *planner, struct dt_buf *plan);
-int planner_put_binding(const struct planner *planner, struct dt_buf *plan, struct dt_error *err);
+int planner_put_binding(const struct planner *planner, struct planner_rank *ranks,
+                        struct dt_buf *plan, struct dt_error *err);
+/* planner_env.c: what the environment rules give to all ranks, and to each one */
+int planner_put_env(const struct planner *planner, const struct planner_rank *ranks,
+                    struct dt_buf *plan, struct dt_error *err);
 
-/* True for the one node that speaks for the step, and when its user wants to hear of `mode`. */
+/* The one node that speaks for the step; and, does it when its user wants to hear of `mode`. */
 bool planner_speaks(const struct planner *planner, const char *mode);
+bool planner_is_first_node(const struct planner *planner);
 void planner_say(struct dt_buf *plan, const char *text); /* each line of it, by local rank 0 */
 bool planner_wants(const char *mode);                    /* neither "off" nor "none" */
 

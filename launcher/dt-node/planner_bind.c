@@ -217,7 +217,16 @@ static void say_failure(const struct planner *p, struct dt_buf *plan, const char
     dt_buf_fini(&line);
 }
 
-int planner_put_binding(const struct planner *p, struct dt_buf *plan, struct dt_error *err)
+static struct planner_rank summary_of(const struct planner *p, const struct dt_bind_rank *r)
+{
+    return (struct planner_rank){.known = true,
+                                 .cores = cores_in(p->topology, r->cpus),
+                                 .gpus = (int)r->accelerator_count,
+                                 .nics = (int)r->nic_count};
+}
+
+int planner_put_binding(const struct planner *p, struct planner_rank *ranks, struct dt_buf *plan,
+                        struct dt_error *err)
 {
     struct binding b = {0};
     struct dt_error why;
@@ -235,8 +244,10 @@ int planner_put_binding(const struct planner *p, struct dt_buf *plan, struct dt_
         say_failure(p, plan, why.text);
         goto out;
     }
-    for (size_t i = 0; i < b.plan.rank_count; i++)
+    for (size_t i = 0; i < b.plan.rank_count; i++) {
         put_rank(p, plan, i, &b.plan);
+        ranks[i] = summary_of(p, &b.plan.ranks[i]);
+    }
     put_gpu_order(p, plan, &b.plan);
     if (!b.plan.stand_back)
         put_slurm_truth(plan, &b.plan);

@@ -34,6 +34,8 @@ struct dt_check_context {
     const struct dt_instance *instance; /* NULL: unknown type, table checks SKIP or compare only */
     const struct dt_conf *conf;
     const struct dt_env_plan *env; /* NULL: the environment rules are off */
+    const char *env_origin;        /* where the first refused variable was set; NULL: not known */
+    const char *env_warning;       /* mistake in a rules file; NULL or "": none */
     enum dt_level level;
 };
 

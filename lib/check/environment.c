@@ -2,6 +2,20 @@
 /* Check of the job's variables: what the environment rules refuse, no rank may start with. */
 #include "check/judges.h"
 
+/* Nothing is refused; but were the rules those of the files? */
+static void judge_rules(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    if (!context->env_warning || !*context->env_warning) {
+        dt_judge(result, DT_PASS, "env-rules.conf");
+        dt_judge_value(result, "no variable is refused");
+        return;
+    }
+    dt_judge(result, DT_WARN, "env-rules.conf");
+    dt_judge_value(result, "%s", context->env_warning);
+    dt_judge_limit(result, "rules without a mistake");
+    dt_judge_next(result, "tell the admin; dt-env check shows what the rules give");
+}
+
 /* The first refused variable is named, the others are counted: one sentence. */
 void dt_check_env(const struct dt_check_context *context, struct dt_check_result *result)
 {
@@ -19,13 +33,17 @@ void dt_check_env(const struct dt_check_context *context, struct dt_check_result
         refused++;
     }
     if (!first) {
-        dt_judge(result, DT_PASS, "env-rules.conf");
-        dt_judge_value(result, "no variable is refused");
+        judge_rules(context, result);
         return;
     }
-    dt_judge(result, DT_FAIL, "%s", *first->source ? first->source : "env-rules.conf");
-    dt_judge_value(result, "%s=%s (%s)", first->variable, first->value, first->reason);
+    bool stops = context->conf->env_on_abort == DT_POLICY_REFUSE;
+    dt_judge(result, stops ? DT_FAIL : DT_WARN, "%s",
+             *first->source ? first->source : "env-rules.conf");
+    dt_judge_value(result, "%s=%s%s%s (%s)", first->variable, first->value,
+                   context->env_origin ? " from " : "",
+                   context->env_origin ? context->env_origin : "", first->reason);
     dt_judge_limit(result, "what rule %s allows", first->rule);
-    dt_judge_next(result, "unset %s, or run with --dt-env=off%s", first->variable,
+    dt_judge_next(result, "%s%s%s%s", *first->fix ? first->fix : "unset ",
+                  *first->fix ? "" : first->variable, stops ? ", or run with --dt-env=off" : "",
                   refused > 1 ? "; --dt-env=explain shows the others" : "");
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Variables that dt's environment rules give, where Slurm's plugin has not been: asked for once on
+ * this node, then put into the environment of every rank. */
+#ifndef DT_LAUNCH_INJECTION_H
+#define DT_LAUNCH_INJECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "environ.h"
+#include "options.h"
+
+struct dt_injection {
+    bool asked;
+    char *text; /* items, each with its NUL; owned */
+    size_t length;
+};
+
+/* speaks: this dt-launch is the one that tells the user of warnings. A node without dt-env goes on
+ * without the variables. -1: no memory. */
+int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, bool speaks);
+void dt_injection_fini(struct dt_injection *injection);
+
+/* DT_ENV_APPLIED then names what was set. */
+void dt_injection_apply(struct dt_environ *env, const struct dt_injection *injection);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The environment judge on this node: rules of dt and of the admin, the variables that the job has,
+ * where each was set, and all of it in words. */
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *engine_table(const struct engine *e, const char *name, struct dt_error *err)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s", e->conf.data_directory, name) >= 0)
+        return path;
+    dt_error_set(err, "out of memory");
+    return NULL;
+}
+
+int engine_load_rules(struct engine *e, struct dt_error *err)
+{
+    char *path = engine_table(e, "env-rules.conf", err);
+    int rc = path ? dt_env_rules_load_kept(&e->rules, path, e->conf.env_rules_site,
+                                           e->conf.cache_directory, &e->rules_warning, err)
+                  : -1;
+    free(path);
+    if (rc == 0 && *e->rules_warning.text && e->conf.env_on_bad_rules == DT_POLICY_REFUSE)
+        return dt_error_set(err, "%s", e->rules_warning.text);
+    return rc;
+}
+
+static const char *value_in(char *const *environ, const char *name)
+{
+    size_t len = strlen(name);
+    for (; environ && *environ; environ++) {
+        if (strncmp(*environ, name, len) == 0 && (*environ)[len] == '=')
+            return *environ + len + 1;
+    }
+    return NULL;
+}
+
+static int collect_user_env(struct engine *e, char *const *environ, struct dt_error *err)
+{
+    size_t count = 0;
+    for (; environ && environ[count]; count++)
+        ;
+    e->user_env = calloc(count + 1, sizeof *e->user_env);
+    if (!e->user_env)
+        return dt_error_set(err, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        e->user_env[i] = environ[i];
+    return 0;
+}
+
+int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err)
+{
+    if (!e->rules)
+        return 0;
+    if (collect_user_env(e, environ, err) < 0 ||
+        dt_env_plan(&e->env, e->rules, &e->facts, e->instance, e->user_env, err) < 0)
+        return -1;
+    for (size_t i = 0; i < e->env.count && !e->env_origin; i++) {
+        if (e->env.items[i].action == DT_ENV_REFUSE &&
+            !(e->env_origin = engine_origin(e, e->env.items[i].variable)))
+            return dt_error_set(err, "out of memory");
+    }
+    return 0;
+}
+
+char *engine_origin(const struct engine *e, const char *variable)
+{
+    /* Slurm sets ENVIRONMENT=BATCH for a batch script, and its sruns hand it on. */
+    const char *mode = value_in(e->user_env, "ENVIRONMENT");
+    if (!value_in(e->user_env, variable))
+        return strdup("nowhere that is known");
+    return strdup(mode && strcmp(mode, "BATCH") == 0
+                      ? "the job's environment: the batch script, or where sbatch was typed"
+                      : "the environment of srun");
+}
+
+/* ---- --dt-env=explain ------------------------------------------------------------------------ */
+
+static bool users_own(const struct dt_env_finding *f)
+{
+    return f->value && f->action != DT_ENV_FORCE && f->action != DT_ENV_UNSET;
+}
+
+static void put_finding(struct dt_buf *out, const struct engine *e, const struct dt_env_finding *f,
+                        int width)
+{
+    const char *becomes = f->action == DT_ENV_UNSET ? "(unset)"
+                          : f->set_to               ? f->set_to
+                          : f->value                ? f->value
+                                                    : "";
+    dt_buf_printf(out, "%-9s  %-12s  %-*s  %s\n", dt_env_severity_name(f->severity),
+                  dt_env_action_name(f->action), width, f->variable, becomes);
+    if (f->value) {
+        char *origin = engine_origin(e, f->variable);
+        dt_buf_printf(out, "           yours: %s, from %s\n", f->value, origin ? origin : "?");
+        out->failed |= !origin;
+        free(origin);
+    }
+    dt_buf_printf(out, "           why: %s\n", f->message);
+    if (*f->fix)
+        dt_buf_printf(out, "           fix: %s\n", f->fix);
+    dt_buf_printf(out, "           %s%s%ssource: %s\n", *f->rule ? "rule " : "", f->rule,
+                  *f->rule ? "; " : "", f->source);
+}
+
+/* pyxis puts an image's environment over the job's, but for the names in this list. */
+static void put_container_list(struct dt_buf *out, const struct dt_env_findings *findings)
+{
+    const char *separator = "in a container of pyxis, to keep these over the image's own: "
+                            "--container-env=";
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct dt_env_finding *f = &findings->items[i];
+        if (!users_own(f) && f->action != DT_ENV_SET)
+            continue;
+        dt_buf_printf(out, "%s%s", separator, f->variable);
+        separator = ",";
+    }
+    if (*separator == ',')
+        dt_buf_puts(out, "\n");
+}
+
+static void put_findings(struct dt_buf *out, const struct engine *e,
+                         const struct dt_env_findings *findings)
+{
+    size_t width = strlen("VARIABLE");
+    for (size_t i = 0; i < findings->count; i++) {
+        size_t len = strlen(findings->items[i].variable);
+        width = len > width ? len : width;
+    }
+    dt_buf_printf(out, "%s\n", e->env.summary ? e->env.summary : "");
+    if (findings->count)
+        dt_buf_printf(out, "%-9s  %-12s  %-*s  %s\n", "SEVERITY", "DT DOES", (int)width, "VARIABLE",
+                      "RANKS GET");
+    for (size_t i = 0; i < findings->count; i++)
+        put_finding(out, e, &findings->items[i], (int)width);
+    put_container_list(out, findings);
+}
+
+char *engine_explain_env(const struct engine *e)
+{
+    struct dt_env_variables *variables = NULL;
+    struct dt_env_findings findings;
+    struct dt_buf out = DT_BUF_INIT;
+    struct dt_error err;
+    char *path = engine_table(e, "env-variables.conf", &err);
+    if (!path || dt_env_variables_load(&variables, path, &err) < 0)
+        dt_buf_printf(&out, "names that nothing reads are not looked for: %s\n", err.text);
+    free(path);
+    if (dt_env_check(&findings, e->rules, variables, &e->facts, e->instance, e->user_env, &err) ==
+        0) {
+        put_findings(&out, e, &findings);
+        dt_env_findings_fini(&findings);
+    } else {
+        out.failed = true;
+    }
+    if (variables)
+        dt_env_variables_destroy(variables);
+    return dt_buf_take(&out);
+}
