@@ -10,6 +10,7 @@ static int add_item(struct dt_env_plan *plan, struct dt_env_hit *hit)
 {
     struct dt_env_item *item = &plan->items[plan->count++];
 
+    item->fix = dt_env_hit_fix(hit);
     item->variable = hit->variable;
     item->value = hit->value;
     hit->variable = hit->value = NULL;
@@ -18,7 +19,6 @@ static int add_item(struct dt_env_plan *plan, struct dt_env_hit *hit)
     item->rule = strdup(hit->rule->name);
     item->reason = dt_env_hit_reason(hit);
     item->harm = strdup(hit->rule->harm);
-    item->fix = dt_env_hit_fix(hit);
     item->source = strdup(hit->rule->source);
     return item->rule && item->reason && item->harm && item->fix && item->source ? 0 : -1;
 }
