@@ -35,7 +35,8 @@ void engine_fini(struct engine *e)
 {
     dt_env_plan_fini(&e->env);
     free(e->env_origin);
-    free(e->user_env);
+    dt_nccl_environ_free(e->user_env, e->job_env);
+    dt_nccl_settings_fini(&e->nccl);
     dt_check_results_fini(&e->checks);
     dt_facts_fini(&e->facts);
     if (e->rules)

@@ -13,6 +13,7 @@
 #include "env/env.h"
 #include "facts/facts.h"
 #include "instances/instances.h"
+#include "nccl/nccl.h"
 
 struct engine {
     struct dt_root root;
@@ -20,7 +21,9 @@ struct engine {
     struct dt_instances instances;
     struct dt_env_rules *rules;    /* NULL: environment is off */
     struct dt_error rules_warning; /* mistake in a rules file; "": none */
-    char **user_env;               /* NAME=VALUE of the job; strings are borrowed */
+    struct dt_nccl_settings nccl;  /* what NCCL's own files set */
+    char *const *job_env;          /* borrowed */
+    char **user_env;               /* the job's variables, and those of NCCL's files */
     struct dt_facts facts;
     const struct dt_instance *instance; /* NULL: type unknown */
     struct dt_check_results checks;
@@ -36,8 +39,10 @@ void engine_fini(struct engine *engine);
 /* request->root, ->conf and ->instances are filled in here. */
 int engine_collect(struct engine *engine, struct dt_facts_request *request, struct dt_error *err);
 
-/* Environment plan, when rules are loaded, against the variables that the job has. */
-int engine_plan_env(struct engine *engine, char *const *environ, struct dt_error *err);
+/* Environment plan, when rules are loaded, against the variables that the job has. request: who
+ * the user is, as given to engine_collect. */
+int engine_plan_env(struct engine *engine, const struct dt_facts_request *request,
+                    char *const *environ, struct dt_error *err);
 /* Where a variable of the job was set, in words; and every variable of interest, as a table. Caller
  * frees; NULL: no memory. */
 char *engine_origin(const struct engine *engine, const char *variable);

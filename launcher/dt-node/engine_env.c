@@ -38,40 +38,58 @@ static const char *value_in(char *const *environ, const char *name)
     return NULL;
 }
 
-static int collect_user_env(struct engine *e, char *const *environ, struct dt_error *err)
+/* What NCCL will find in its files is the user's own too: the environment would win over it. */
+static int collect_user_env(struct engine *e, const struct dt_facts_request *request,
+                            char *const *environ, struct dt_error *err)
 {
-    size_t count = 0;
-    for (; environ && environ[count]; count++)
-        ;
-    e->user_env = calloc(count + 1, sizeof *e->user_env);
-    if (!e->user_env)
-        return dt_error_set(err, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        e->user_env[i] = environ[i];
+    const char *nccl = NULL;
+    e->job_env = environ;
+    dt_facts_string(&e->facts, "lib.nccl", &nccl);
+    if (dt_nccl_conf_read(&e->nccl, request, value_in(environ, "NCCL_CONF_FILE"), nccl, err) < 0)
+        return -1;
+    e->user_env = dt_nccl_environ(environ, &e->nccl);
+    return e->user_env ? 0 : dt_error_set(err, "out of memory");
+}
+
+static int find_origin(struct engine *e, struct dt_error *err)
+{
+    for (size_t i = 0; i < e->env.count; i++) {
+        if (e->env.items[i].action != DT_ENV_REFUSE)
+            continue;
+        e->env_origin = engine_origin(e, e->env.items[i].variable);
+        return e->env_origin ? 0 : dt_error_set(err, "out of memory");
+    }
     return 0;
 }
 
-int engine_plan_env(struct engine *e, char *const *environ, struct dt_error *err)
+int engine_plan_env(struct engine *e, const struct dt_facts_request *request, char *const *environ,
+                    struct dt_error *err)
 {
     if (!e->rules)
         return 0;
-    if (collect_user_env(e, environ, err) < 0 ||
+    if (collect_user_env(e, request, environ, err) < 0 ||
         dt_env_plan(&e->env, e->rules, &e->facts, e->instance, e->user_env, err) < 0)
         return -1;
-    for (size_t i = 0; i < e->env.count && !e->env_origin; i++) {
-        if (e->env.items[i].action == DT_ENV_REFUSE &&
-            !(e->env_origin = engine_origin(e, e->env.items[i].variable)))
-            return dt_error_set(err, "out of memory");
+    return find_origin(e, err);
+}
+
+static char *file_and_line(const struct engine *e, const char *variable)
+{
+    char *text = NULL;
+    for (size_t i = 0; i < e->nccl.count; i++) {
+        const struct dt_nccl_setting *setting = &e->nccl.items[i];
+        if (strcmp(setting->name, variable) == 0)
+            return asprintf(&text, "%s:%d", setting->file, setting->line) < 0 ? NULL : text;
     }
-    return 0;
+    return strdup("nowhere that is known");
 }
 
 char *engine_origin(const struct engine *e, const char *variable)
 {
     /* Slurm sets ENVIRONMENT=BATCH for a batch script, and its sruns hand it on. */
-    const char *mode = value_in(e->user_env, "ENVIRONMENT");
-    if (!value_in(e->user_env, variable))
-        return strdup("nowhere that is known");
+    const char *mode = value_in(e->job_env, "ENVIRONMENT");
+    if (!value_in(e->job_env, variable))
+        return file_and_line(e, variable);
     return strdup(mode && strcmp(mode, "BATCH") == 0
                       ? "the job's environment: the batch script, or where sbatch was typed"
                       : "the environment of srun");
@@ -131,6 +149,8 @@ static void put_findings(struct dt_buf *out, const struct engine *e,
         width = len > width ? len : width;
     }
     dt_buf_printf(out, "%s\n", e->env.summary ? e->env.summary : "");
+    for (char **trouble = e->nccl.troubles; trouble && *trouble; trouble++)
+        dt_buf_printf(out, "not read: %s\n", *trouble);
     if (findings->count)
         dt_buf_printf(out, "%-9s  %-12s  %-*s  %s\n", "SEVERITY", "DT DOES", (int)width, "VARIABLE",
                       "RANKS GET");

@@ -131,7 +131,7 @@ static int look(struct session *s, const char *config, struct failure *f)
     if (engine_collect(&s->engine, &facts, &f->err) < 0)
         return fail(f, DT_EXIT_HELPER);
     pump(s);
-    if (engine_plan_env(&s->engine, r->environ, &f->err) < 0)
+    if (engine_plan_env(&s->engine, &facts, r->environ, &f->err) < 0)
         return fail(f, DT_EXIT_HELPER);
     return 0;
 }

@@ -40,6 +40,8 @@ static int look(struct engine *e, const struct options *o, bool with_env)
         code = complain(&err, DT_EXIT_CONFIG);
     else if (engine_collect(e, &request, &err) < 0)
         code = complain(&err, DT_EXIT_HELPER);
+    else if (engine_plan_env(e, &request, environ, &err) < 0)
+        code = complain(&err, DT_EXIT_HELPER);
     free(cwd);
     return code;
 }
@@ -175,9 +177,7 @@ static int write_plan(struct engine *e, const struct options *o, struct dt_reque
                               .topology = known ? &topology : NULL,
                               .topology_failed = why.text,
                               .masks = masks};
-    rc = engine_plan_env(e, request->environ, err);
-    if (rc == 0)
-        rc = planner_write(&planner, &plan, err);
+    rc = planner_write(&planner, &plan, err);
     if (rc == 0)
         fwrite(plan.data, 1, plan.len, stdout);
 out:

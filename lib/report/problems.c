@@ -161,6 +161,12 @@ static void find_shared(struct dt_problems *problems, bool *seen, size_t node_co
     }
 }
 
+/* Leaving nodes out does not help against a variable that the job brings along. */
+static bool is_jobs_own(const struct dt_problem *row)
+{
+    return strcmp(row->check, "env") == 0;
+}
+
 static void count_nodes(struct dt_problems *problems, const struct dt_report *report)
 {
     for (size_t i = 0; i < problems->count; i++) {
@@ -172,7 +178,7 @@ static void count_nodes(struct dt_problems *problems, const struct dt_report *re
         problems->disagree |= row->count == 0;
         for (size_t n = 0; n < row->count; n++) {
             problems->unfit[row->nodes[n]] |= strcmp(row->check, DT_LOST_CHECK) != 0;
-            problems->blamed[row->nodes[n]] |= !row->shared;
+            problems->blamed[row->nodes[n]] |= !row->shared && !is_jobs_own(row);
         }
     }
     for (size_t i = 0; i < report->node_count; i++) {
