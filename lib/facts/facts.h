@@ -27,6 +27,8 @@
  *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
  *   efa.devices                      array of {"name","bdf","numa","state","phys_state","gbps","device"}
  *   net.interface net.address        string, of the default route
+ *   net.interfaces                   array of {"name","address"}, at most 64: running, with an address;
+ *                                    in the kernel's order, which is the order in which NCCL takes them
  *   fs.writable                      array of {"path","ok","reason","free_mib","foreign"}: tried as the
  *                                    user; no "ok": could not be tried; foreign: the working
  *                                    directory, which is not this user's to write

@@ -82,6 +82,7 @@ void dt_read_net(struct dt_reader *reader)
     char name[IF_NAMESIZE] = "";
     char address[INET6_ADDRSTRLEN];
     int family = AF_INET;
+    dt_read_interfaces(reader);
     if (!route_v4(reader->root, name)) {
         family = AF_INET6;
         if (!route_v6(reader->root, name)) {

@@ -40,10 +40,11 @@ bool dt_gpu_wanted(const struct dt_reader *reader); /* is there anything to ask 
 void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
 /* nvml.c: body of the child; argument is the reader */
 void dt_probe_nvml(int out, void *reader);
-/* efa.c, neuron.c, net.c */
+/* efa.c, neuron.c, net.c, interfaces.c (called by net.c) */
 void dt_read_efa(struct dt_reader *reader);
 void dt_read_neuron(struct dt_reader *reader);
 void dt_read_net(struct dt_reader *reader);
+void dt_read_interfaces(struct dt_reader *reader);
 /* versions.c */
 void dt_read_versions(struct dt_reader *reader);
 /* files.c: body of the child, and the facts from its lines */
