@@ -130,6 +130,10 @@ struct dt_env_findings {
     enum dt_env_severity worst;
 };
 
+/* In a user_env: the variable is set, but to what is not known (a job script's $(command)). What
+ * depends on the value is then unknown. */
+#define DT_ENV_VALUE_UNKNOWN "\001not known"
+
 /* variables NULL: only what the rules know is judged. Variables that are nobody's business (PATH,
  * HOME, SLURM_* ...) give no finding. */
 int dt_env_check(struct dt_env_findings *findings, const struct dt_env_rules *rules,

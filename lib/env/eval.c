@@ -16,7 +16,10 @@ static const struct dt_env_value *value_of(const struct dt_env_operand *operand,
     own->text = operand->kind == DT_OPERAND_USER   ? world->users[operand->index]
                 : operand->kind == DT_OPERAND_SELF ? world->self
                                                    : operand->text;
-    own->kind = own->text ? DT_VALUE_TEXT : DT_VALUE_UNSET;
+    if (own->text && !strcmp(own->text, DT_ENV_VALUE_UNKNOWN))
+        own->kind = DT_VALUE_UNKNOWN;
+    else
+        own->kind = own->text ? DT_VALUE_TEXT : DT_VALUE_UNSET;
     return own;
 }
 
@@ -52,6 +55,11 @@ static bool order(const char *a, const char *b, int *result)
 static enum dt_truth truth(bool value)
 {
     return value ? DT_TRUE : DT_FALSE;
+}
+
+static enum dt_truth truth_if(bool known)
+{
+    return known ? DT_TRUE : DT_UNKNOWN;
 }
 
 static enum dt_truth compare(enum dt_env_op op, const char *a, const char *b)
@@ -114,8 +122,8 @@ static enum dt_truth eval_leaf(const struct dt_env_node *node, struct dt_env_wor
     if (node->op != DT_OP_TRUTH && node->op != DT_OP_YES && node->op != DT_OP_NO)
         return eval_comparison(node, world);
     value = value_of(&node->a, world, &own);
-    if (value->kind == DT_VALUE_UNKNOWN)
-        return DT_UNKNOWN;
+    if (value->kind == DT_VALUE_UNKNOWN) /* of a variable it is known that it is set */
+        return truth_if(node->op == DT_OP_TRUTH && node->a.kind != DT_OPERAND_FACT);
     if (value->kind == DT_VALUE_UNSET)
         return DT_FALSE;
     if (node->op != DT_OP_TRUTH)

@@ -84,7 +84,8 @@ static void ifname_selects(struct dt_env_world *world, const char *key, struct d
     (void)key;
     if (!spec || strlen(spec) < 2)
         value->kind = DT_VALUE_UNSET;
-    else if (dt_facts_string(world->facts, "net.interface", &interface))
+    else if (strcmp(spec, DT_ENV_VALUE_UNKNOWN) &&
+             dt_facts_string(world->facts, "net.interface", &interface))
         set_number(value, dt_env_nccl_selects(spec, interface));
 }
 
@@ -101,7 +102,7 @@ static void ifname_matches(struct dt_env_world *world, const char *key, struct d
         value->kind = DT_VALUE_UNSET;
         return;
     }
-    if (!interfaces)
+    if (!interfaces || !strcmp(spec, DT_ENV_VALUE_UNKNOWN))
         return;
     json_array_foreach(interfaces, i, item)
     {
