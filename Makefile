@@ -48,13 +48,14 @@ SPANK_SRC  := $(wildcard spank/*.c)
 NODE_SRC   := $(wildcard launcher/dt-node/*.c)
 GATHER_SRC := $(wildcard launcher/dt-gather/*.c)
 LAUNCH_SRC := $(wildcard launcher/dt-launch/*.c)
+ENV_SRC    := $(wildcard launcher/dt-env/*.c)
 TRAIN_SRC  := $(wildcard bench/train/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
-PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
+PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
@@ -87,6 +88,11 @@ $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
+
+$(BUILD)/bin/dt-env: $(call obj,$(ENV_SRC)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
 # dt-launch runs in containers that hold no library of ours: static.
 $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
@@ -252,17 +258,18 @@ INSTALL ?= install
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
-	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
+	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
-	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/plugstack.conf "$(DESTDIR)$(datadir)/dt"
+	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/env-variables.conf configs/plugstack.conf \
+	    "$(DESTDIR)$(datadir)/dt"
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
 	for m in $(MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
-	rm -f "$(DESTDIR)$(bindir)/dt-launch" "$(DESTDIR)$(bindir)/dt-train" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	rm -f $(foreach p,dt-launch dt-env dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
 	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true
