@@ -113,10 +113,10 @@ const struct dt_env_variable *dt_env_variables_nearest(const struct dt_env_varia
                                                        const char *name);
 
 struct dt_env_finding {
-    char *variable;
-    char *value;   /* the user's, control characters made '?'; NULL: the user has none */
-    char *rule;    /* name of the rule; "" when only the table of names speaks */
-    char *message; /* why, and the harm */
+    char *variable; /* "(node)": what is installed, not a variable */
+    char *value;    /* the user's, control characters made '?'; NULL: the user has none */
+    char *rule;     /* name of the rule; "" when only the table of names speaks */
+    char *message;  /* why, and the harm */
     char *source;
     char *fix; /* what to do; "" nothing */
     enum dt_env_severity severity;

@@ -109,10 +109,13 @@ enum dt_truth dt_env_expr_eval(const struct dt_env_expr *expr, struct dt_env_wor
 
 /* ---- rules ------------------------------------------------------------------------------------- */
 
-/* What a rule is about: one name, or a family "NCCL_IB_*". */
+/* In place of a variable: what is installed on the node, whatever the user has. */
+#define DT_ENV_NODE "(node)"
+
+/* What a rule is about: one name, or a family "NCCL_IB_*", or DT_ENV_NODE. */
 struct dt_env_subject {
     const char *name;
-    uint16_t index; /* of names; DT_ENV_NO_NAME: a family */
+    uint16_t index; /* of names; DT_ENV_NO_NAME: a family, or the node */
     size_t prefix;  /* family: length without the star */
 };
 

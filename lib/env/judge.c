@@ -211,7 +211,9 @@ static int pass_user(struct judge *j, const struct dt_env_rule *rule)
         return 0;
     for (size_t i = 0; i < rule->subject_count && rc == 0; i++) {
         const struct dt_env_subject *subject = &rule->subjects[i];
-        if (subject->index == DT_ENV_NO_NAME)
+        if (!strcmp(subject->name, DT_ENV_NODE))
+            rc = speak(j, rule, subject->name, NULL);
+        else if (subject->index == DT_ENV_NO_NAME)
             rc = speak_of_family(j, rule, subject);
         else if (j->world->users[subject->index] && !has_hit(j, subject->name, by_admin))
             rc = speak(j, rule, subject->name, j->world->users[subject->index]);
@@ -269,30 +271,36 @@ static bool would_abort(struct judge *j, uint16_t index, const char *value)
     return false;
 }
 
+/* What dt has added so far comes into the world, or leaves it again. */
+static void show_own(struct judge *j, const char **own, bool show)
+{
+    for (size_t i = 0; i < j->rules->names.count; i++)
+        if (own[i])
+            j->world->users[i] = show ? own[i] : NULL;
+}
+
 static int pass_set(struct judge *j, const struct dt_env_rule *rule, const char **own)
 {
     const struct dt_env_subject *subject = &rule->subjects[0];
-    const char *user = j->world->users[subject->index];
+    const char *user;
     char *value = NULL;
     enum dt_truth truth;
+    bool wrong;
     int rc;
 
     if (rule->action != DT_ENV_SET || has_hit(j, subject->name, set_or_keep) ||
         has_hit(j, subject->name, by_admin))
         return 0;
+    user = j->world->users[subject->index];
     if ((truth = holds(j, rule, user)) == DT_FALSE)
         return 0;
     if (user)
         return add_hit(j, rule, subject->name, DT_ENV_KEEP, truth == DT_TRUE, user, NULL);
     if ((rc = expand(j, rule, &value)) <= 0)
         return rc;
-    for (size_t i = 0; i < j->rules->names.count; i++) /* with what dt has added so far */
-        if (own[i])
-            j->world->users[i] = own[i];
-    bool wrong = would_abort(j, subject->index, value);
-    for (size_t i = 0; i < j->rules->names.count; i++)
-        if (own[i])
-            j->world->users[i] = NULL;
+    show_own(j, own, true);
+    wrong = would_abort(j, subject->index, value);
+    show_own(j, own, false);
     if (wrong) {
         free(value);
         return 0;

@@ -88,6 +88,8 @@ static size_t variable_length(const char *text, bool *family)
     size_t len = 0;
 
     *family = false;
+    if (!strncmp(text, DT_ENV_NODE, strlen(DT_ENV_NODE)))
+        return strlen(DT_ENV_NODE);
     if (!isalpha((unsigned char)*text) && *text != '_')
         return 0;
     while (isalnum((unsigned char)text[len]) || text[len] == '_')
@@ -144,6 +146,14 @@ static bool gives_value(const struct dt_env_rule *rule)
     return rule->action == DT_ENV_SET || rule->action == DT_ENV_FORCE;
 }
 
+static bool speaks_of_node(const struct dt_env_rule *rule)
+{
+    for (size_t i = 0; i < rule->subject_count; i++)
+        if (*rule->subjects[i].name == '(')
+            return true;
+    return false;
+}
+
 static int check_action(struct draft *d)
 {
     struct dt_env_rule *rule = d->rule;
@@ -167,6 +177,8 @@ static int check_action(struct draft *d)
         return bad(d, SEVERITY, "a rule that refuses has the severity abort");
     if (rule->action != DT_ENV_WARN && rule->action != DT_ENV_REFUSE && d->words[SEVERITY])
         return bad(d, SEVERITY, "severity is given, but only rules that warn use one");
+    if (speaks_of_node(rule) && (rule->action != DT_ENV_WARN || rule->when->uses_self))
+        return bad(d, VARIABLE, "a rule about the (node) can only warn, and has no $_");
     if (rule->when->uses_self && gives_value(rule))
         return bad(d, WHEN, "$_ is the user's value, which a rule that sets has none of");
     return 0;

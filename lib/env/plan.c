@@ -85,7 +85,7 @@ static int fill(struct dt_env_plan *plan, struct dt_env_hits *hits)
     if (!plan->items)
         return -1;
     for (size_t i = 0; i < hits->count; i++)
-        if (add_item(plan, &hits->items[i]))
+        if (strcmp(hits->items[i].variable, DT_ENV_NODE) != 0 && add_item(plan, &hits->items[i]))
             return -1;
     return drop_outdone(plan);
 }

@@ -89,6 +89,21 @@ static void ifname_selects(struct dt_env_world *world, const char *key, struct d
         set_number(value, dt_env_nccl_selects(spec, interface));
 }
 
+static const char *interface_name(const json_t *item)
+{
+    return json_string_value(json_is_object(item) ? json_object_get(item, "name") : item);
+}
+
+static bool has_interface(const json_t *interfaces, const char *name, size_t len)
+{
+    for (size_t i = 0; i < json_array_size(interfaces); i++) {
+        const char *other = interface_name(json_array_get(interfaces, i));
+        if (other && !strncmp(other, name, len) && !other[len])
+            return true;
+    }
+    return false;
+}
+
 /* How many interfaces of the node does it select? They are texts, or objects with a "name". */
 static void ifname_matches(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
@@ -106,11 +121,32 @@ static void ifname_matches(struct dt_env_world *world, const char *key, struct d
         return;
     json_array_foreach(interfaces, i, item)
     {
-        const char *name =
-            json_string_value(json_is_object(item) ? json_object_get(item, "name") : item);
+        const char *name = interface_name(item);
         count += name && dt_env_nccl_selects(spec, name);
     }
     set_number(value, count);
+}
+
+/* How many names of GLOO_SOCKET_IFNAME are no interface of the node? Gloo wants whole names. */
+static void gloo_missing(struct dt_env_world *world, const char *key, struct dt_env_value *value)
+{
+    const char *spec = dt_env_user(world, "GLOO_SOCKET_IFNAME");
+    json_t *interfaces = dt_facts_array(world->facts, "net.interfaces");
+    long long missing = 0;
+
+    (void)key;
+    if (!spec || !*spec) {
+        value->kind = DT_VALUE_UNSET;
+        return;
+    }
+    if (!interfaces)
+        return;
+    while (*spec) {
+        size_t len = strcspn(spec, ",");
+        missing += len > 0 && !has_interface(interfaces, spec, len);
+        spec += len + (spec[len] == ',');
+    }
+    set_number(value, missing);
 }
 
 static const struct {
@@ -156,6 +192,7 @@ static const struct {
     {"net.address", from_facts},
     {"nccl.ifname_selects", ifname_selects},
     {"nccl.ifname_matches", ifname_matches},
+    {"gloo.ifname_missing", gloo_missing},
     {"rank.local", from_facts},
     {"rank.cores", from_facts},
     {"rank.gpus", from_facts},
