@@ -16,15 +16,24 @@ char *engine_table(const struct engine *e, const char *name, struct dt_error *er
     return NULL;
 }
 
+static int load_strictly(struct engine *e, const char *path, struct dt_error *err)
+{
+    if (dt_env_rules_load(&e->rules, path, err) < 0)
+        return -1;
+    return *e->conf.env_rules_site ? dt_env_rules_add_site(e->rules, e->conf.env_rules_site, err)
+                                   : 0;
+}
+
 int engine_load_rules(struct engine *e, struct dt_error *err)
 {
     char *path = engine_table(e, "env-rules.conf", err);
-    int rc = path ? dt_env_rules_load_kept(&e->rules, path, e->conf.env_rules_site,
-                                           e->conf.cache_directory, &e->rules_warning, err)
-                  : -1;
+    int rc = -1;
+    if (path && e->conf.env_on_bad_rules == DT_POLICY_REFUSE)
+        rc = load_strictly(e, path, err);
+    else if (path)
+        rc = dt_env_rules_load_kept(&e->rules, path, e->conf.env_rules_site,
+                                    e->conf.cache_directory, &e->rules_warning, err);
     free(path);
-    if (rc == 0 && *e->rules_warning.text && e->conf.env_on_bad_rules == DT_POLICY_REFUSE)
-        return dt_error_set(err, "%s", e->rules_warning.text);
     return rc;
 }
 

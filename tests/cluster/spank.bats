@@ -123,7 +123,7 @@ for_fault() { # FAULT WORD: the node is named, with the check's name
 
 @test "a node without the plugin does not run a validated job" {
     break_node 2 no-plugin
-    timed srun -N3 -n3 --dt-validate --dt-timeout=0.5 "$DT_CLUSTER_PREFIX/bin/dt-launch" -- echo "a rank ran"
+    timed srun -N3 -n3 --dt-validate --dt-timeout=0.5 "/run/dt-cluster/$CLUSTER/prefix/bin/dt-launch" -- echo "a rank ran"
     assert_failed
     assert_job FAILED
     assert_nodes_healthy
