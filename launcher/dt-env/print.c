@@ -12,16 +12,19 @@
 #include "user.h"
 #include "with.h"
 
-enum { KEY_FORMAT = 256 };
+enum { KEY_FORMAT = 256, KEY_LOCAL_RANK };
 
 struct print_options {
     struct subject_options subject;
     const struct format *format;
+    long local_rank; /* -1: what holds for all ranks */
 };
 
 static const struct argp_option print_table[] = {
     {"format", KEY_FORMAT, "shell|json|dockerfile|sbatch|container-env|shell0", 0,
      "What to print (default shell)", 0},
+    {"local-rank", KEY_LOCAL_RANK, "N", 0,
+     "Also what rules give to this rank of the node alone (default: what all ranks get)", 0},
     {0},
 };
 
@@ -47,12 +50,18 @@ static const struct format *format_find(const char *word, struct argp_state *sta
 static error_t parse_print(int key, char *arg, struct argp_state *state)
 {
     struct print_options *o = state->input;
+    char *end;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->subject;
         return 0;
     case KEY_FORMAT:
         o->format = format_find(arg, state);
+        return 0;
+    case KEY_LOCAL_RANK:
+        o->local_rank = strtol(arg, &end, 10);
+        if (end == arg || *end || o->local_rank < 0 || o->local_rank > 65535)
+            argp_error(state, "--local-rank '%s' is not a number from 0 to 65535", arg);
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected word '%s'", arg);
@@ -121,13 +130,16 @@ static int print(const struct print_options *o, const struct subject *subject,
 
 int command_print(int argc, char **argv)
 {
-    struct print_options options = {.format = &formats[0]};
+    struct print_options options = {.format = &formats[0], .local_rank = -1};
     struct subject subject;
     struct user user = {0};
     struct dt_error err;
     int code;
     argp_parse(&print_argp, argc, argv, 0, NULL, &options);
     code = subject_load(&subject, &options.subject, &err);
+    if (code == 0 && options.local_rank >= 0 &&
+        dt_facts_set_int(&subject.facts, "rank.local", options.local_rank) < 0)
+        code = dt_error_set(&err, "out of memory") ? DT_EXIT_HELPER : 0;
     if (code == 0 && !subject.stated && user_from_environ(&user, environ, &subject, &err) < 0)
         code = DT_EXIT_HELPER;
     if (code == 0 && print(&options, &subject, &user, &err) < 0)

@@ -158,7 +158,7 @@ static void put_summary(struct dt_buf *out, const struct verdict *v, bool color)
         size_t count = count_of(v, order[i]);
         if (count == 0)
             continue;
-        snprintf(text, sizeof text, "%zu %s", count, dt_env_severity_name(order[i]));
+        snprintf(text, sizeof text, "%zu %s", count, severity_word(order[i]));
         dt_buf_puts(out, separator);
         dt_paint(out, paint_of(order[i]), text, color);
         separator = ", ";

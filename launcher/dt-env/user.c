@@ -187,8 +187,13 @@ static int add_script(struct user *user, const struct dt_script *script, struct 
             forget(user, s->name);
         if (s->removed)
             continue;
-        if (add(user, s->name, strlen(s->name), s->value, text_of("line %d", s->line), s->doubt,
-                s->partial, err) < 0)
+        char *branch = text_of("if line %d is run", s->line);
+        bool own = branch && strcmp(s->doubt, branch) == 0;
+        char *origin = own ? branch : text_of("line %d", s->line);
+        if (!own)
+            free(branch);
+        if (add(user, s->name, strlen(s->name), s->value, origin, own ? "" : s->doubt, s->partial,
+                err) < 0)
             return -1;
     }
     for (size_t i = 0; i < script->note_count; i++)

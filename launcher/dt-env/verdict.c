@@ -17,33 +17,38 @@ static int no_memory(struct dt_error *err)
     return dt_error_set(err, "out of memory");
 }
 
+/* The names that the value selects, or all with spec NULL; a few of them, and how many more. */
+static void put_names(struct dt_buf *out, json_t *list, const char *spec, const char *none)
+{
+    enum { SHOWN = 6 };
+    size_t i, count = 0;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (!name || (spec && !dt_env_nccl_selects(spec, name)))
+            continue;
+        if (count++ < SHOWN)
+            dt_buf_printf(out, "%s%s", count > 1 ? ", " : "", name);
+    }
+    if (count > SHOWN)
+        dt_buf_printf(out, " and %zu more", count - SHOWN);
+    if (count == 0)
+        dt_buf_puts(out, none);
+}
+
 /* What NCCL takes of this node's interfaces, since a list of prefixes is not easily read. */
 static void put_interfaces(struct dt_buf *out, const struct subject *subject,
                            const struct user_setting *setting)
 {
-    json_t *list = dt_facts_array(&subject->facts, "net.interfaces"), *item;
-    struct dt_buf taken = DT_BUF_INIT, all = DT_BUF_INIT;
-    size_t i;
+    json_t *list = dt_facts_array(&subject->facts, "net.interfaces");
     if (strcmp(setting->name, "NCCL_SOCKET_IFNAME") != 0 || !list || !setting->value ||
         strlen(setting->value) < 2)
         return;
-    json_array_foreach(list, i, item)
-    {
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (!name)
-            continue;
-        dt_buf_printf(&all, "%s%s", all.len ? ", " : "", name);
-        if (dt_env_nccl_selects(setting->value, name))
-            dt_buf_printf(&taken, "%s%s", taken.len ? ", " : "", name);
-    }
-    if (taken.len)
-        dt_buf_printf(out, "; of %s NCCL takes %s", all.data, taken.data);
-    else
-        dt_buf_printf(out, "; it matches none of %s",
-                      all.len ? all.data : "this node's interfaces");
-    out->failed |= taken.failed || all.failed;
-    dt_buf_fini(&taken);
-    dt_buf_fini(&all);
+    dt_buf_puts(out, "; of the interfaces ");
+    put_names(out, list, NULL, "");
+    dt_buf_puts(out, " NCCL takes ");
+    put_names(out, list, setting->value, "none");
 }
 
 static char *message_of(const struct subject *subject, const struct dt_env_finding *finding,
@@ -167,6 +172,11 @@ void verdict_fini(struct verdict *v)
     *v = (struct verdict){0};
 }
 
+const char *severity_word(enum dt_env_severity severity)
+{
+    return severity == DT_ENV_NO_EFFECT ? "no effect" : dt_env_severity_name(severity);
+}
+
 int verdict_json(const struct verdict *v, struct dt_error *err)
 {
     json_t *list = json_array(), *document = json_pack("{s:o}", "findings", list);
@@ -178,9 +188,9 @@ int verdict_json(const struct verdict *v, struct dt_error *err)
         json_t *item =
             json_pack("{s:o,s:o,s:s,s:s,s:o,s:o}", "variable",
                       dt_printable_json(r->finding->variable, DT_SHOWN_MAX), "value", value,
-                      "severity", dt_env_severity_name(r->finding->severity), "rule",
-                      r->finding->rule, "message", dt_printable_json(r->message, DT_SHOWN_MAX),
-                      "source", dt_printable_json(r->finding->source, DT_SHOWN_MAX));
+                      "severity", severity_word(r->finding->severity), "rule", r->finding->rule,
+                      "message", dt_printable_json(r->message, DT_SHOWN_MAX), "source",
+                      dt_printable_json(r->finding->source, DT_SHOWN_MAX));
         rc = json_array_append_new(list, item);
     }
     if (rc == 0)

@@ -24,6 +24,9 @@ int verdict_make(struct verdict *verdict, const struct subject *subject, const s
                  struct dt_error *err);
 void verdict_fini(struct verdict *verdict);
 
+/* As people and JSON are told it: abort, slow, no effect, fine. */
+const char *severity_word(enum dt_env_severity severity);
+
 /* {"findings":[{"variable","value","severity","rule","message","source"}]} on standard output. */
 int verdict_json(const struct verdict *verdict, struct dt_error *err);
 /* For people: aligned, as wide as the terminal. */
