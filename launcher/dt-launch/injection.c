@@ -119,9 +119,18 @@ static int reap(struct helper *helper, bool heard, struct dt_error *err)
     return 0;
 }
 
-static int ask(const char *path, bool speaks, struct dt_buf *answer, struct dt_error *err)
+static int ask(const char *path, int local_rank, bool speaks, struct dt_buf *answer,
+               struct dt_error *err)
 {
-    char *argv[] = {(char *)"dt-env", (char *)"print", (char *)"--format", (char *)"shell0", NULL};
+    char rank[16];
+    char *argv[] = {(char *)"dt-env",
+                    (char *)"print",
+                    (char *)"--format",
+                    (char *)"shell0",
+                    (char *)"--local-rank",
+                    rank,
+                    NULL};
+    snprintf(rank, sizeof rank, "%d", local_rank);
     struct helper helper = {.path = path, .argv = argv, .speaks = speaks};
     if (start(&helper, true, err))
         return -1;
@@ -138,7 +147,8 @@ static int explain(const char *path, struct dt_error *err)
     return start(&helper, false, err) ? -1 : reap(&helper, true, err);
 }
 
-int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, bool speaks)
+int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, int local_rank,
+                      bool speaks)
 {
     struct dt_error err = {""};
     struct dt_buf answer = DT_BUF_INIT;
@@ -151,7 +161,7 @@ int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, boo
         dt_error_set(&err, "--env: dt-env is neither beside dt-launch nor in ../libexec/dt, so no "
                            "variable is set by rules");
     } else if ((mode == DT_ENV_MODE_EXPLAIN && speaks && explain(path, &err)) ||
-               ask(path, speaks, &answer, &err)) {
+               ask(path, local_rank, speaks, &answer, &err)) {
         dt_error_prefix(&err, "--env: no variable is set by rules");
     } else {
         result = 0;

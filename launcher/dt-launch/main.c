@@ -87,9 +87,20 @@ static int dry_run(const struct dt_job *job)
     return fflush(stdout) ? DT_EXIT_REPORT : 0;
 }
 
+/* The first rank of the job tells the user what there is to tell. */
+static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
+                          const struct dt_master *master, int index, struct dt_error *err)
+{
+    struct dt_injection injection;
+    if (dt_injection_find(&injection, job->options->env, worker->local_rank, worker->rank == 0))
+        return dt_error_set(err, "out of memory");
+    int result = dt_rank_environ(&worker->env, job->place, master, &injection, index, err);
+    dt_injection_fini(&injection);
+    return result;
+}
+
 /* Build each rank's environment, then start them, or show them. */
-static int launch(struct dt_job *job, const struct dt_master *master,
-                  const struct dt_injection *injection)
+static int launch(struct dt_job *job, const struct dt_master *master)
 {
     struct dt_error err = {""};
     int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
@@ -102,7 +113,7 @@ static int launch(struct dt_job *job, const struct dt_master *master,
         struct dt_worker *worker = &job->workers[ready];
         worker->rank = job->place->rank + ready;
         worker->local_rank = job->place->local_rank + ready;
-        if (dt_rank_environ(&worker->env, job->place, master, injection, ready, &err)) {
+        if (prepare_worker(worker, job, master, ready, &err)) {
             complain_node(job->place, code, &err);
             goto out;
         }
@@ -119,7 +130,6 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
 {
     struct dt_error err = {""};
     struct dt_master master = {.hold = -1};
-    struct dt_injection injection = {0};
     char *path = NULL;
     int code;
     if (dt_guard_verdict(place, &err)) {
@@ -128,14 +138,10 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
         code = complain_node(place, code, &err);
     } else if (dt_master_find(&master, place, options, &err)) {
         code = complain_node(place, DT_EXIT_USAGE, &err);
-    } else if (dt_injection_find(&injection, options->env, place->rank == 0)) {
-        dt_error_set(&err, "out of memory");
-        code = complain_node(place, DT_EXIT_HELPER, &err);
     } else {
         struct dt_job job = {.options = options, .place = place, .path = path};
-        code = launch(&job, &master, &injection);
+        code = launch(&job, &master);
     }
-    dt_injection_fini(&injection);
     dt_master_fini(&master);
     free(path);
     return code;
