@@ -470,3 +470,66 @@ PY
     run -0 unshare --mount sh -c "mount --bind '$dir/hosts' /etc/hosts && exec '$launch' -- sh -c 'echo \$MASTER_ADDR'"
     [ "$output" = 10.20.30.41 ]
 }
+
+# A directory with dt-launch and a dt-env of our own beside it; on standard input: the script.
+beside() {
+    mkdir -p "$BATS_TEST_TMPDIR/bin"
+    cp "$launch" "$BATS_TEST_TMPDIR/bin/dt-launch"
+    { echo '#!/bin/sh'; cat; } >"$BATS_TEST_TMPDIR/bin/dt-env"
+    chmod +x "$BATS_TEST_TMPDIR/bin/dt-env"
+}
+
+@test "--env: what dt-env gives is set, taken away and named, for each rank its own" {
+    beside <<'SH'
+[ "$1 $2 $3 $4" = "print --format shell0 --local-rank" ] || exit 64
+echo "dt-env: warning: one" >&2
+printf 'FI_PROVIDER=efa\0A_B=x y=%s\0GONE\0' "$5"
+SH
+    GONE=1 run "$BATS_TEST_TMPDIR/bin/dt-launch" --env auto --nproc-per-node 2 -- \
+        sh -c 'echo "got $LOCAL_RANK $FI_PROVIDER $A_B [$GONE] $DT_ENV_APPLIED"'
+    [ "$status" -eq 0 ]
+    [[ $output == *"got 0 efa x y=0 [] FI_PROVIDER,A_B,-GONE"* ]]
+    [[ $output == *"got 1 efa x y=1 [] FI_PROVIDER,A_B,-GONE"* ]]
+    [ "$(grep -c 'warning: one' <<<"$output")" -eq 1 ]
+}
+
+@test "--env: nothing is asked when it is off, or when the plugin has been here" {
+    beside <<<'echo "dt-env ran" >&2; exit 1'
+    run "$BATS_TEST_TMPDIR/bin/dt-launch" -- sh -c 'echo "[${DT_ENV_APPLIED-none}]"'
+    [ "$output" = "[none]" ]
+    DT_ENV=auto DT_ENV_APPLIED=FI_PROVIDER run "$BATS_TEST_TMPDIR/bin/dt-launch" -- sh -c 'echo "[$DT_ENV_APPLIED]"'
+    [ "$output" = "[FI_PROVIDER]" ]
+    DT_ENV=auto run "$BATS_TEST_TMPDIR/bin/dt-launch" --env off -- sh -c 'echo "[${DT_ENV_APPLIED-none}]"'
+    [ "$output" = "[none]" ]
+}
+
+@test "--env without dt-env, or with one that fails: said once, and the ranks run" {
+    mkdir -p "$BATS_TEST_TMPDIR/bin"
+    cp "$launch" "$BATS_TEST_TMPDIR/bin/dt-launch"
+    run "$BATS_TEST_TMPDIR/bin/dt-launch" --env auto --nproc-per-node 3 -- echo ran
+    [ "$status" -eq 0 ]
+    [ "$(grep -c '^dt-launch: warning: --env: dt-env is neither beside' <<<"$output")" -eq 1 ]
+    [ "$(grep -c '^ran$' <<<"$output")" -eq 3 ]
+    beside <<<'exit 78'
+    DT_ENV=auto run "$BATS_TEST_TMPDIR/bin/dt-launch" --nproc-per-node 2 -- sh -c 'echo "[${DT_ENV_APPLIED-none}]"'
+    [ "$status" -eq 0 ]
+    [ "$(grep -c 'dt-env ended with code 78' <<<"$output")" -eq 1 ]
+    [ "$(grep -c '^\[none\]$' <<<"$output")" -eq 2 ]
+    beside <<<'kill -9 $$'
+    run "$BATS_TEST_TMPDIR/bin/dt-launch" --env auto -- true
+    [ "$status" -eq 0 ]
+    [[ $output == *"was killed by signal 9"* ]]
+}
+
+@test "--env=explain shows the table once; a wrong word is refused" {
+    beside <<<'[ "$1" = explain ] && echo "the table"; exit 0'
+    run "$BATS_TEST_TMPDIR/bin/dt-launch" --env explain --nproc-per-node 2 -- echo ran
+    [ "$status" -eq 0 ]
+    [ "$(grep -c '^the table$' <<<"$output")" -eq 1 ]
+    run "$launch" --env atuo -- true
+    [ "$status" -eq 64 ]
+    [[ $output == 'dt-launch: --env is "atuo": auto, explain or off is needed' ]]
+    DT_ENV=1 run "$launch" -- true
+    [ "$status" -eq 64 ]
+    [[ $output == 'dt-launch: DT_ENV is "1": auto, explain or off is needed' ]]
+}
