@@ -65,8 +65,9 @@ all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(MAN) ## build everything
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
 	@mkdir -p $(@D); echo '#define DT_VERSION "$(VERSION)"' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-FORCE:
-.SECONDARY:
+.PHONY: FORCE
+# objects of tests are kept between runs (a bare .SECONDARY would keep version.h stale)
+.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/train-double/%.o $(BUILD)/fuzz/obj/%.o
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
@@ -217,10 +218,17 @@ unit-programs: $(UNIT)
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) | $(BUILD)/include/version.h
+FUZZ_FLAGS = $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LIB   := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIB_SRC))
+$(BUILD)/fuzz/obj/%.o: %.c | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)
-	$(Q)clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(LIB_SRC) $(LIB_LIBS) -o $@
+	$(call say,FUZZ,$<)
+	$(Q)clang $(FUZZ_FLAGS) -I$(SLURM_PREFIX)/include $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)clang -fsanitize=fuzzer,address,undefined $^ $(LIB_LIBS) -o $@
 
 .PHONY: fuzz
 fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
@@ -237,7 +245,7 @@ lint: ## formatting, static analysis, shell, man pages
 	@$(MAKE) --no-print-directory all >/dev/null
 	clang-format --dry-run -Werror $(C_FILES)
 	shellcheck -x $(SH_FILES)
-	@contrib/lint/tidy $(filter-out spank/% tests/%,$(filter %.c,$(C_FILES)))
+	@contrib/lint/tidy $(filter-out tests/%,$(filter %.c,$(C_FILES)))
 	@for m in $(MAN); do mandoc -T lint -W error $$m || exit 1; done; echo "man pages: ok"
 
 fmt: ## format the C files
@@ -280,4 +288,4 @@ dist: ## source archive dist/dt-VERSION.tar.gz from the last commit
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
