@@ -90,6 +90,7 @@ static int list(const char *directory, long long **steps, size_t *count, struct 
             closedir(dir);
             free(*steps);
             *steps = NULL;
+            *count = 0;
             return dt_error_set(err, "no memory for the list of checkpoints in %s", directory);
         }
         grown[(*count)++] = step;
@@ -162,13 +163,18 @@ static void sync_directory(const char *directory)
     }
 }
 
-static void remove_old(const char *directory)
+/* Files of later steps are left: damaged ones that a resumed run has passed over, and which must not
+ * crowd out what it writes. It overwrites them when it gets there. */
+static void remove_old(const char *directory, long long newest)
 {
     long long *steps;
     size_t count;
     if (list(directory, &steps, &count, NULL) < 0)
         return;
-    for (size_t i = KEEP; i < count; i++) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i] > newest || kept++ < KEEP)
+            continue;
         char *name = file_name(directory, steps[i], "");
         if (name)
             unlink(name);
@@ -189,13 +195,13 @@ int dt_checkpoint_save(const char *directory, const struct dt_checkpoint_info *i
     }
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || write_file(fd, info, arrays) < 0 || rename(temporary, name) < 0) {
-        dt_error_set(err, "checkpoint %s can not be written: %s; the one before is still whole",
-                     name, strerror(errno));
+        dt_error_set(err, "checkpoint %s can not be written: %s; earlier ones are untouched", name,
+                     strerror(errno));
         unlink(temporary);
         goto out;
     }
     sync_directory(directory);
-    remove_old(directory);
+    remove_old(directory, (long long)info->step);
     rc = 0;
 out:
     if (fd >= 0)
@@ -314,8 +320,8 @@ int dt_checkpoint_load(const char *directory, struct dt_checkpoint_info *info,
                        struct dt_error *err)
 {
     struct dt_error why = {""};
-    long long *steps;
-    size_t count;
+    long long *steps = NULL;
+    size_t count = 0;
     int rc = 0;
     if (skipped)
         skipped->text[0] = '\0';

@@ -200,7 +200,7 @@ static int parse_primary(struct parser *in, uint16_t *index)
 static int parse_not(struct parser *in, uint16_t *index)
 {
     struct node *node;
-    uint16_t inner;
+    uint16_t inner = 0;
     int rc;
 
     if (++in->depth > DEPTH_MAX)
@@ -224,7 +224,7 @@ static int parse_chain(struct parser *in, const char *token, enum op op,
     if (part(in, index))
         return -1;
     while (accept(in, token)) {
-        uint16_t left = *index, right;
+        uint16_t left = *index, right = 0;
         struct node *node;
         if (part(in, &right) || !(node = new_node(in, op, index)))
             return -1;

@@ -142,7 +142,7 @@ static const struct {
 bool dt_env_fact_exists(const char *name)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (!strcmp(known[i].name, name))
+        if (!strcmp(known[i].name, name) != 0)
             return true;
     return false;
 }

@@ -142,7 +142,7 @@ static void group_by_host_bridge(struct places *places)
         if (!first)
             first = path;
         else if (host_bridge_len(first) != host_bridge_len(path) ||
-                 strncmp(first, path, host_bridge_len(path)))
+                 strncmp(first, path, host_bridge_len(path)) != 0)
             several = true;
     }
     if (several)
@@ -166,7 +166,7 @@ static size_t match_row(const struct dt_topology *topology, struct dt_device *de
 
     for (; row && *row; row++, (*position)++) {
         for (size_t i = by_order ? *position : 0; i < count; i++) {
-            if (!by_order && strcmp(devices[i].bdf, *row))
+            if (!by_order && strcmp(devices[i].bdf, *row) != 0)
                 continue;
             devices[i].group = group;
             if (devices[i].numa < 0)
