@@ -42,7 +42,7 @@ static void shipped_types_have_their_known_numbers(void **state)
     } known[] = {
         {"p4d.24xlarge", 96, 8, 4, 100, 12, DT_ACCELERATOR_NVIDIA, true},
         {"p4de.24xlarge", 96, 8, 4, 100, 12, DT_ACCELERATOR_NVIDIA, true},
-        {"p5.48xlarge", 192, 8, 32, 100, 18, DT_ACCELERATOR_NVIDIA, true},
+        {"p5.48xlarge", 192, 8, 32, 100, 18, DT_ACCELERATOR_NVIDIA, false},
         {"p5e.48xlarge", 192, 8, 32, 100, 18, DT_ACCELERATOR_NVIDIA, false},
         {"p5en.48xlarge", 192, 8, 16, 200, 18, DT_ACCELERATOR_NVIDIA, false},
         {"p6-b200.48xlarge", 192, 8, 8, 400, 18, DT_ACCELERATOR_NVIDIA, false},
