@@ -202,6 +202,7 @@ static void contradictions_are_refused(void **state)
         {"0000:12:00.0", "12:00.0", "'12:00.0' is no PCI address"},
         {"0000:12:00.0", "0000:AB:00.0", "'0000:AB:00.0' is no PCI address"},
         {"source = \"invented\"", "", "source is missing"},
+        {"\"invented\"\n}\n", "\"}\"\n", "t.conf:2: the '{' in this line is not closed"},
         {"x1.large", "host", "'host' stands for the machine as it is"},
         {"x1.large", "x1/large", "this is no EC2 instance type"},
         {"efas = 1", "efa = 1",
