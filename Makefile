@@ -177,13 +177,13 @@ $(BUILD)/man/%: docs/man/%.scd
 	$(Q)scdoc < $< > $@.new && mv $@.new $@
 
 # ---- people's targets --------------------------------------------------------------------------
-# The one place that knows package names (Debian 12). Slurm's own packages are left out when the
-# machine brings another Slurm (SLURM_PREFIX).
+# The one place that knows package names, those that Debian 12 and 13 share (libpmix comes with
+# openmpi-bin). Slurm's own packages are left out when the machine brings another Slurm (SLURM_PREFIX).
 DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev \
               libopenmpi-dev scdoc
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
-DEPS_RUN   := openmpi-bin libpmix2 libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
-DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-14-dev \
+DEPS_RUN   := openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
+DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
               shellcheck mandoc gawk hwloc-nox
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
 
@@ -192,7 +192,7 @@ deps: ## install what is missing, by Debian package name (root)
 	@missing=$$(for p in $(DEPS); do \
 	    [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || echo $$p; done); \
 	[ -z "$$missing" ] && exit 0; \
-	command -v apt-get >/dev/null || { echo "make deps: needs apt-get (Debian 12), or install by hand:" $$missing >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "make deps: needs apt-get (Debian 12 or 13), or install by hand:" $$missing >&2; exit 1; }; \
 	[ "$$(id -u)" = 0 ] || { echo "make deps: needs root to install:" $$missing >&2; exit 1; }; \
 	echo "installing:" $$missing; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(or $(TMPDIR),/tmp)/dt-deps.log 2>&1 \
