@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "env/internal.h"
+#include "facts/printable.h"
 
 static char *printable(const char *text)
 {
     char *copy = strdup(text);
 
-    for (char *p = copy; p && *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    if (copy)
+        dt_printable(copy);
     return copy;
 }
 
