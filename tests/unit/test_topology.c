@@ -523,6 +523,33 @@ static void test_cache_is_used(void **state)
     cache_fini(&cache);
 }
 
+/* Well-formed, and still not what was written: the seal tells. */
+static void test_cache_that_was_changed(void **state)
+{
+    struct cache cache;
+    char path[512], text[4096] = "";
+
+    (void)state;
+    cache_init(&cache, 4);
+    load_pus(&cache);
+    assert_int_equal(cached(&cache, path, sizeof(path)), 1);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+    char *at = strstr(text, "\n  <object");
+    assert_non_null(at);
+    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
+    assert_int_equal(fputc(' ', file), ' ');
+    assert_int_equal(fclose(file), 0);
+    load_pus(&cache); /* reads the machine, and replaces the file */
+    file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
+    assert_int_equal(fgetc(file), '\n');
+    fclose(file);
+    cache_fini(&cache);
+}
+
 static void test_cache_of_another_machine_or_boot(void **state)
 {
     struct cache cache;
@@ -656,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_host_bridges),
         cmocka_unit_test(test_neuron),
         cmocka_unit_test(test_cache_is_used),
+        cmocka_unit_test(test_cache_that_was_changed),
         cmocka_unit_test(test_cache_of_another_machine_or_boot),
         cmocka_unit_test(test_broken_cache_is_replaced),
         cmocka_unit_test(test_cache_that_others_can_write),
