@@ -30,8 +30,7 @@ HARDEN   := -fPIE -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-r
 endif
 OPT      ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral
-CPPFLAGS += -D_GNU_SOURCE -Ilib -I$(BUILD)/include -DDT_SYSCONFDIR='"$(sysconfdir)/dt"' \
-            -DDT_DATADIR='"$(datadir)/dt"' -DDT_LIBEXECDIR='"$(libexecdir)/dt"'
+CPPFLAGS += -D_GNU_SOURCE -Ilib -I$(BUILD)/include
 CFLAGS   := -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 DEPFLAGS  = -MMD -MP
@@ -64,12 +63,21 @@ all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
-	@mkdir -p $(@D); echo '#define DT_VERSION "$(VERSION)"' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	$(call write-if-changed,'#define DT_VERSION "$(VERSION)"')
+# Another prefix on the command line rebuilds the few files that name a directory.
+$(BUILD)/include/paths.h: FORCE
+	$(call write-if-changed,'#define DT_SYSCONFDIR "$(sysconfdir)/dt"' '#define DT_DATADIR "$(datadir)/dt"' \
+	    '#define DT_LIBEXECDIR "$(libexecdir)/dt"')
+# Another Slurm rebuilds the plugin.
+$(BUILD)/include/slurm-prefix: FORCE
+	$(call write-if-changed,'$(SLURM_PREFIX)')
+write-if-changed = @mkdir -p $(@D); printf '%s\n' $(1) > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+GENERATED := $(BUILD)/include/version.h $(BUILD)/include/paths.h
 .PHONY: FORCE
 # objects of tests are kept between runs (a bare .SECONDARY would keep version.h stale)
 .PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/train-double/%.o $(BUILD)/fuzz/obj/%.o
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/include/version.h
+$(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) -c $< -o $@
@@ -96,10 +104,11 @@ $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
 	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) $(if $(SANITIZE),,-static-pie) $^ -o $@
 
 # The plugin: position-independent, hidden symbols, no library but libc. Slurm's own symbols come from its host process.
-$(BUILD)/obj/spank/%.o: spank/%.c | $(BUILD)/include/version.h
+# -MD: an update of Slurm's own headers rebuilds it too, as Slurm demands.
+$(BUILD)/obj/spank/%.o: spank/%.c $(BUILD)/include/slurm-prefix | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden $(DEPFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden -MD -MP -c $< -o $@
 
 $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 	@mkdir -p $(@D)
@@ -109,7 +118,7 @@ $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 
 # The training core is compiled for the machine class at run time (function multiversioning), and links MPI only.
 TRAIN_OPT ?= -O3 -g -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
-$(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(MPICC) $(CPPFLAGS) $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS) -c $< -o $@
@@ -129,6 +138,8 @@ $(BUILD)/localcluster/libnvidia-ml.so.1: contrib/localcluster/fake_nvml.c
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
+$(BUILD)/obj/tests/unit/test_spank.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
+
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -140,17 +151,17 @@ TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi.c bench/tra
 TRAIN_DOUBLE := $(patsubst bench/train/%.c,$(BUILD)/obj/train-double/%.o,$(TRAIN_CORE))
 TRAIN_FLAGS   = $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS)
 
-$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
 
-$(BUILD)/obj/tests/unit/test_train_%.o: tests/unit/test_train_%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/tests/unit/test_train_%.o: tests/unit/test_train_%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -c $< -o $@
 
-$(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
@@ -220,7 +231,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c
 FUZZ_SECONDS ?= 20
 FUZZ_FLAGS = $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LIB   := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIB_SRC))
-$(BUILD)/fuzz/obj/%.o: %.c | $(BUILD)/include/version.h
+$(BUILD)/fuzz/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)
 	$(Q)clang $(FUZZ_FLAGS) -I$(SLURM_PREFIX)/include $(DEPFLAGS) -c $< -o $@
@@ -265,7 +276,9 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
-	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/plugstack.conf "$(DESTDIR)$(datadir)/dt"
+	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf "$(DESTDIR)$(datadir)/dt"
+	sed 's,/usr/local/lib/slurm/,$(libdir)/slurm/,' configs/plugstack.conf > "$(DESTDIR)$(datadir)/dt/plugstack.conf"
+	chmod 0644 "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
 	for m in $(MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "paths.h"
+
 static char *table_path(const struct engine *e, const char *name, struct dt_error *err)
 {
     char *path;

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "paths.h"
 
 struct scratch {
     char dir[64], path[128];
