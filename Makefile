@@ -30,8 +30,7 @@ HARDEN   := -fPIE -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-r
 endif
 OPT      ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral
-CPPFLAGS += -D_GNU_SOURCE -Ilib -I$(BUILD)/include -DDT_SYSCONFDIR='"$(sysconfdir)/dt"' \
-            -DDT_DATADIR='"$(datadir)/dt"' -DDT_LIBEXECDIR='"$(libexecdir)/dt"'
+CPPFLAGS += -D_GNU_SOURCE -Ilib -I$(BUILD)/include
 CFLAGS   := -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 DEPFLAGS  = -MMD -MP
@@ -65,11 +64,21 @@ all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
-	@mkdir -p $(@D); echo '#define DT_VERSION "$(VERSION)"' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-FORCE:
-.SECONDARY:
+	$(call write-if-changed,'#define DT_VERSION "$(VERSION)"')
+# Another prefix on the command line rebuilds the few files that name a directory.
+$(BUILD)/include/paths.h: FORCE
+	$(call write-if-changed,'#define DT_SYSCONFDIR "$(sysconfdir)/dt"' '#define DT_DATADIR "$(datadir)/dt"' \
+	    '#define DT_LIBEXECDIR "$(libexecdir)/dt"')
+# Another Slurm rebuilds the plugin.
+$(BUILD)/include/slurm-prefix: FORCE
+	$(call write-if-changed,'$(SLURM_PREFIX)')
+write-if-changed = @mkdir -p $(@D); printf '%s\n' $(1) > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+GENERATED := $(BUILD)/include/version.h $(BUILD)/include/paths.h
+.PHONY: FORCE
+# objects of tests are kept between runs (a bare .SECONDARY would keep version.h stale)
+.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/train-double/%.o $(BUILD)/fuzz/obj/%.o
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/include/version.h
+$(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) -c $< -o $@
@@ -101,10 +110,11 @@ $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
 	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) $(if $(SANITIZE),,-static-pie) $^ -o $@
 
 # The plugin: position-independent, hidden symbols, no library but libc. Slurm's own symbols come from its host process.
-$(BUILD)/obj/spank/%.o: spank/%.c | $(BUILD)/include/version.h
+# -MD: an update of Slurm's own headers rebuilds it too, as Slurm demands.
+$(BUILD)/obj/spank/%.o: spank/%.c $(BUILD)/include/slurm-prefix | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden $(DEPFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -I$(SLURM_PREFIX)/include $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden -MD -MP -c $< -o $@
 
 $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 	@mkdir -p $(@D)
@@ -114,7 +124,7 @@ $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 
 # The training core is compiled for the machine class at run time (function multiversioning), and links MPI only.
 TRAIN_OPT ?= -O3 -g -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
-$(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(MPICC) $(CPPFLAGS) $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS) -c $< -o $@
@@ -134,6 +144,8 @@ $(BUILD)/localcluster/libnvidia-ml.so.1: contrib/localcluster/fake_nvml.c
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
+$(BUILD)/obj/tests/unit/test_spank.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
+
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -145,17 +157,17 @@ TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi.c bench/tra
 TRAIN_DOUBLE := $(patsubst bench/train/%.c,$(BUILD)/obj/train-double/%.o,$(TRAIN_CORE))
 TRAIN_FLAGS   = $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS)
 
-$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
 
-$(BUILD)/obj/tests/unit/test_train_%.o: tests/unit/test_train_%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/tests/unit/test_train_%.o: tests/unit/test_train_%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -c $< -o $@
 
-$(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c | $(BUILD)/include/version.h
+$(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
@@ -182,13 +194,13 @@ $(BUILD)/man/%: docs/man/%.scd
 	$(Q)scdoc < $< > $@.new && mv $@.new $@
 
 # ---- people's targets --------------------------------------------------------------------------
-# The one place that knows package names (Debian 12). Slurm's own packages are left out when the
-# machine brings another Slurm (SLURM_PREFIX).
+# The one place that knows package names, those that Debian 12 and 13 share (libpmix comes with
+# openmpi-bin). Slurm's own packages are left out when the machine brings another Slurm (SLURM_PREFIX).
 DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev \
               libopenmpi-dev scdoc
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
-DEPS_RUN   := openmpi-bin libpmix2 libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
-DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-14-dev \
+DEPS_RUN   := openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
+DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
               shellcheck mandoc gawk hwloc-nox
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
 
@@ -197,7 +209,7 @@ deps: ## install what is missing, by Debian package name (root)
 	@missing=$$(for p in $(DEPS); do \
 	    [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || echo $$p; done); \
 	[ -z "$$missing" ] && exit 0; \
-	command -v apt-get >/dev/null || { echo "make deps: needs apt-get (Debian 12), or install by hand:" $$missing >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "make deps: needs apt-get (Debian 12 or 13), or install by hand:" $$missing >&2; exit 1; }; \
 	[ "$$(id -u)" = 0 ] || { echo "make deps: needs root to install:" $$missing >&2; exit 1; }; \
 	echo "installing:" $$missing; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(or $(TMPDIR),/tmp)/dt-deps.log 2>&1 \
@@ -223,10 +235,17 @@ unit-programs: $(UNIT)
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) | $(BUILD)/include/version.h
+FUZZ_FLAGS = $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LIB   := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIB_SRC))
+$(BUILD)/fuzz/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)
-	$(Q)clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(LIB_SRC) $(LIB_LIBS) -o $@
+	$(call say,FUZZ,$<)
+	$(Q)clang $(FUZZ_FLAGS) -I$(SLURM_PREFIX)/include $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)clang -fsanitize=fuzzer,address,undefined $^ $(LIB_LIBS) -o $@
 
 .PHONY: fuzz
 fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
@@ -243,7 +262,7 @@ lint: ## formatting, static analysis, shell, man pages
 	@$(MAKE) --no-print-directory all >/dev/null
 	clang-format --dry-run -Werror $(C_FILES)
 	shellcheck -x $(SH_FILES)
-	@contrib/lint/tidy $(filter-out spank/% tests/%,$(filter %.c,$(C_FILES)))
+	@contrib/lint/tidy $(filter-out tests/%,$(filter %.c,$(C_FILES)))
 	@for m in $(MAN); do mandoc -T lint -W error $$m || exit 1; done; echo "man pages: ok"
 
 fmt: ## format the C files
@@ -263,8 +282,10 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
-	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/env-variables.conf configs/plugstack.conf \
+	$(INSTALL) -m 0644 configs/instances.conf configs/env-rules.conf configs/env-variables.conf \
 	    "$(DESTDIR)$(datadir)/dt"
+	sed 's,/usr/local/lib/slurm/,$(libdir)/slurm/,' configs/plugstack.conf > "$(DESTDIR)$(datadir)/dt/plugstack.conf"
+	chmod 0644 "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
 	for m in $(MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 
@@ -287,4 +308,4 @@ dist: ## source archive dist/dt-VERSION.tar.gz from the last commit
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "paths.h"
+
 #define EXEC_FAILED 126
 #define LINE_LIMIT  65536u /* bytes of one answer; a helper that says more is broken */
 

@@ -29,8 +29,9 @@ end_task(int code, const struct apply *apply, const char *format, ...)
     vsnprintf(text + len, sizeof text - (size_t)len - 1, format, args);
     va_end(args);
     text_printable(text);
-    strcat(text, "\n");
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+    size_t end = strlen(text); /* the last byte was kept free */
+    text[end++] = '\n';
+    if (write(STDERR_FILENO, text, end) < 0)
         _exit(code);
     _exit(code);
 }

@@ -9,9 +9,8 @@
 
 #define BLOCK 64
 
-size_t dt_attention_work_size(size_t time, size_t head)
+size_t dt_attention_work_size(size_t time)
 {
-    (void)head;
     return (2 * BLOCK * time + 63) / 64 * 64;
 }
 
@@ -117,7 +116,7 @@ static void forward_block(const struct block *b, real *out, real *log_sum, real 
 void dt_attention_forward(const struct dt_blas *blas, real *out, real *log_sum, const real *qkv,
                           real *work, size_t batch, size_t time, size_t channels, size_t heads)
 {
-    size_t head = channels / heads, size = dt_attention_work_size(time, head);
+    size_t head = channels / heads, size = dt_attention_work_size(time);
     size_t blocks = (time + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static, 1) num_threads(blas->threads)
     for (size_t i = 0; i < batch * heads * blocks; i++) {
@@ -190,7 +189,7 @@ void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *
                            const real *out, const real *log_sum, const real *qkv, real *work,
                            size_t batch, size_t time, size_t channels, size_t heads)
 {
-    size_t head = channels / heads, size = dt_attention_work_size(time, head);
+    size_t head = channels / heads, size = dt_attention_work_size(time);
     size_t blocks = (time + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static) num_threads(blas->threads)
     for (size_t pair = 0; pair < batch * heads; pair++) {

@@ -6,7 +6,8 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "clock.h"
 
 typedef int dnnl_sgemm_function(char ta, char tb, long m, long n, long k, float alpha,
                                 const float *a, long lda, const float *b, long ldb, float beta,
@@ -200,13 +201,6 @@ void dt_blas_all(const struct dt_blas *blas, const struct dt_product *product)
     }
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double dt_blas_rate(const struct dt_blas *blas)
 {
     enum { SIZE = 512 };
@@ -226,9 +220,9 @@ double dt_blas_rate(const struct dt_blas *blas)
                                  .ldc = SIZE};
     double best = 1e30;
     for (int i = 0; i < 4; i++) { /* the first one warms up, and may be the best all the same */
-        double begin = now();
+        double begin = dt_seconds();
         dt_blas_all(blas, &product);
-        double took = now() - begin;
+        double took = dt_seconds() - begin;
         best = took < best ? took : best;
     }
     free(memory);

@@ -14,9 +14,10 @@
 
 #include "hash.h"
 
-#define MAGIC   0x6474747261696e01u
-#define VERSION 1u
-#define KEEP    2
+#define MAGIC      0x6474747261696e01u
+#define VERSION    1u
+#define KEEP       2
+#define UNFINISHED ".writing"
 
 struct header {
     uint64_t magic;
@@ -64,14 +65,16 @@ static int read_all(int fd, void *data, size_t bytes)
     return 0;
 }
 
-/* Steps of the files in the directory that have a checkpoint's name, newest first. */
 static int newest_first(const void *a, const void *b)
 {
     long long x = *(const long long *)a, y = *(const long long *)b;
     return (x < y) - (x > y);
 }
 
-static int list(const char *directory, long long **steps, size_t *count, struct dt_error *err)
+/* Steps of the files in the directory that have a checkpoint's name and then `ending`, newest first.
+ */
+static int list(const char *directory, const char *ending, long long **steps, size_t *count,
+                struct dt_error *err)
 {
     DIR *dir = opendir(directory);
     *steps = NULL;
@@ -83,13 +86,14 @@ static int list(const char *directory, long long **steps, size_t *count, struct 
         long long step;
         int end = 0;
         if (sscanf(entry->d_name, "step-%lld.dtc%n", &step, &end) != 1 || end == 0 ||
-            entry->d_name[end] != '\0' || step < 0)
+            strcmp(entry->d_name + end, ending) != 0 || step < 0)
             continue;
         long long *grown = realloc(*steps, (*count + 1) * sizeof **steps);
         if (!grown) {
             closedir(dir);
             free(*steps);
             *steps = NULL;
+            *count = 0;
             return dt_error_set(err, "no memory for the list of checkpoints in %s", directory);
         }
         grown[(*count)++] = step;
@@ -107,6 +111,26 @@ static char *file_name(const char *directory, long long step, const char *ending
     return asprintf(&name, "%s/step-%08lld.dtc%s", directory, step, ending) < 0 ? NULL : name;
 }
 
+static void remove_file(const char *directory, long long step, const char *ending)
+{
+    char *name = file_name(directory, step, ending);
+    if (name)
+        unlink(name);
+    free(name);
+}
+
+/* What runs that were killed while they saved have left. */
+static void remove_unfinished(const char *directory)
+{
+    long long *steps;
+    size_t count;
+    if (list(directory, UNFINISHED, &steps, &count, NULL) < 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        remove_file(directory, steps[i], UNFINISHED);
+    free(steps);
+}
+
 int dt_checkpoint_prepare(const char *directory, long long *newest, struct dt_error *err)
 {
     if (mkdir(directory, 0777) < 0 && errno != EEXIST)
@@ -117,7 +141,7 @@ int dt_checkpoint_prepare(const char *directory, long long *newest, struct dt_er
                             strerror(errno));
     long long *steps;
     size_t count;
-    if (list(directory, &steps, &count, err) < 0)
+    if (list(directory, "", &steps, &count, err) < 0)
         return -1;
     *newest = count > 0 ? steps[0] : -1;
     free(steps);
@@ -162,17 +186,18 @@ static void sync_directory(const char *directory)
     }
 }
 
-static void remove_old(const char *directory)
+/* Files of later steps are left: damaged ones that a resumed run has passed over, and which must not
+ * crowd out what it writes. It overwrites them when it gets there. */
+static void remove_old(const char *directory, long long newest)
 {
     long long *steps;
     size_t count;
-    if (list(directory, &steps, &count, NULL) < 0)
+    if (list(directory, "", &steps, &count, NULL) < 0)
         return;
-    for (size_t i = KEEP; i < count; i++) {
-        char *name = file_name(directory, steps[i], "");
-        if (name)
-            unlink(name);
-        free(name);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i] <= newest && kept++ >= KEEP)
+            remove_file(directory, steps[i], "");
     }
     free(steps);
 }
@@ -181,7 +206,7 @@ int dt_checkpoint_save(const char *directory, const struct dt_checkpoint_info *i
                        const struct dt_checkpoint_arrays *arrays, struct dt_error *err)
 {
     char *name = file_name(directory, (long long)info->step, "");
-    char *temporary = file_name(directory, (long long)info->step, ".writing");
+    char *temporary = file_name(directory, (long long)info->step, UNFINISHED);
     int rc = -1, fd = -1;
     if (!name || !temporary) {
         dt_error_set(err, "no memory for the name of a checkpoint");
@@ -189,13 +214,14 @@ int dt_checkpoint_save(const char *directory, const struct dt_checkpoint_info *i
     }
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || write_file(fd, info, arrays) < 0 || rename(temporary, name) < 0) {
-        dt_error_set(err, "checkpoint %s can not be written: %s; the one before is still whole",
-                     name, strerror(errno));
+        dt_error_set(err, "checkpoint %s can not be written: %s; earlier ones are untouched", name,
+                     strerror(errno));
         unlink(temporary);
         goto out;
     }
     sync_directory(directory);
-    remove_old(directory);
+    remove_old(directory, (long long)info->step);
+    remove_unfinished(directory);
     rc = 0;
 out:
     if (fd >= 0)
@@ -314,12 +340,12 @@ int dt_checkpoint_load(const char *directory, struct dt_checkpoint_info *info,
                        struct dt_error *err)
 {
     struct dt_error why = {""};
-    long long *steps;
-    size_t count;
+    long long *steps = NULL;
+    size_t count = 0;
     int rc = 0;
     if (skipped)
         skipped->text[0] = '\0';
-    if (list(directory, &steps, &count, err) < 0)
+    if (list(directory, "", &steps, &count, err) < 0)
         return -1;
     for (size_t i = 0; i < count && rc == 0; i++) {
         char *name = file_name(directory, steps[i], "");

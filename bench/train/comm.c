@@ -3,8 +3,19 @@
 #include "comm.h"
 
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    comm->broken = true;
+    dt_error_vset(err, format, args);
+    va_end(args);
+    return -1;
+}
 
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                 struct dt_error *err)
@@ -23,7 +34,7 @@ int dt_comm_agree(struct dt_comm *comm, bool failed, int *code, struct dt_error 
     } news = {.rank = comm->rank, .code = *code};
     double *failures = calloc((size_t)comm->size, sizeof *failures);
     if (!failures)
-        return dt_error_set(err, "no memory for %d ranks' answers", comm->size);
+        return dt_comm_break(comm, err, "no memory for %d ranks' answers", comm->size);
     failures[comm->rank] = failed;
     int rc = dt_comm_sum(comm, failures, (size_t)comm->size, DT_COMM_DOUBLE, err);
     int first = 0;
@@ -51,7 +62,7 @@ int dt_comm_cpu_share(struct dt_comm *comm, int *cpus, struct dt_error *err)
 {
     struct place *all = calloc((size_t)comm->size + 1, sizeof *all);
     if (!all)
-        return dt_error_set(err, "no memory for the CPU masks of %d ranks", comm->size);
+        return dt_comm_break(comm, err, "no memory for the CPU masks of %d ranks", comm->size);
     struct place *mine = &all[comm->size];
     gethostname(mine->host, sizeof mine->host - 1);
     if (sched_getaffinity(0, sizeof mine->cpus, &mine->cpus) < 0)

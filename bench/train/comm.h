@@ -39,6 +39,11 @@ bool dt_comm_launched(void);
 int dt_comm_mpi_open(struct dt_comm *comm, struct dt_error *err);
 void dt_comm_single_open(struct dt_comm *comm);
 
+/* This rank alone can not go on while others wait for it: marks the communication broken, so that
+ * the program ends them, too. Returns -1. */
+int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Sum of `data` over the ranks, in place; all at once. */
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                 struct dt_error *err);

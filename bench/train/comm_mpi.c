@@ -25,20 +25,22 @@ static int check(struct dt_comm *comm, int code, const char *what, struct dt_err
 {
     if (code == MPI_SUCCESS)
         return 0;
-    comm->broken = true;
     char text[MPI_MAX_ERROR_STRING] = "";
     int length = 0;
     MPI_Error_string(code, text, &length);
-    return dt_error_set(err, "MPI: %s failed: %s", what, text);
+    return dt_comm_break(comm, err, "MPI: %s failed: %s", what, text);
 }
 
-static int add_request(struct state *state, MPI_Request **request, struct dt_error *err)
+static int add_request(struct dt_comm *comm, MPI_Request **request, struct dt_error *err)
 {
+    struct state *state = comm->state;
     if (state->count == state->capacity) {
         int capacity = state->capacity ? 2 * state->capacity : 64;
-        MPI_Request *grown = realloc(state->requests, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return dt_error_set(err, "no memory for %d MPI requests", capacity);
+        MPI_Request *grown = realloc(state->requests, (size_t)capacity * sizeof(MPI_Request));
+        if (!grown) {
+            dt_comm_break(comm, err, "no memory for %d MPI requests", capacity);
+            return -1;
+        }
         state->requests = grown;
         state->capacity = capacity;
     }
@@ -54,7 +56,7 @@ static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_com
     size_t step = PIECE_BYTES / size;
     for (size_t i = 0; i < count; i += step) {
         MPI_Request *request = NULL;
-        if (add_request(comm->state, &request, err) < 0)
+        if (add_request(comm, &request, err) < 0)
             return -1;
         int part = (int)(count - i < step ? count - i : step);
         if (check(comm,
@@ -128,7 +130,7 @@ static int finish(struct dt_comm *comm, MPI_Request request, int started, const 
                   struct dt_error *err)
 {
     MPI_Request *place = NULL;
-    if (check(comm, started, what, err) < 0 || add_request(comm->state, &place, err) < 0)
+    if (check(comm, started, what, err) < 0 || add_request(comm, &place, err) < 0)
         return -1;
     *place = request;
     return drain(comm, err);

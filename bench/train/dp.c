@@ -3,8 +3,9 @@
 #include "dp.h"
 
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "hash.h"
 
 static void note(struct dt_dp *dp, int result)
@@ -42,33 +43,70 @@ struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp)
 
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)
 {
-    struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    double begin = dt_seconds();
     if (!dp->failed)
         note(dp, dp->comm->operations->drain(dp->comm, &dp->error));
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    *exposed_s = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    *exposed_s = dt_seconds() - begin;
     if (!dp->failed)
         return 0;
     *err = dp->error;
     return -1;
 }
 
+struct vote {
+    uint64_t sum;
+    char host[64];
+};
+
+/* The checksum that most ranks have; where no two agree, that of rank 0. */
+static uint64_t winner(const struct vote *votes, int count, int *supporters)
+{
+    uint64_t best = 0;
+    *supporters = 0;
+    for (int i = 0; i < count && *supporters <= count / 2; i++) {
+        int same = 0;
+        for (int j = 0; j < count; j++)
+            same += votes[j].sum == votes[i].sum;
+        if (same > *supporters) {
+            *supporters = same;
+            best = votes[i].sum;
+        }
+    }
+    return best;
+}
+
+static int judge(const struct vote *votes, int count, struct dt_error *err)
+{
+    int supporters, odd = 0;
+    uint64_t sum = winner(votes, count, &supporters);
+    if (supporters == count)
+        return 0;
+    while (votes[odd].sum == sum)
+        odd++;
+    if (count == 2)
+        return dt_error_set(err,
+                            "parameters of rank 0 on %s and of rank 1 on %s differ: memory, CPU or "
+                            "network of one of them is at fault; check both, and go on from the "
+                            "checkpoint before",
+                            votes[0].host, votes[1].host);
+    return dt_error_set(err,
+                        "parameters of rank %d on %s differ from what %d of %d ranks have: memory, "
+                        "CPU or network of that node is at fault; take it out, and go on from the "
+                        "checkpoint before",
+                        odd, votes[odd].host, supporters, count);
+}
+
 int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err)
 {
-    int size = dp->comm->size, rc = 0;
-    uint64_t *all = calloc((size_t)size, sizeof *all);
+    int size = dp->comm->size;
+    struct vote mine = {.sum = dt_hash(params, dp->layout->total * sizeof *params, 0)};
+    struct vote *all = calloc((size_t)size, sizeof *all);
     if (!all)
-        return dt_error_set(err, "no memory for the checksums of %d ranks", size);
-    uint64_t mine = dt_hash(params, dp->layout->total * sizeof *params, 0);
-    rc = dp->comm->operations->allgather(dp->comm, &mine, all, sizeof mine, err);
-    for (int i = 1; rc == 0 && i < size; i++)
-        if (all[i] != all[0])
-            rc = dt_error_set(err,
-                              "parameters of rank %d differ from those of rank 0 (checksum "
-                              "%016llx, %016llx): memory, network or CPU of its node is at "
-                              "fault; nothing was saved",
-                              i, (unsigned long long)all[i], (unsigned long long)all[0]);
+        return dt_comm_break(dp->comm, err, "no memory for the checksums of %d ranks", size);
+    gethostname(mine.host, sizeof mine.host - 1);
+    int rc = dp->comm->operations->allgather(dp->comm, &mine, all, sizeof mine, err);
+    if (rc == 0)
+        rc = judge(all, size, err);
     free(all);
     return rc;
 }

@@ -22,7 +22,8 @@ struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp);
 /* Wait for what backward has started. *exposed_s: seconds that could not be hidden. */
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err);
 
-/* All ranks hold the same parameters, bit for bit? If not, says which rank differs from rank 0. */
+/* All ranks hold the same parameters, bit for bit? If not, says which rank, on which node, differs
+ * from what most have. */
 int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err);
 
 #endif

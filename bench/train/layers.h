@@ -42,7 +42,7 @@ void dt_residual_add(real *out, const real *residual, const real *values, const 
 
 /* attention.c: causal, by blocks of queries; per query only the log of the sum of exponentials is
  * kept, probabilities are made again in backward. qkv rows hold query, key, value of all heads. */
-size_t dt_attention_work_size(size_t time, size_t head); /* reals, per thread */
+size_t dt_attention_work_size(size_t time); /* reals, per thread */
 void dt_attention_forward(const struct dt_blas *blas, real *out, real *log_sum, const real *qkv,
                           real *work, size_t batch, size_t time, size_t channels, size_t heads);
 void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *d_out,

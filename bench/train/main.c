@@ -7,10 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
 #include "train.h"
+
+/* Asked for between steps instead of caught; blocked first of all, so that one that comes while the
+ * program is starting, or before it starts once more, is kept. */
+static void hold_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a progress reader that left is no reason to die */
+}
 
 /* OpenMP's threads spin for milliseconds at the end of a parallel loop, which makes a step ten
  * times as long where cores are shared. The library reads its settings before main, so the program
@@ -23,17 +36,6 @@ static void calm_openmp(char **argv)
         return;
     if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
         execv("/proc/self/exe", argv); /* comes back only when it can not: then as it is */
-}
-
-/* Asked for between steps instead of caught, so blocked before any thread is there. */
-static void hold_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a progress reader that left is no reason to die */
 }
 
 static int choose_threads(struct dt_comm *comm, int *threads, struct dt_error *err)
@@ -73,9 +75,10 @@ int main(int argc, char **argv)
     struct dt_options options;
     struct dt_comm comm;
     int code = DT_EXIT_USAGE;
-    calm_openmp(argv);
-    int rc = dt_options_parse(&options, argc, argv, &err);
     hold_signals();
+    calm_openmp(argv);
+    prctl(PR_SET_NAME, program_invocation_short_name); /* which that has made "exe" */
+    int rc = dt_options_parse(&options, argc, argv, &err);
     if (rc == 0 || dt_comm_launched()) {
         struct dt_error comm_error = {""};
         if (dt_comm_open(&comm, &comm_error) < 0) {

@@ -48,19 +48,21 @@ static size_t lay_out(struct dt_model *model, real *base)
     model->d_stream = take(base, &used, rows * c);
     model->d_narrow = take(base, &used, rows * c);
     model->d_wide = take(base, &used, rows * 4 * c);
-    model->work =
-        take(base, &used,
-             dt_attention_work_size((size_t)config->seq, c / heads) * (size_t)model->blas->threads);
+    model->work = take(base, &used,
+                       dt_attention_work_size((size_t)config->seq) * (size_t)model->blas->threads);
     model->logits = take(base, &used, dt_loss_work_size(rows, (size_t)config->vocab));
     return used;
 }
 
-static real *allocate(size_t count)
+real *dt_reals(size_t count)
 {
     if (count > SIZE_MAX / sizeof(real) / 2)
         return NULL;
     size_t bytes = (count * sizeof(real) + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
-    return aligned_alloc(DT_ALIGN, bytes);
+    real *at = aligned_alloc(DT_ALIGN, bytes);
+    if (at)
+        memset(at, 0, bytes);
+    return at;
 }
 
 int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
@@ -72,11 +74,11 @@ int dt_model_init(struct dt_model *model, const struct dt_model_config *config, 
     size_t total = model->layout.total;
     model->kept = calloc((size_t)config->layers, sizeof *model->kept);
     model->row_losses = calloc(max_batch * (size_t)config->seq, sizeof *model->row_losses);
-    model->params = allocate(total);
-    model->grads = allocate(total);
+    model->params = dt_reals(total);
+    model->grads = dt_reals(total);
     if (model->kept) {
         model->memory_count = lay_out(model, NULL);
-        model->memory = allocate(model->memory_count);
+        model->memory = dt_reals(model->memory_count);
     }
     if (!model->kept || !model->row_losses || !model->params || !model->grads || !model->memory) {
         size_t mib = (2 * total + model->memory_count) * sizeof(real) >> 20;
@@ -86,8 +88,6 @@ int dt_model_init(struct dt_model *model, const struct dt_model_config *config, 
                             "--layers or --channels, or a smaller --global-batch",
                             mib);
     }
-    memset(model->params, 0, total * sizeof(real)); /* padding, too: it is hashed and reduced */
-    memset(model->grads, 0, total * sizeof(real));
     lay_out(model, model->memory);
     return 0;
 }

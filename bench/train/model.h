@@ -49,6 +49,10 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
                          size_t batch);
 
+/* Zeroed and aligned, so that padding is the same on every rank: it is hashed and reduced, too.
+ * Caller frees; NULL: no memory. */
+real *dt_reals(size_t count);
+
 /* Floating point operations of one training step of so many tokens, attention counted in full. */
 double dt_model_flops(const struct dt_model_config *config, double tokens);
 

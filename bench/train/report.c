@@ -97,6 +97,16 @@ static void print_line(struct dt_report *report)
     report->unprinted = 0;
 }
 
+/* A log on a full disk is no reason to end a training run, and none to keep quiet. */
+static void flush_log(struct dt_report *report)
+{
+    if (fflush(report->log) == 0 && !ferror(report->log))
+        return;
+    fprintf(stderr, "dt-train: log can not be written any more: %s; training goes on without it\n",
+            strerror(errno));
+    dt_report_close(report);
+}
+
 static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
 {
     fprintf(report->log,
@@ -104,7 +114,7 @@ static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
             "\"lr\":%.6g}\n",
             n->step, n->loss, report->tokens_per_step / n->seconds, 1e3 * n->seconds,
             1e3 * n->exposed_s, n->rate);
-    fflush(report->log);
+    flush_log(report);
 }
 
 void dt_report_step(struct dt_report *report, const struct dt_step_numbers *numbers)
@@ -133,7 +143,7 @@ void dt_report_eval(struct dt_report *report, long step, double loss)
     dt_report_say(report, "%8ld %9.4f on held-out data", step, loss);
     if (report->log) {
         fprintf(report->log, "{\"step\":%ld,\"eval_loss\":%.9g}\n", step, loss);
-        fflush(report->log);
+        flush_log(report);
     }
 }
 

@@ -14,7 +14,7 @@ static int compare_options(struct dt_train *train, struct dt_error *err)
     char common[TEXT_BYTES] = "";
     char *mine = dt_options_text(train->options);
     if (!mine)
-        return dt_error_set(err, "no memory for the text of the options");
+        return dt_comm_break(train->comm, err, "no memory for the text of the options");
     if (train->comm->rank == 0)
         strncpy(common, mine, sizeof common - 1);
     int rc = train->comm->operations->broadcast(train->comm, common, sizeof common, 0, err);
@@ -45,15 +45,6 @@ static int compare_data(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
-static real *zeros(size_t count)
-{
-    size_t bytes = (count * sizeof(real) + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
-    real *at = aligned_alloc(DT_ALIGN, bytes);
-    if (at)
-        memset(at, 0, bytes);
-    return at;
-}
-
 static int allocate(struct dt_train *train, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
@@ -61,8 +52,8 @@ static int allocate(struct dt_train *train, struct dt_error *err)
     if (dt_blas_open(&train->blas, o->blas, train->threads, err) < 0 ||
         dt_model_init(&train->model, &o->model, train->batch, &train->blas, err) < 0)
         return -1;
-    train->first = zeros(train->model.layout.total);
-    train->second = zeros(train->model.layout.total);
+    train->first = dt_reals(train->model.layout.total);
+    train->second = dt_reals(train->model.layout.total);
     train->tokens = calloc(samples, sizeof *train->tokens);
     train->targets = calloc(samples, sizeof *train->targets);
     if (!train->first || !train->second || !train->tokens || !train->targets)
@@ -133,6 +124,7 @@ static int place_weights(struct dt_train *train, int *code, struct dt_error *err
         failed = load_checkpoint(train, err) < 0;
     if (dt_comm_agree(comm, failed, code, err) < 0)
         return -1;
+    *code = 1;
     if (comm->operations->broadcast(comm, &train->step, sizeof train->step, 0, err) < 0 ||
         comm->operations->broadcast(comm, &train->saved_at, sizeof train->saved_at, 0, err) < 0)
         return -1;
@@ -170,6 +162,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                .comm = comm,
                                .threads = threads,
                                .saved_at = -1,
+                               .asked_at = -1e9,
                                .report = {.progress_fd = -1}};
     rc = compare_options(train, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)

@@ -8,13 +8,10 @@
 
 #include "adamw.h"
 #include "base/exitcode.h"
+#include "clock.h"
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+/* A signal to a whole job reaches its ranks over some steps: one request, not one a rank. */
+#define SAME_REQUEST_S 2.0
 
 double dt_train_rate(const struct dt_options *o, long step)
 {
@@ -29,7 +26,7 @@ double dt_train_rate(const struct dt_options *o, long step)
 enum { NEWS_LOSS, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_COUNT };
 
 /* SIGUSR1 and SIGTERM are blocked in every thread, and asked for here. */
-static void collect_signals(double *news)
+static void collect_signals(const struct dt_train *train, double *news)
 {
     const struct timespec none = {0};
     sigset_t set;
@@ -37,7 +34,10 @@ static void collect_signals(double *news)
     sigaddset(&set, SIGUSR1);
     sigaddset(&set, SIGTERM);
     for (int got; (got = sigtimedwait(&set, NULL, &none)) > 0;)
-        news[got == SIGUSR1 ? NEWS_SAVE : NEWS_END] = 1;
+        if (got == SIGTERM)
+            news[NEWS_END] = 1;
+        else if (dt_seconds() - train->asked_at > SAME_REQUEST_S)
+            news[NEWS_SAVE] = 1;
 }
 
 /* This rank's share of the step's samples. */
@@ -70,7 +70,7 @@ static int judge_news(struct dt_train *train, const double *news, double mine, b
 static int one_step(struct dt_train *train, double *news, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
-    double begin = now(), exposed = 0;
+    double begin = dt_seconds(), exposed = 0;
     double scale = 1.0 / ((double)o->global_batch * o->model.seq);
     struct dt_model_hooks hooks = dt_dp_hooks(&train->dp);
     struct dt_error read_error;
@@ -79,7 +79,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
                                          scale, &hooks);
     news[NEWS_LOSS] = loss;
     news[NEWS_UNREADABLE] = unreadable;
-    collect_signals(news);
+    collect_signals(train, news);
     if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) <
             0 ||
         dt_dp_finish(&train->dp, &exposed, err) < 0)
@@ -99,7 +99,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     train->step++;
     dt_report_step(&train->report, &(struct dt_step_numbers){.step = train->step,
                                                              .loss = news[NEWS_LOSS],
-                                                             .seconds = now() - begin,
+                                                             .seconds = dt_seconds() - begin,
                                                              .exposed_s = exposed,
                                                              .rate = adamw.rate});
     return 0;
@@ -168,12 +168,14 @@ static int after_step(struct dt_train *train, const double *news, bool *end, int
     *end = news[NEWS_END] > 0;
     if (o->eval_every && train->step % o->eval_every == 0 && evaluate(train, err) < 0)
         return -1;
-    if (*end)
+    if (*end) {
         dt_report_say(&train->report, "SIGTERM: ending after step %ld%s", train->step,
                       o->checkpoint ? "" : "; nothing is saved without --checkpoint");
-    else if (news[NEWS_SAVE] > 0)
+    } else if (news[NEWS_SAVE] > 0) {
+        train->asked_at = dt_seconds();
         dt_report_say(&train->report, "SIGUSR1: %s",
                       o->checkpoint ? "saving" : "nothing is saved without --checkpoint");
+    }
     bool due = o->save_every && train->step % o->save_every == 0;
     if (due || *end || news[NEWS_SAVE] > 0 || train->step == o->steps)
         return save(train, code, err);

@@ -20,9 +20,10 @@ struct dt_train {
     struct dt_report report;
     real *first, *second; /* AdamW's moments */
     int *tokens, *targets;
-    size_t batch;  /* samples of this rank in a step */
-    long step;     /* steps done */
-    long saved_at; /* step of the last checkpoint, -1: none */
+    size_t batch;    /* samples of this rank in a step */
+    long step;       /* steps done */
+    long saved_at;   /* step of the last checkpoint, -1: none */
+    double asked_at; /* when a signal last asked for one, by dt_seconds */
     int threads;
 };
 

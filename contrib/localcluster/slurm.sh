@@ -104,6 +104,9 @@ slurm_write() { # PLUGSTACK
         mknod -m 0666 "$STATE/run/nvidia$gpus" c 1 3 || die $EXIT_APPLY "can not make device nodes in $STATE"
     done
     printf 'IgnoreSystemd=yes\n' >"$etc/cgroup.conf"
+    # With its tree algorithm, which the default falls back to for barriers, Slurm 22.05 lets ranks out of a
+    # PMIx fence before all are in it, and Open MPI then crashes in MPI_Init: seen in every second job of 24 ranks.
+    printf 'PMIxCollFence=ring\n' >"$etc/mpi.conf"
     # Only CPUs that exist can be bound to, so nodes that claim others get task/none.
     sed 's,^TaskPlugin=.*,TaskPlugin=task/affinity,' "$etc/slurm.conf" >"$etc/slurm-affinity.conf"
     mungekey --create --keyfile="$STATE/munge/key" || die $EXIT_DAEMON "mungekey could not make a key"

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define LISTEN_ADDRESSES_MAX 8 /* announced; dt-node tries them side by side */
+#define LISTEN_ADDRESSES_MAX 16 /* announced; dt-node tries them side by side */
 
 struct listening {
     int fd4, fd6; /* bound, non-blocking, not yet listening; -1: this family is not here */

@@ -11,6 +11,7 @@
 
 #include "base/exitcode.h"
 #include "gather.h"
+#include "paths.h"
 #include "report_file.h"
 
 double gather_now(void)

@@ -103,8 +103,10 @@ static void apply_settings(struct argp_state *state, struct parse *p)
         argp_error(state, "--settings must begin with '1', not '%s'", word);
     while ((word = strsep(&rest, " "))) {
         char *value = strchr(word, '=');
-        if (!value)
+        if (!value) {
             argp_error(state, "--settings: '%s' is not NAME=VALUE", word);
+            return;
+        }
         *value++ = '\0';
         bool good = true;
         if (strcmp(word, "validate") == 0 && !p->has_level)

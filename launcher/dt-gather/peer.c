@@ -301,7 +301,7 @@ void peer_accept(evutil_socket_t listener, short what, void *context)
     (void)what;
     struct gather *g = context;
     for (;;) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {0};
         socklen_t len = sizeof address;
         int fd =
             accept4((int)listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -339,6 +339,8 @@ void peers_send_verdict(struct gather *g, const json_t *verdict)
 void peers_fini(struct gather *g)
 {
     g->decided = true; /* nobody is lost any more */
-    while (g->peers)
-        peer_close(g->peers);
+    for (struct peer *next, *p = g->peers; p; p = next) {
+        next = p->next;
+        peer_close(p);
+    }
 }

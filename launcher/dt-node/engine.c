@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "paths.h"
+
 /* Only this machine's section: the whole table costs more than all the facts. */
 static int find_instance(struct engine *e, struct dt_error *err)
 {

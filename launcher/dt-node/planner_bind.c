@@ -25,7 +25,7 @@ static void binding_fini(struct binding *b)
 static int read_masks(struct binding *b, const struct planner *p, struct dt_error *err)
 {
     b->count = (size_t)p->request->local_tasks;
-    b->masks = calloc(b->count, sizeof *b->masks);
+    b->masks = calloc(b->count, sizeof(hwloc_bitmap_t));
     if (!b->masks)
         return dt_error_set(err, "out of memory");
     for (size_t i = 0; i < b->count; i++) {

@@ -98,13 +98,14 @@ void dt_compare_types(struct dt_comparison *comparison, const size_t *members, s
         comparison->failed = true;
         return;
     }
-    const struct dt_group *last = groups.count ? &groups.items[groups.count - 1] : NULL;
-    size_t types = groups.count - (last && !last->value);
+    /* Nodes of unknown type are the last group. */
+    bool unknown = groups.count > 0 && !groups.items[groups.count - 1].value;
+    size_t types = groups.count - unknown;
     char *text = dt_groups_text(&groups, comparison);
     if (!text)
         comparison->failed = true;
-    if (types > 0 && types < groups.count)
-        unknown_types(comparison, last);
+    if (types > 0 && unknown)
+        unknown_types(comparison, &groups.items[groups.count - 1]);
     if (types > 1 && text && can_not_connect(comparison, &groups))
         refuse_mix(comparison, &groups, text);
     else if (types > 1 && text)

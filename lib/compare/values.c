@@ -100,10 +100,11 @@ static void compare_row(struct dt_comparison *comparison, const struct row *row,
         comparison->failed = true;
         return;
     }
-    const struct dt_group *last = groups.count ? &groups.items[groups.count - 1] : NULL;
-    if (groups.total > 0 && !last->value)
-        lacking(comparison, row, last, &groups.items[0]);
-    size_t values = groups.count - (last && !last->value);
+    /* Nodes that lack the fact are the last group. */
+    bool lack = groups.count > 0 && !groups.items[groups.count - 1].value;
+    if (groups.total > 0 && lack)
+        lacking(comparison, row, &groups.items[groups.count - 1], &groups.items[0]);
+    size_t values = groups.count - lack;
     if (values > 1 && groups.items[0].count * 2 > groups.total)
         odd_ones(comparison, row, &groups, type);
     else if (values > 1)

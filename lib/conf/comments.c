@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comments are taken out before libconfuse sees the text: its scanner (3.3) counts the line of a
- * comment three times, and every error after one would name a wrong line. */
+/* Two things that libconfuse (3.3) leaves to be seen to before it: it counts the line of a comment
+ * three times, so that every error after one would name a wrong line, hence comments are taken out;
+ * and it takes a text that ends inside a section or list for a whole one. */
 #include "conf/conf.h"
 
 #include <string.h>
@@ -48,4 +49,20 @@ void dt_conf_blank_comments(char *text)
             before = c;
         }
     }
+}
+
+int dt_conf_unclosed(char *text)
+{
+    enum { DEPTH_MAX = 8 }; /* sections hold lists: 3 is the most there is */
+    int opened[DEPTH_MAX] = {0}, depth = 0, line = 1;
+    for (char *at = text; *at;) {
+        char *next = *at == '"' || *at == '\'' ? skip_string(at) : at + 1;
+        if (*at == '{' && depth++ < DEPTH_MAX)
+            opened[depth - 1] = line;
+        else if (*at == '}' && depth > 0)
+            depth--;
+        for (; at < next; at++)
+            line += *at == '\n';
+    }
+    return depth == 0 ? 0 : opened[(depth < DEPTH_MAX ? depth : DEPTH_MAX) - 1];
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "paths.h"
+
 /* Whole numbers of dt.conf: where they go and what they may be. */
 static const struct number {
     const char *name;

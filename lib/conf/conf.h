@@ -63,6 +63,9 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
 /* Turns comments into blanks, in place; lines stay lines. */
 void dt_conf_blank_comments(char *text);
 
+/* Line of the last '{' that the end of the text leaves open; 0: none. Without comments. */
+int dt_conf_unclosed(char *text);
+
 /* Refuses a second value of an option. Set by the functions above on every option that has no
  * validator; an option's own validator calls it first. */
 int dt_conf_once(cfg_t *cfg, cfg_opt_t *opt);

@@ -211,7 +211,7 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
     *cfg = NULL;
     if (memchr(text, '\0', len))
         return dt_error_set(err, "%s holds a NUL byte: not a text file", name);
-    int rc = -1;
+    int rc = -1, unclosed = 0;
     struct parse parse = {.err = err, .text = text};
     /* fmemopen takes no empty buffer: an empty line in its place. */
     char *copy = malloc(len + 2);
@@ -220,6 +220,7 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
         memcpy(copy, text, len);
         memcpy(copy + len, "\n", 2);
         dt_conf_blank_comments(copy);
+        unclosed = dt_conf_unclosed(copy);
         stream = fmemopen(copy, len > 0 ? len : 1, "r");
     }
     cfg_t *made = stream ? cfg_init(options, CFGF_NONE) : NULL;
@@ -234,7 +235,10 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
     current = &parse;
     int parsed = made->filename ? cfg_parse_fp(made, stream) : CFG_PARSE_ERROR;
     current = NULL;
-    if (parsed == CFG_SUCCESS && !parse.failed) {
+    if (parsed == CFG_SUCCESS && !parse.failed && unclosed) {
+        dt_error_set(err, "%s:%d: the '{' in this line is not closed before the file ends", name,
+                     unclosed);
+    } else if (parsed == CFG_SUCCESS && !parse.failed) {
         *cfg = made;
         made = NULL;
         rc = 0;

@@ -194,7 +194,7 @@ static int parse_primary(struct parser *in, uint16_t *index)
 static int parse_not(struct parser *in, uint16_t *index)
 {
     struct dt_env_node *node;
-    uint16_t inner;
+    uint16_t inner = 0;
     int rc;
 
     if (++in->depth > DEPTH_MAX)
@@ -218,7 +218,7 @@ static int parse_chain(struct parser *in, const char *token, enum dt_env_op op,
     if (part(in, index))
         return -1;
     while (accept(in, token)) {
-        uint16_t left = *index, right;
+        uint16_t left = *index, right = 0;
         struct dt_env_node *node;
         if (part(in, &right) || !(node = new_node(in, op, index)))
             return -1;

@@ -139,7 +139,7 @@ static void gloo_missing(struct dt_env_world *world, const char *key, struct dt_
         value->kind = DT_VALUE_UNSET;
         return;
     }
-    if (!interfaces)
+    if (!interfaces || !strcmp(spec, DT_ENV_VALUE_UNKNOWN))
         return;
     while (*spec) {
         size_t len = strcspn(spec, ",");
@@ -175,7 +175,6 @@ static const struct {
     {"lib.neuron", from_facts},
     {"torch.libuv", from_facts},
     {"blas.name", from_facts},
-    {"blas.version", from_facts},
     {"cpu.isa", from_facts},
     {"cpu.openblas_coretype", from_facts},
     {"efa.installer", from_facts},

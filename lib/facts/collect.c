@@ -31,10 +31,15 @@ static void collect(struct dt_reader *reader)
 {
     struct asked files = {0}, nvml = {0};
     start(&files, reader, dt_probe_files);
-    dt_read_gpu_pci(reader);
-    bool ask_nvml = dt_gpu_wanted(reader);
+    /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
+    bool ask_nvml = dt_gpu_driver_loaded(reader);
     if (ask_nvml)
         start(&nvml, reader, dt_probe_nvml);
+    dt_read_gpu_pci(reader);
+    if (!ask_nvml && dt_gpu_on_bus(reader)) {
+        ask_nvml = true;
+        start(&nvml, reader, dt_probe_nvml);
+    }
 
     dt_read_host(reader);
     dt_read_memory(reader);

@@ -42,10 +42,14 @@ void dt_read_gpu_pci(struct dt_reader *reader)
         dt_names_free(devices);
 }
 
-bool dt_gpu_wanted(const struct dt_reader *reader)
+bool dt_gpu_driver_loaded(const struct dt_reader *reader)
 {
-    return json_array_size(json_object_get(reader->doc, "pci.gpus")) > 0 ||
-           dt_root_exists(reader->root, "proc/driver/nvidia");
+    return dt_root_exists(reader->root, "proc/driver/nvidia");
+}
+
+bool dt_gpu_on_bus(const struct dt_reader *reader)
+{
+    return json_array_size(json_object_get(reader->doc, "pci.gpus")) > 0;
 }
 
 static void add_numa(struct dt_reader *reader, json_t *device)

@@ -43,7 +43,7 @@ static bool is_mounted(const struct dt_root *root, int shm)
 
 void dt_read_shm(struct dt_reader *reader)
 {
-    struct statfs fs;
+    struct statfs fs = {0};
     int fd = dt_root_open(reader->root, O_PATH | O_DIRECTORY, "dev/shm");
     const char *problem = NULL;
     if (fd < 0)

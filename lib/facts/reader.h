@@ -36,7 +36,8 @@ void dt_read_limits(struct dt_reader *reader);
 void dt_read_shm(struct dt_reader *reader);
 /* gpu.c: PCI first, then what NVML answered (NULL: not asked), else procfs */
 void dt_read_gpu_pci(struct dt_reader *reader);
-bool dt_gpu_wanted(const struct dt_reader *reader); /* is there anything to ask NVML for? */
+bool dt_gpu_driver_loaded(const struct dt_reader *reader); /* either: NVML is worth asking */
+bool dt_gpu_on_bus(const struct dt_reader *reader);
 void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
 /* nvml.c: body of the child; argument is the reader */
 void dt_probe_nvml(int out, void *reader);

@@ -117,13 +117,13 @@ static int by_badness(const void *a, const void *b)
 
 static void fold(struct dt_problems *problems, const struct entries *entries)
 {
-    size_t used = 0;
+    size_t used = 0, count = 0;
     for (size_t i = 0; i < entries->count; i++) {
         const struct entry *entry = &entries->items[i];
-        struct dt_problem *row = problems->count ? &problems->items[problems->count - 1] : NULL;
+        struct dt_problem *row = count ? &problems->items[count - 1] : NULL;
         if (!row || same_row(row, &entry->row) != 0 ||
             (entry->node == SIZE_MAX) != (row->count == 0)) {
-            row = &problems->items[problems->count++];
+            row = &problems->items[count++];
             *row = entry->row;
             row->nodes = problems->storage + used;
         }
@@ -132,6 +132,7 @@ static void fold(struct dt_problems *problems, const struct entries *entries)
         problems->storage[used++] = entry->node;
         row->count++;
     }
+    problems->count = count;
 }
 
 /* A check that more than two nodes and more than a fifth of all fail is not the nodes' own failure.

@@ -185,8 +185,8 @@ static void remove_other_boots(const char *path)
     struct dirent *entry;
 
     while (dir && (entry = readdir(dir)))
-        if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)) &&
-            strncmp(entry->d_name, base, boot_len))
+        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 &&
+            strncmp(entry->d_name, base, boot_len) != 0)
             unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);

@@ -142,7 +142,7 @@ static void group_by_host_bridge(struct places *places)
         if (!first)
             first = path;
         else if (host_bridge_len(first) != host_bridge_len(path) ||
-                 strncmp(first, path, host_bridge_len(path)))
+                 strncmp(first, path, host_bridge_len(path)) != 0)
             several = true;
     }
     if (several)
@@ -166,7 +166,7 @@ static size_t match_row(const struct dt_topology *topology, struct dt_device *de
 
     for (; row && *row; row++, (*position)++) {
         for (size_t i = by_order ? *position : 0; i < count; i++) {
-            if (!by_order && strcmp(devices[i].bdf, *row))
+            if (!by_order && strcmp(devices[i].bdf, *row) != 0)
                 continue;
             devices[i].group = group;
             if (devices[i].numa < 0)
@@ -178,6 +178,17 @@ static size_t match_row(const struct dt_topology *topology, struct dt_device *de
     return matched;
 }
 
+/* A row that holds all of a NUMA node's devices tells of the node and not of a switch. */
+static bool is_whole_node(const struct dt_instance *instance, size_t row)
+{
+    const char *bridge = instance->switches[row].bridge;
+
+    for (size_t s = 0; s < instance->switch_count; s++)
+        if (s != row && instance->switches[s].numa == instance->switches[row].numa)
+            return false;
+    return !bridge || !*bridge;
+}
+
 static size_t group_by_table(struct dt_topology *topology, const struct dt_instance *instance,
                              bool by_order)
 {
@@ -185,10 +196,11 @@ static size_t group_by_table(struct dt_topology *topology, const struct dt_insta
 
     for (size_t s = 0; s < instance->switch_count; s++) {
         const struct dt_instance_switch *row = &instance->switches[s];
+        int number = is_whole_node(instance, s) ? -1 : (int)s;
         matched += match_row(topology, topology->accelerators, topology->accelerator_count,
-                             row->gpus, by_order, &gpu, (int)s, row->numa);
+                             row->gpus, by_order, &gpu, number, row->numa);
         matched += match_row(topology, topology->nics, topology->nic_count, row->nics, by_order,
-                             &nic, (int)s, row->numa);
+                             &nic, number, row->numa);
     }
     return matched;
 }
@@ -221,6 +233,7 @@ static void drop_lonely(const struct places *places)
 static void group(struct dt_topology *topology, struct places *places,
                   const struct dt_instance *instance, struct dt_buf *source)
 {
+    const char *modelled = instance && !instance->topology_measured ? ", modelled" : "";
     bool flat = true;
 
     dt_buf_puts(source, places->count ? "sysfs" : "no devices");
@@ -229,10 +242,11 @@ static void group(struct dt_topology *topology, struct places *places,
     if (!flat) {
         group_by_bridge(places);
     } else if (instance && group_by_table(topology, instance, false) > 0) {
-        dt_buf_printf(source, " + instance table %s", instance->name);
+        dt_buf_printf(source, " + instance table %s%s", instance->name, modelled);
     } else if (instance && places->count && instance->switch_count &&
                counts_match(topology, instance) && group_by_table(topology, instance, true) > 0) {
-        dt_buf_printf(source, " + instance table %s (by order, addresses differ)", instance->name);
+        dt_buf_printf(source, " + instance table %s%s (by order, addresses differ)", instance->name,
+                      modelled);
     } else {
         group_by_host_bridge(places);
     }

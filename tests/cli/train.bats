@@ -94,6 +94,52 @@ one_sentence() { # what run left in $output
     [[ $output == *"--resume"* ]]
 }
 
+@test "full disk: exit 73, and the checkpoint before can be used" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root for a small file system"
+    "$BIN" "${SMALL[@]}" --steps 4 --checkpoint "$TMP/c" >/dev/null
+    kib=$(($(stat -c %s "$TMP/c/step-00000004.dtc") / 1024))
+    # a disk with room for one and a half
+    cat >"$TMP/full" <<TEXT
+mount -t tmpfs -o size=$((kib * 3 / 2))k tmpfs "$TMP/c" || exit 99
+"\$@" --steps 5 --checkpoint "$TMP/c" >/dev/null || exit 98
+"\$@" --steps 9 --checkpoint "$TMP/c" --resume
+code=\$?
+ls "$TMP/c"
+"\$@" --steps 5 --checkpoint "$TMP/c" --resume
+exit \$code
+TEXT
+    run unshare --mount sh "$TMP/full" "$BIN" "${SMALL[@]}"
+    [ "$status" -eq 73 ]
+    [ "$(grep -c '^dt-train: checkpoint .*step-00000009.dtc can not be written: No space left on device; earlier ones are untouched$' <<<"$output")" -eq 1 ]
+    [ "$(grep -c '^step-' <<<"$output")" -eq 1 ] # nothing half-written stays
+    [ "$(grep -c '^resumed after step 5$' <<<"$output")" -eq 2 ]
+}
+
+@test "full disk for the log: told once, the run goes on" {
+    run "$BIN" "${SMALL[@]}" --steps 5 --log /dev/full
+    [ "$status" -eq 0 ]
+    [ "$(grep -c '^dt-train: log can not be written any more: No space left on device; ' <<<"$output")" -eq 1 ]
+}
+
+@test "only rank 0 reads checkpoints: what another rank finds there does not matter" {
+    mpi 2 "${SMALL[@]}" --steps 10 --save-every 5 --checkpoint "$TMP/whole" >/dev/null
+    mkdir "$TMP/mine" "$TMP/other"
+    cp "$TMP/whole/step-00000005.dtc" "$TMP/mine"
+    head -c 500 "$TMP/whole/step-00000010.dtc" >"$TMP/other/step-00000010.dtc"
+    run mpirun --allow-run-as-root --oversubscribe \
+        -np 1 "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --resume --checkpoint "$TMP/mine" : \
+        -np 1 "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --resume --checkpoint "$TMP/other"
+    [ "$status" -eq 0 ]
+    cmp "$TMP/whole/step-00000010.dtc" "$TMP/mine/step-00000010.dtc"
+    [ "$(ls "$TMP/other")" = step-00000010.dtc ]
+    # and when rank 0's are all damaged, the job ends with one sentence, not in a hang
+    truncate -s -100 "$TMP/mine"/*
+    run timeout 20 mpirun --allow-run-as-root --oversubscribe -np 2 "$BIN" "${SMALL[@]}" --steps 20 \
+        --resume --checkpoint "$TMP/mine"
+    [ "$status" -eq 78 ]
+    [ "$(grep -c "dt-train: rank 0 on .*: no checkpoint in $TMP/mine can be used" <<<"$output")" -eq 1 ]
+}
+
 @test "SIGUSR1 saves and goes on, SIGTERM saves and ends with 143" {
     "$BIN" "${SMALL[@]}" --steps 1000000 --print-every 1 --checkpoint "$TMP/c" >"$TMP/out" 3>&- &
     pid=$!
@@ -154,6 +200,17 @@ one_sentence() { # what run left in $output
     run "$BIN" --data "$TMP/short"
     [ "$status" -eq 78 ]
     one_sentence
+}
+
+@test "ranks that find different data: the rank is named, exit 78" {
+    sed 's/times/timez/' "$TEXT" >"$TMP/content"
+    head -c 5000 "$TEXT" >"$TMP/size"
+    for other in content size none; do
+        run timeout 20 mpirun --allow-run-as-root --oversubscribe -np 1 "$BIN" "${SMALL[@]}" : \
+            -np 1 "$BIN" "${SMALL[@]:2}" --data "$TMP/$other"
+        [ "$status" -eq 78 ]
+        [ "$(grep -c "^dt-train: rank 1 on $(hostname): .*data" <<<"$output")" -eq 1 ]
+    done
 }
 
 @test "a rank with other options is named" {

@@ -119,7 +119,7 @@ assert_silent_about() { # TEXT (a glob pattern)
 
 assert_lines() { # COUNT PATTERN: as many lines match (grep -E)
     local count
-    count=$(grep -c -E -- "$2" <<<"$output")
+    count=$(grep -c -E -- "$2" <<<"$output" || true)
     [[ $count == "$1" ]] || tell "$count lines match $2, expected $1"
 }
 

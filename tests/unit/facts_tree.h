@@ -32,11 +32,13 @@ static inline char *tree_path(const struct tree *tree, const char *name)
 
 static inline void tree_parents(char *path)
 {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
+    for (size_t i = 1; path[i]; i++) {
+        if (path[i] != '/')
+            continue;
+        path[i] = '\0';
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             tree_die(path);
-        *slash = '/';
+        path[i] = '/';
     }
 }
 

@@ -272,6 +272,26 @@ static void test_one_rank_keeps_everything(void **state)
     unload(&topology, &plan);
 }
 
+/* Memory is not preferred on a node that has none. */
+static void test_empty_nodes_are_passed_over(void **state)
+{
+    struct dt_topology topology;
+    struct dt_bind_plan plan;
+    struct dt_error err = {0};
+
+    (void)state;
+    machine_init(&topology, &ec2[0]);
+    for (unsigned n = 0; n < 2; n++)
+        hwloc_get_obj_by_type(topology.hwloc, HWLOC_OBJ_NUMANODE, n)->attr->numanode.local_memory =
+            n ? 1 << 30 : 0;
+    assert_int_equal(plan_same(&plan, &topology, 8,
+                               hwloc_topology_get_topology_cpuset(topology.hwloc), NULL, &err),
+                     0);
+    assert_true(hwloc_bitmap_iszero(plan.ranks[0].numa));
+    assert_int_equal(hwloc_bitmap_first(plan.ranks[7].numa), 1);
+    unload(&topology, &plan);
+}
+
 /* The published failure of another binder: GPUs on half of the NUMA nodes leave cores idle. */
 static void test_cores_without_gpus_are_lent(void **state)
 {
@@ -802,6 +822,7 @@ int main(void)
         cmocka_unit_test(test_g5_one_nic_for_all),
         cmocka_unit_test(test_trn1),
         cmocka_unit_test(test_hpc7a),
+        cmocka_unit_test(test_empty_nodes_are_passed_over),
         cmocka_unit_test(test_one_rank_keeps_everything),
         cmocka_unit_test(test_cores_without_gpus_are_lent),
         cmocka_unit_test(test_stands_back_from_differing_masks),

@@ -248,6 +248,32 @@ static void mixed_types(void **state)
     job_fini(&job);
 }
 
+/* Of unknown type is not of another type. */
+static void unknown_type_is_no_mix(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 4);
+    json_object_del(job.facts[3].doc, "instance.type");
+    compare(&job);
+    assert_int_equal(job.findings.count, 1);
+    assert_finding(&job, 0, 3, "instance-type", DT_UNKNOWN, "not known");
+    job_fini(&job);
+}
+
+/* Two of three clocks are off: with the gathering host's that is half, and nobody is blamed. */
+static void half_of_the_clocks_blame_nobody(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 3);
+    put_int(&job, 1, "clock.offset_us", 1000000);
+    put_int(&job, 2, "clock.offset_us", 2000000);
+    compare(&job);
+    assert_finding(&job, 0, SIZE_MAX, "clock", DT_FAIL, "up to 2000 ms apart");
+    job_fini(&job);
+}
+
 static void slow_memory_is_told(void **state)
 {
     static struct job job;
@@ -272,6 +298,8 @@ int main(void)
         cmocka_unit_test(of_two_clocks_the_one_that_differs_from_the_gather_is_odd),
         cmocka_unit_test(clock_minds_the_round_trip),
         cmocka_unit_test(mixed_types),
+        cmocka_unit_test(unknown_type_is_no_mix),
+        cmocka_unit_test(half_of_the_clocks_blame_nobody),
         cmocka_unit_test(slow_memory_is_told),
     };
     return cmocka_run_group_tests_name("compare", tests, NULL, NULL);

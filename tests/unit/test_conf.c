@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "paths.h"
 
 struct scratch {
     char dir[64], path[128];
@@ -234,6 +235,29 @@ static void an_absent_file_means_defaults_unless_required(void **state)
     dt_conf_fini(&conf);
 }
 
+static void an_open_list_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says; /* NULL: it is fine */
+    } cases[] = {
+        {"writable-paths = {\"/fsx\"}\n", NULL},
+        {"writable-paths = {\"/f{sx\"} # {\n", NULL},
+        {"min-nofile = 1\nwritable-paths = {\n\"/fsx\",\n\"/scratch\"\n",
+         "dt.conf:5: premature end of file"},
+        {"# {\n/* { */ writable-paths = {\"/}\"", "premature end of file"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dt_conf conf;
+        struct dt_error err = {0};
+        int rc = dt_conf_parse(&conf, "dt.conf", cases[i].text, strlen(cases[i].text), &err);
+        assert_int_equal(rc, cases[i].says ? -1 : 0);
+        if (cases[i].says && !strstr(err.text, cases[i].says))
+            fail_msg("'%s', not '%s'", err.text, cases[i].says);
+        dt_conf_fini(&conf);
+    }
+}
+
 static void nul_bytes_are_refused(void **state)
 {
     (void)state;
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(only_regular_files_are_read),
         cmocka_unit_test(an_absent_file_means_defaults_unless_required),
+        cmocka_unit_test(an_open_list_is_refused),
         cmocka_unit_test(nul_bytes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,6 +163,12 @@ static void shared_failures_blame_nobody(void **state)
     dt_verdict_fini(&verdict);
     dt_report_fini(&report);
 
+    report_init(&report, 15); /* a fifth is not yet shared */
+    for (size_t i = 0; i < 3; i++)
+        break_efa(&report, i);
+    assert_verdict(&report, DT_EXIT_UNFIT, "dt-[1-3]", "3 of 15");
+    dt_report_fini(&report);
+
     report_init(&report, 4); /* two of four are two bad nodes; three are a shared cause */
     break_efa(&report, 0);
     break_efa(&report, 1);

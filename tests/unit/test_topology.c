@@ -247,9 +247,11 @@ static char *row1_nics[] = {"0000:90:1b.0", NULL};
 static struct dt_instance_switch switches[] = {
     {.numa = 0, .gpus = row0_gpus, .nics = row0_nics},
     {.numa = 1, .gpus = row1_gpus, .nics = row1_nics},
+    {.numa = 0}, /* two switches on each node */
+    {.numa = 1},
 };
 static const struct dt_instance instance = {
-    .name = "p4d.24xlarge", .switches = switches, .switch_count = 2};
+    .name = "p4d.24xlarge", .topology_measured = true, .switches = switches, .switch_count = 4};
 
 /* Given out of order, to see that the model is in PCI order. */
 static void add_p4d_devices(struct dt_facts *facts, const char *high)
@@ -304,6 +306,28 @@ static void test_flat_machine_asks_the_table(void **state)
     tree_fini(&tree);
 }
 
+/* A table that knows no more than the NUMA nodes must not speak of switches. */
+static void test_row_of_a_whole_node_is_no_switch(void **state)
+{
+    struct tree tree;
+    struct dt_topology topology;
+    struct dt_facts facts = no_facts();
+    struct dt_instance type = instance;
+
+    (void)state;
+    tree_init(&tree, 4);
+    add_p4d_devices(&facts, "90");
+    type.switch_count = 2;
+    must_load(&topology, &tree, &facts, &type, NULL);
+    for (size_t i = 0; i < topology.accelerator_count; i++)
+        assert_int_equal(topology.accelerators[i].group, -1);
+    assert_int_equal(topology.nics[0].group, -1);
+    assert_int_equal(topology.accelerators[1].numa, 0); /* from the table */
+    dt_topology_fini(&topology);
+    json_decref(facts.doc);
+    tree_fini(&tree);
+}
+
 static void test_other_bus_numbers_go_by_order(void **state)
 {
     struct tree tree;
@@ -311,16 +335,19 @@ static void test_other_bus_numbers_go_by_order(void **state)
     struct dt_facts facts = no_facts();
     static char *moved[] = {"0000:01:00.0", "0000:02:00.0", NULL};
     struct dt_instance_switch other[] = {{.numa = 0, .gpus = moved, .nics = row1_nics},
-                                         {.numa = 1, .gpus = moved, .nics = row1_nics}};
-    struct dt_instance type = {.name = "p4d.24xlarge", .switches = other, .switch_count = 2};
+                                         {.numa = 1, .gpus = moved, .nics = row1_nics},
+                                         {.numa = 0},
+                                         {.numa = 1}};
+    struct dt_instance type = {.name = "p4d.24xlarge", .switches = other, .switch_count = 4};
 
     (void)state;
     tree_init(&tree, 4);
     add_p4d_devices(&facts, "99");
     must_load(&topology, &tree, &facts, &type, NULL);
     assert_pairs(&topology);
-    assert_string_equal(topology.source,
-                        "sysfs + instance table p4d.24xlarge (by order, addresses differ)");
+    assert_string_equal(
+        topology.source,
+        "sysfs + instance table p4d.24xlarge, modelled (by order, addresses differ)");
     dt_topology_fini(&topology);
     json_decref(facts.doc);
     tree_fini(&tree);
@@ -496,6 +523,33 @@ static void test_cache_is_used(void **state)
     cache_fini(&cache);
 }
 
+/* Well-formed, and still not what was written: the seal tells. */
+static void test_cache_that_was_changed(void **state)
+{
+    struct cache cache;
+    char path[512], text[4096] = "";
+
+    (void)state;
+    cache_init(&cache, 4);
+    load_pus(&cache);
+    assert_int_equal(cached(&cache, path, sizeof(path)), 1);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+    char *at = strstr(text, "\n  <object");
+    assert_non_null(at);
+    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
+    assert_int_equal(fputc(' ', file), ' ');
+    assert_int_equal(fclose(file), 0);
+    load_pus(&cache); /* reads the machine, and replaces the file */
+    file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
+    assert_int_equal(fgetc(file), '\n');
+    fclose(file);
+    cache_fini(&cache);
+}
+
 static void test_cache_of_another_machine_or_boot(void **state)
 {
     struct cache cache;
@@ -623,11 +677,13 @@ int main(void)
         cmocka_unit_test(test_this_machine),
         cmocka_unit_test(test_tree_without_cpus),
         cmocka_unit_test(test_flat_machine_asks_the_table),
+        cmocka_unit_test(test_row_of_a_whole_node_is_no_switch),
         cmocka_unit_test(test_other_bus_numbers_go_by_order),
         cmocka_unit_test(test_bridges_are_believed),
         cmocka_unit_test(test_host_bridges),
         cmocka_unit_test(test_neuron),
         cmocka_unit_test(test_cache_is_used),
+        cmocka_unit_test(test_cache_that_was_changed),
         cmocka_unit_test(test_cache_of_another_machine_or_boot),
         cmocka_unit_test(test_broken_cache_is_replaced),
         cmocka_unit_test(test_cache_that_others_can_write),

@@ -2,6 +2,7 @@
 /* Checkpoints: whole ones come back bit for bit, damaged ones are passed over, foreign ones
  * refused. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -90,6 +91,32 @@ static void test_round_trip(void **state)
     path_of(path, sizeof path, 30);
     assert_int_equal(access(path, F_OK), 0);
     path_of(path, sizeof path, 20); /* two are kept */
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* A run that went back behind damaged files keeps what it writes, and sweeps up after killed ones. */
+static void test_later_files(void **state)
+{
+    (void)state;
+    struct dt_checkpoint_info info;
+    struct dt_error skipped, err;
+    char path[128], unfinished[160];
+    for (int step = 100; step >= 80; step -= 10) {
+        save(step);
+        path_of(path, sizeof path, step);
+        assert_int_equal(truncate(path, 500), 0);
+    }
+    snprintf(unfinished, sizeof unfinished, "%s.writing", path);
+    assert_int_equal(close(creat(unfinished, 0600)), 0);
+    save(10);
+    save(20);
+    save(30);
+    assert_int_equal(access(unfinished, F_OK), -1);
+    assert_int_equal(load(&info, &skipped, &err), 1);
+    assert_int_equal((int)info.step, 30);
+    path_of(path, sizeof path, 20);
+    assert_int_equal(access(path, F_OK), 0);
+    path_of(path, sizeof path, 10);
     assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -188,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_later_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
