@@ -10,6 +10,7 @@
 #include "base/exitcode.h"
 #include "check/check.h"
 #include "with.h"
+#include "paths.h"
 
 enum { KEY_AS = 512, KEY_WITH, KEY_ROOT, KEY_CONFIG };
 
