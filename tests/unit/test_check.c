@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "check/check.h"
+#include "check/judges.h"
 
 static const struct dt_instance p5 = {.name = (char *)"p5.48xlarge",
                                       .memory_mib = 2097152,
@@ -29,7 +30,8 @@ static const struct dt_instance g5 = {.name = (char *)"g5.48xlarge",
                                       .accelerator = DT_ACCELERATOR_NVIDIA,
                                       .accelerators = 8,
                                       .efas = 1};
-static const struct dt_conf conf = {.min_nofile = 65536,
+static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
+                                    .min_nofile = 65536,
                                     .min_memlock_mib = 16384,
                                     .min_shm_percent = 10,
                                     .min_hugepages_mib = 1024,
@@ -263,15 +265,26 @@ static void judge_env(struct dt_check_result *copy, struct dt_env_item *items, s
     dt_facts_fini(&facts);
 }
 
+static struct dt_env_item item(const char *variable, const char *value, enum dt_env_action action,
+                               const char *rule, const char *reason, const char *fix)
+{
+    return (struct dt_env_item){.variable = (char *)variable,
+                                .value = (char *)value,
+                                .action = action,
+                                .rule = (char *)rule,
+                                .reason = (char *)reason,
+                                .harm = (char *)"",
+                                .fix = (char *)fix,
+                                .source = (char *)"a source"};
+}
+
 static void refused_variable_fails(void **state)
 {
     struct dt_env_item items[] = {
-        {(char *)"NCCL_PROTO", (char *)"simple", DT_ENV_WARN, (char *)"r0", (char *)"slow",
-         (char *)"", (char *)"s0"},
-        {(char *)"FI_EFA_MTU_SIZE", (char *)"1", DT_ENV_REFUSE, (char *)"mtu-size",
-         (char *)"taken away", (char *)"abort", (char *)"efa_env.c"},
-        {(char *)"FI_EFA_IFACE", (char *)"", DT_ENV_REFUSE, (char *)"r2", (char *)"empty",
-         (char *)"", (char *)""},
+        item("NCCL_PROTO", "simple", DT_ENV_WARN, "r0", "slow", "unset NCCL_PROTO"),
+        item("FI_EFA_MTU_SIZE", "1", DT_ENV_REFUSE, "mtu-size", "taken away",
+             "unset FI_EFA_MTU_SIZE"),
+        item("FI_EFA_IFACE", "", DT_ENV_REFUSE, "r2", "empty", "unset FI_EFA_IFACE"),
     };
     struct dt_check_result env;
     (void)state;
@@ -283,11 +296,40 @@ static void refused_variable_fails(void **state)
     assert_string_equal(env.value, "FI_EFA_MTU_SIZE=1 (taken away)");
     assert_string_equal(env.limit, "what rule mtu-size allows");
     assert_string_equal(env.next, "unset FI_EFA_MTU_SIZE, or run with --dt-env=off");
-    assert_string_equal(env.source, "efa_env.c");
+    assert_string_equal(env.source, "a source");
     dt_check_result_fini(&env);
     judge_env(&env, items, 3);
     assert_non_null(strstr(env.value, "FI_EFA_MTU_SIZE=1"));
     assert_non_null(strstr(env.next, "--dt-env=explain shows the others"));
+    dt_check_result_fini(&env);
+}
+
+/* The admin's policy, the origin of the variable, and rules that are not those of the files. */
+static void what_is_known_about_the_environment_is_told(void **state)
+{
+    struct dt_env_item items[] = {item("FI_EFA_MTU_SIZE", "1", DT_ENV_REFUSE, "mtu-size",
+                                       "taken away", "unset FI_EFA_MTU_SIZE")};
+    struct dt_env_plan plan = {.items = items, .count = 1};
+    struct dt_conf warn_only = conf;
+    struct dt_check_result env = {.name = "env"};
+    struct dt_check_context context = {
+        .conf = &warn_only, .env = &plan, .env_origin = "/etc/nccl.conf:3"};
+    (void)state;
+    warn_only.env_on_abort = DT_POLICY_WARN;
+    dt_check_env(&context, &env);
+    assert_int_equal(dt_judge_finish(&env), 0);
+    assert_int_equal(env.result, DT_WARN);
+    assert_string_equal(env.value, "FI_EFA_MTU_SIZE=1 from /etc/nccl.conf:3 (taken away)");
+    assert_string_equal(env.next, "unset FI_EFA_MTU_SIZE");
+    dt_check_result_fini(&env);
+
+    env = (struct dt_check_result){.name = "env"};
+    plan.count = 0;
+    context.env_warning = "env-rules.conf:7: no";
+    dt_check_env(&context, &env);
+    assert_int_equal(dt_judge_finish(&env), 0);
+    assert_int_equal(env.result, DT_WARN);
+    assert_string_equal(env.value, "env-rules.conf:7: no");
     dt_check_result_fini(&env);
 }
 
@@ -405,10 +447,15 @@ static void json_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_node_passes),     cmocka_unit_test(faults_are_found),
-        cmocka_unit_test(every_check_can_fail), cmocka_unit_test(nothing_known_never_passes),
-        cmocka_unit_test(unknown_machine),      cmocka_unit_test(levels_choose_checks),
-        cmocka_unit_test(json_there_and_back),  cmocka_unit_test(refused_variable_fails),
+        cmocka_unit_test(good_node_passes),
+        cmocka_unit_test(faults_are_found),
+        cmocka_unit_test(every_check_can_fail),
+        cmocka_unit_test(nothing_known_never_passes),
+        cmocka_unit_test(unknown_machine),
+        cmocka_unit_test(levels_choose_checks),
+        cmocka_unit_test(json_there_and_back),
+        cmocka_unit_test(refused_variable_fails),
+        cmocka_unit_test(what_is_known_about_the_environment_is_told),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }
