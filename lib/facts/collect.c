@@ -48,6 +48,7 @@ static void collect(struct dt_reader *reader)
     dt_read_efa(reader);
     dt_read_neuron(reader);
     dt_read_versions(reader);
+    dt_read_training(reader);
     dt_read_net(reader);
     if (reader->request->level >= DT_LEVEL_FULL) {
         dt_read_mounts(reader);

@@ -12,6 +12,12 @@
  *   driver.nvidia driver.efa driver.neuron                 string, versions of kernel modules
  *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer      string, of what lies in the usual places
  *   cpu.online numa.count            int;  cpu.list  string, "0-191"
+ *   cpu.isa                          "avx512_bf16" | "avx512" | "avx2" | "other", of an x86 processor
+ *   cpu.openblas_coretype            string, kernels that OpenBLAS should take and does not by itself
+ *   blas.name                        "openblas-pthread", "reference" ...: what libblas.so.3 leads to
+ *   torch.libuv                      0: the distribution's PyTorch is built without libuv
+ *   container                        0 | 1
+ *   platform                         "parallelcluster" | "hyperpod" | "eks"
  *   mem.total_mib hugepages.total_mib hugepages.free_mib hugepages.size_kib      int
  *   shm.size_mib shm.free_mib        int, of /dev/shm
  *   limit.memlock limit.nofile       int, bytes / files that a rank will have; -1: unlimited

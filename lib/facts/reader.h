@@ -46,6 +46,8 @@ void dt_read_efa(struct dt_reader *reader);
 void dt_read_neuron(struct dt_reader *reader);
 void dt_read_net(struct dt_reader *reader);
 void dt_read_interfaces(struct dt_reader *reader);
+/* training.c */
+void dt_read_training(struct dt_reader *reader);
 /* versions.c */
 void dt_read_versions(struct dt_reader *reader);
 /* files.c: body of the child, and the facts from its lines */
