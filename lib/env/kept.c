@@ -105,8 +105,10 @@ static int load_or_stand_in(struct dt_env_rules **rules, const char *path, const
     int rc = 0;
 
     if (load_one(rules, path, site, &why) == 0) {
-        if (kept)
+        if (kept) {
+            mkdir(directory, 0755); /* first launch since the boot; only root can */
             keep_copy(path, kept);
+        }
     } else if (kept && load_one(rules, kept, site, &ignored) == 0) {
         warn(warning, "the last rules that were right are used", &why);
     } else {
