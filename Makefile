@@ -188,6 +188,21 @@ $(BUILD)/man/dt.conf.5: configs/dt.conf docs/man/dt.conf.5.awk
 	$(call say,MAN,$@)
 	$(Q)awk -f docs/man/dt.conf.5.awk configs/dt.conf | scdoc > $@.new && mv $@.new $@
 
+# The rules in words come from the rules file: RULES of dt-env(1), and docs/env-rules.md, which is kept in git to be read there
+# (tests/cli/env.bats compares). A copy, as dt-env reads no file that others may write, and checkouts differ in that.
+$(BUILD)/env-rules.conf: configs/env-rules.conf
+	@mkdir -p $(@D); install -m 0644 $< $@
+
+$(BUILD)/man/dt-env.1: docs/man/dt-env.1.scd $(BUILD)/env-rules.conf $(BUILD)/bin/dt-env
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)
+	$(Q)$(BUILD)/bin/dt-env rules --format scdoc $(BUILD)/env-rules.conf > $@.rules
+	$(Q)sed -e '/^@RULES@$$/{r $@.rules' -e 'd}' $< | scdoc > $@.new && mv $@.new $@ && rm $@.rules
+
+.PHONY: docs
+docs: $(BUILD)/env-rules.conf $(BUILD)/bin/dt-env ## write docs/env-rules.md anew from configs/env-rules.conf
+	$(BUILD)/bin/dt-env rules $(BUILD)/env-rules.conf > docs/env-rules.md.new && mv docs/env-rules.md.new docs/env-rules.md
+
 $(BUILD)/man/%: docs/man/%.scd
 	@mkdir -p $(@D)
 	$(call say,MAN,$@)

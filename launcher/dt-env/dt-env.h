@@ -7,6 +7,7 @@
 int command_check(int argc, char **argv);
 int command_print(int argc, char **argv);
 int command_explain(int argc, char **argv);
+int command_rules(int argc, char **argv);
 int command_versions(int argc, char **argv);
 
 /* `code`, or DT_EXIT_HELPER after a message when standard output could not be written. */

@@ -24,6 +24,7 @@ static const struct command {
     {"explain", command_explain, "the same, whatever is found: exit status 0"},
     {"print", command_print,
      "what should be set, for a shell, a Dockerfile, a job script, a program"},
+    {"rules", command_rules, "all rules in words; or try a rules file"},
     {"versions", command_versions,
      "which libraries and drivers are there, and which one is loaded"},
 };
@@ -57,7 +58,7 @@ static int unknown(const char *word)
     if (near)
         fprintf(stderr, "; did you mean '%s'?\n", near);
     else
-        fprintf(stderr, "; there are check, explain, print and versions (dt-env --help)\n");
+        fprintf(stderr, "; there are check, explain, print, rules and versions (dt-env --help)\n");
     return DT_EXIT_USAGE;
 }
 
