@@ -20,7 +20,7 @@ teardown() {
     cp "$BATS_TEST_TMPDIR/env-rules.conf" "$share"
     cp "$BATS_TEST_TMPDIR/dt.conf" "$conf"
     cp "$BATS_TEST_TMPDIR/plugstack.conf" "/run/dt-cluster/$CLUSTER/etc"
-    rm -f "${DT_CLUSTER_SHARED:?}"/*
+    rm -rf "${DT_CLUSTER_SHARED:?}"/*
     # rules that were kept by one test must not stand in for those of the next
     local node
     for node in 1 2 3; do
@@ -289,4 +289,17 @@ C
     run srun -N2 -n2 --dt-env --output=rank-%t cat /proc/self/environ
     assert_code 0
     assert_planned 2 1
+}
+
+@test "dt-launch where the plugin has not been sets the same, for each rank its own" {
+    site_rule mine set-if-unset SITE_RANK 'r${rank.local}' | site_rules
+    mkdir bin
+    cp "$prefix/bin/dt-launch" bin
+    printf '#!/bin/sh\ncommand=$1\nshift\nexec %s/bin/dt-env "$command" --config %s "$@"\n' "$prefix" "$conf" >bin/dt-env
+    chmod +x bin/dt-env
+    NCCL_DEBUG=WARN run srun -N2 --ntasks-per-node=2 --output=rank-%t bin/dt-launch --env auto -- cat /proc/self/environ
+    assert_code 0
+    assert_planned 4 2 NCCL_DEBUG=WARN
+    run tr '\0' '\n' <rank-3
+    assert_says "SITE_RANK=r1"
 }
