@@ -155,9 +155,7 @@ static void say(const struct planner *p, struct dt_buf *plan, const char *by_ran
         say_explanation(p, plan, by_rank); /* it has the warnings */
         return;
     }
-    if (planner_speaks(p, p->request->env) && p->engine->env.summary)
-        planner_say(plan, p->engine->env.summary);
-    say_warnings(p, plan);
+    say_warnings(p, plan); /* what was set, dt-gather's table has told */
 }
 
 int planner_put_env(const struct planner *p, const struct planner_rank *ranks, struct dt_buf *plan,
