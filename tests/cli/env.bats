@@ -114,7 +114,7 @@ severity() { jq -r --arg v "$1" '[.findings[] | select(.variable == $v) | .sever
     [ "$status" -eq 2 ]; has "NCCL takes none"
     run clean NCCL_SOCKET_IFNAME=eth1 check --root "$dir/tree"
     [ "$status" -eq 2 ]
-    run clean NCCL_SOCKET_IFNAME=en check --root "$dir/tree"
+    run clean NCCL_SOCKET_IFNAME=en check --json --root "$dir/tree"
     [ "$status" -ne 2 ]; has "NCCL takes ens32"
     run clean NCCL_SOCKET_IFNAME==en check --root "$dir/tree"
     [ "$status" -eq 2 ]
