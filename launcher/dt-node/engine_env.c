@@ -140,7 +140,8 @@ static void put_container_list(struct dt_buf *out, const struct dt_env_findings 
                             "--container-env=";
     for (size_t i = 0; i < findings->count; i++) {
         const struct dt_env_finding *f = &findings->items[i];
-        if (!users_own(f) && f->action != DT_ENV_SET)
+        /* What no rule is about, such as CUDA_HOME, is better the image's. */
+        if (!*f->rule || (!users_own(f) && f->action != DT_ENV_SET))
             continue;
         dt_buf_printf(out, "%s%s", separator, f->variable);
         separator = ",";

@@ -72,7 +72,7 @@ each_rank_has() { # GPUS NICS
 @test "g5.48xlarge: one EFA for both ranks, and no device RDMA asked for" {
     ranks_on g5.48xlarge
     passes_with "g5.48xlarge +8 GPUs +1 EFA "
-    has_env FI_EFA_USE_HUGE_PAGE=0
+    has_env "FI_EFA_USE_HUGE_PAGE=0 NCCL_SHM_USE_CUDA_MEMCPY=1"
     each_rank_has 4 1; apart gpus
     assert_lines 2 "NIC rdmap0s21 .*, shared by 2 ranks"
     assert_silent_about "PCIe switch"
