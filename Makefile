@@ -287,6 +287,10 @@ fmt: ## format the C files
 bench: all ## what the plugin costs a launch, as ratios to bare srun in the same run
 	@BUILD="$(BUILD)" bench/launch/bench-launch
 
+.PHONY: bench-env
+bench-env: $(BUILD)/unit/test_env_corpus ## what the environment doctor says of public training scripts, and what the rules cost
+	@$< --table
+
 INSTALL ?= install
 .PHONY: install uninstall
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept

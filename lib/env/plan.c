@@ -20,7 +20,10 @@ static int add_item(struct dt_env_plan *plan, struct dt_env_hit *hit)
     item->reason = dt_env_hit_reason(hit);
     item->harm = strdup(hit->rule->harm);
     item->source = strdup(hit->rule->source);
-    return item->rule && item->reason && item->harm && item->fix && item->source ? 0 : -1;
+    return item->variable && item->value && item->rule && item->reason && item->harm && item->fix &&
+                   item->source
+               ? 0
+               : -1;
 }
 
 static void item_fini(struct dt_env_item *item)
@@ -43,13 +46,18 @@ static int gravity(enum dt_env_action action)
     return action == DT_ENV_REFUSE ? 2 : action == DT_ENV_WARN;
 }
 
+static bool same_variable(const struct dt_env_item *a, const struct dt_env_item *b)
+{
+    return a->variable && b->variable && !strcmp(a->variable, b->variable);
+}
+
 static bool outdone(const struct dt_env_plan *plan, size_t index)
 {
     const struct dt_env_item *item = &plan->items[index];
 
     for (size_t i = 0; i < plan->count; i++) {
         const struct dt_env_item *other = &plan->items[i];
-        if (i == index || strcmp(other->variable, item->variable) != 0)
+        if (i == index || !same_variable(other, item))
             continue;
         if (gravity(other->action) > gravity(item->action))
             return true;

@@ -84,7 +84,7 @@ static void ifname_selects(struct dt_env_world *world, const char *key, struct d
     (void)key;
     if (!spec || strlen(spec) < 2)
         value->kind = DT_VALUE_UNSET;
-    else if (strcmp(spec, DT_ENV_VALUE_UNKNOWN) &&
+    else if (strcmp(spec, DT_ENV_VALUE_UNKNOWN) != 0 &&
              dt_facts_string(world->facts, "net.interface", &interface))
         set_number(value, dt_env_nccl_selects(spec, interface));
 }

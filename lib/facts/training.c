@@ -76,7 +76,7 @@ static void put_coretype(struct dt_reader *reader, const char *text, const char 
 
 static void read_isa(struct dt_reader *reader)
 {
-    char text[8192], flags[4096];
+    char text[8192] = "", flags[4096];
 
     read_cpuinfo(reader->root, text, sizeof text);
     if (!line_value(text, "flags", flags, sizeof flags)) {

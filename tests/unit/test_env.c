@@ -147,6 +147,13 @@ static void random_scene(struct scene *scene, unsigned *seed)
     dt_buf_puts(&env, PICK(seed, "", "", "RDMAV_HUGEPAGES_SAFE=1 "));
     dt_buf_puts(&env, PICK(seed, "", "", "FI_EFA_USE_DEVICE_RDMA=1 ", "FI_EFA_USE_DEVICE_RDMA=0 "));
     dt_buf_puts(&env, PICK(seed, "", "", "FI_PROVIDER=tcp ", "NCCL_PROTO=LL128 "));
+    dt_buf_puts(&env, PICK(seed, "", "", "NCCL_TUNER_PLUGIN=x NCCL_ALGO=ring "));
+    dt_buf_puts(&env, PICK(seed, "", "", "FI_EFA_MTU_SIZE=1 ", "FI_EFA_TX_MIN_CREDITS=0 "));
+    dt_buf_puts(&env, PICK(seed, "", "", "FI_EFA_SET_CUDA_SYNC_MEMOPS=1 ", "NVSHMEM_HOME=/x "));
+    dt_buf_puts(&facts, PICK(seed, "", "container=0 ", "rank.cores=4 ", "torch.libuv=0 "));
+    dt_buf_puts(&facts, PICK(seed, "", "blas.name=openblas-openmp ", "net.interfaces=lo,ens32 "));
+    dt_buf_puts(&facts, PICK(seed, "", "cpu.isa=avx2 ",
+                             "cpu.isa=avx512_bf16 cpu.openblas_coretype=COOPERLAKE "));
     scene_init(scene, type < TYPE_COUNT ? types[type].name : NULL, facts.data ? facts.data : "",
                env.data ? env.data : "");
     dt_buf_fini(&facts);
@@ -201,6 +208,47 @@ static void check_no_abort(const struct scene *scene, const struct dt_env_plan *
     dt_env_world_fini(&world);
 }
 
+static size_t refusals(const struct dt_env_rules *rules, const struct scene *scene,
+                       char *const *env)
+{
+    struct dt_env_world world;
+    struct dt_env_hits hits;
+    size_t count = 0;
+
+    assert_int_equal(dt_env_world_init(&world, &rules->names, &scene->facts, scene->instance, env),
+                     0);
+    assert_int_equal(dt_env_judge(&hits, rules, &world), 0);
+    for (size_t i = 0; i < hits.count; i++)
+        count += hits.items[i].action == DT_ENV_REFUSE;
+    dt_env_hits_fini(&hits);
+    dt_env_world_fini(&world);
+    return count;
+}
+
+/* With what dt sets put into the environment no rule refuses more than it did before. */
+static void check_no_new_refusal(const struct dt_env_rules *rules, const struct scene *scene,
+                                 const struct dt_env_plan *plan)
+{
+    char *env[96], *made[64];
+    size_t count = 0, own = 0;
+
+    while (scene->env[count]) {
+        env[count] = scene->env[count];
+        count++;
+    }
+    for (size_t i = 0; i < plan->count && own < 64; i++) {
+        if (plan->items[i].action != DT_ENV_SET)
+            continue;
+        assert_true(asprintf(&made[own], "%s=%s", plan->items[i].variable, plan->items[i].value) >
+                    0);
+        env[count++] = made[own++];
+    }
+    env[count] = NULL;
+    assert_true(refusals(rules, scene, env) <= refusals(rules, scene, scene->env));
+    while (own > 0)
+        free(made[--own]);
+}
+
 static void test_never_an_abort_by_our_doing(void **state)
 {
     struct dt_env_rules *rules = load_shipped();
@@ -213,6 +261,7 @@ static void test_never_an_abort_by_our_doing(void **state)
         random_scene(&scene, &seed);
         plan_scene(&plan, rules, &scene);
         check_no_abort(&scene, &plan);
+        check_no_new_refusal(rules, &scene, &plan);
         dt_env_plan_fini(&plan);
         scene_fini(&scene);
     }
