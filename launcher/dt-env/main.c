@@ -13,8 +13,6 @@
 
 const char *argp_program_version = "dt-env " DT_VERSION;
 
-int command_versions(int argc, char **argv) __attribute__((weak));
-
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -97,7 +95,7 @@ int main(int argc, char **argv)
         return command_finish(0);
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(word, commands[i].name) == 0 && commands[i].run)
+        if (strcmp(word, commands[i].name) == 0)
             return run(&commands[i], argc - 1, argv + 1);
     return unknown(word);
 }

@@ -107,7 +107,7 @@ static void warn_of(const struct dt_env_plan *plan, const struct user *user)
 static int print(const struct print_options *o, const struct subject *subject,
                  const struct user *user, struct dt_error *err)
 {
-    struct dt_env_plan plan;
+    struct dt_env_plan plan = {0};
     struct dt_buf out = DT_BUF_INIT;
     char **environment = user_environment(user, NULL);
     int rc = environment ? dt_env_plan(&plan, subject->rules, &subject->facts, subject->instance,

@@ -32,5 +32,6 @@ int terminal_width(void)
 bool terminal_color(void)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && (!term || strcmp(term, "dumb"));
+    return isatty(STDOUT_FILENO) && (!no_color || !*no_color) &&
+           (!term || strcmp(term, "dumb") != 0);
 }

@@ -107,7 +107,8 @@ static void probe(int out, void *argument)
             _exit(1);
         read_file(out, request->root, path, true);
     } else if ((user = getpwuid(request->uid)) && user->pw_dir) {
-        if (asprintf(&path, "%s/.nccl.conf", strcmp(user->pw_dir, "/") ? user->pw_dir : "") < 0)
+        if (asprintf(&path, "%s/.nccl.conf", strcmp(user->pw_dir, "/") != 0 ? user->pw_dir : "") <
+            0)
             _exit(1);
         read_file(out, request->root, path, false);
     }
