@@ -134,9 +134,14 @@ static int read_wheel(struct dt_detection *detection, const char *component, con
         char *why = strdup(active     ? "first of the directories that python imports from"
                            : imported ? "another directory comes before in python's path"
                                       : "not in the path of the python that PATH leads to");
-        int rc = found && why
-                     ? dt_detection_add(detection, component, path, version, found, why, active)
-                     : -1;
+        int rc = -1;
+        if (found && why) {
+            rc = dt_detection_add(detection, component, path, version, found, why, active);
+        } else {
+            free(version);
+            free(found);
+            free(why);
+        }
         free(path);
         if (rc < 0)
             return -1;
