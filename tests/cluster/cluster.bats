@@ -357,3 +357,29 @@ TEXT
     assert_code 0
     assert_says "no cluster"
 }
+
+@test "up --slurm PREFIX runs the daemons and the commands of that Slurm" {
+    local prefix program # not below /tmp: nodes have one of their own
+    prefix=$(mktemp -d /var/tmp/dt-test-slurm-XXXXXX)
+    chmod 755 "$prefix"
+    mkdir -p "$prefix/bin" "$prefix/sbin"
+    ln -s /usr/bin/{srun,sbatch,salloc,sinfo,squeue,scontrol,scancel} "$prefix/bin"
+    for program in slurmctld slurmd; do
+        printf '#!/bin/sh\necho "$0" >>%s/started\nexec /usr/sbin/%s "$@"\n' "$prefix" $program >"$prefix/sbin/$program"
+        chmod 755 "$prefix/sbin/$program"
+    done
+    run dt_cluster up --name "$CLUSTER-k" --nodes 1 --plugstack none --build "$DT_BUILD" --slurm "$prefix" 3>&-
+    assert_code 0
+    grep -qx "$prefix/sbin/slurmctld" "$prefix/started"
+    grep -qx "$prefix/sbin/slurmd" "$prefix/started"
+    cluster_enter "$CLUSTER-k"
+    [ "$(command -v srun)" = "$prefix/bin/srun" ]
+    srun -N1 true
+    cd /
+    dt_cluster down --name "$CLUSTER-k"
+    rm -r "$prefix"
+
+    run dt_cluster up --name "$CLUSTER-k" --nodes 1 --slurm "$BATS_TEST_TMPDIR/none"
+    assert_code 78
+    assert_says "$BATS_TEST_TMPDIR/none"
+}
