@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool planner_is(const char *mode, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(mode, word, len) == 0 && (!mode[len] || mode[len] == ',');
+}
+
 bool planner_wants(const char *mode)
 {
-    return strcmp(mode, "off") != 0 && strcmp(mode, "none") != 0;
+    return !planner_is(mode, "off") && !planner_is(mode, "none");
 }
 
 static bool is_first_node(const struct dt_request *request)
@@ -17,7 +23,7 @@ static bool is_first_node(const struct dt_request *request)
 
 bool planner_speaks(const struct planner *p, const char *mode)
 {
-    return is_first_node(p->request) && (p->decision || strcmp(mode, "explain") == 0);
+    return is_first_node(p->request) && (p->decision || planner_is(mode, "explain"));
 }
 
 void planner_say(struct dt_buf *plan, const char *text)
@@ -53,13 +59,9 @@ static void say_warnings(const struct planner *p, struct dt_buf *plan)
 
 static void say_env(const struct planner *p, struct dt_buf *plan)
 {
-    if (!planner_speaks(p, p->request->env))
+    /* The one-line summary is in dt-gather's table, which knows of all nodes. */
+    if (!is_first_node(p->request) || !planner_is(p->request->env, "explain"))
         return;
-    if (strcmp(p->request->env, "explain") != 0) {
-        if (p->engine->env.summary)
-            planner_say(plan, p->engine->env.summary);
-        return;
-    }
     char *table = dt_env_explain(&p->engine->env);
     if (table)
         planner_say(plan, table);
@@ -85,7 +87,7 @@ static void put_env(const struct planner *p, struct dt_buf *plan)
     dt_plan_all_set(plan, "DT_ENV_APPLIED", names ? names : "");
     free(names);
     say_env(p, plan);
-    if (strcmp(p->request->env, "explain") != 0) /* its table has the warnings */
+    if (!planner_is(p->request->env, "explain")) /* its table has the warnings */
         say_warnings(p, plan);
 }
 

@@ -29,6 +29,8 @@ int planner_put_binding(const struct planner *planner, struct dt_buf *plan, stru
 /* True for the one node that speaks for the step, and when its user wants to hear of `mode`. */
 bool planner_speaks(const struct planner *planner, const char *mode);
 void planner_say(struct dt_buf *plan, const char *text); /* each line of it, by local rank 0 */
-bool planner_wants(const char *mode);                    /* neither "off" nor "none" */
+/* Is `word` the mode in "explain" or "explain,interleave"? */
+bool planner_is(const char *mode, const char *word);
+bool planner_wants(const char *mode); /* neither "off" nor "none" */
 
 #endif
