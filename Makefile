@@ -292,6 +292,8 @@ bench-env: $(BUILD)/unit/test_env_corpus ## what the environment doctor says of 
 	@$< --table
 
 INSTALL ?= install
+# dt-cluster works in the source tree and is not installed
+INSTALL_MAN := $(filter-out %/dt-cluster.8,$(MAN))
 .PHONY: install uninstall
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
@@ -306,14 +308,14 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	sed 's,/usr/local/lib/slurm/,$(libdir)/slurm/,' configs/plugstack.conf > "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	chmod 0644 "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
-	for m in $(MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
+	for m in $(INSTALL_MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
 	rm -f $(foreach p,dt-launch dt-env dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
 	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true
-	for m in $(notdir $(MAN)); do rm -f "$(DESTDIR)$(mandir)/man$${m##*.}/$$m"; done
+	for m in $(notdir $(INSTALL_MAN)); do rm -f "$(DESTDIR)$(mandir)/man$${m##*.}/$$m"; done
 
 .PHONY: clean dist help
 clean: ## remove what was built

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "apply.h"
+#include "gather.h"
 #include "plugin.h"
 
 #define FIRST_SPECIAL_STEP 0xfffffffau /* interactive, batch, extern and what may come */
 #define PLAN_MS            2000
+#define TELL_MS            1000
 
 bool stepd_is_training_step(spank_t spank)
 {
@@ -137,6 +139,30 @@ static int start_node(struct plugin *plugin, struct sentence *why)
     return helper_start(&remote->node, &start, why);
 }
 
+static unsigned item(spank_t spank, spank_item_t which)
+{
+    uint32_t value = 0;
+    spank_get_item(spank, which, &value);
+    return value;
+}
+
+/* dt-node is gone or never was. dt-gather names this node in its table and refuses the others at
+ * once; where it can not be told, or there is none, the sentence is ours to say. */
+static void helper_failed(struct remote *remote, spank_t spank, const char *rendezvous,
+                          const char *sentence)
+{
+    struct gather_node node = {.name = remote->node_name ? remote->node_name : "?",
+                               .job = item(spank, S_JOB_ID),
+                               .step = item(spank, S_JOB_STEPID),
+                               .id = item(spank, S_JOB_NODEID),
+                               .count = item(spank, S_JOB_NNODES),
+                               .tasks = item(spank, S_JOB_TOTAL_TASK_COUNT),
+                               .component = remote->component,
+                               .components = remote->components};
+    bool told = rendezvous && gather_tell(rendezvous, &node, DT_EXIT_HELPER, sentence, TELL_MS);
+    fail(remote, DT_EXIT_HELPER, told ? NULL : sentence);
+}
+
 static void check_node(struct plugin *plugin, spank_t spank, const char *rendezvous,
                        char **job_environ)
 {
@@ -155,7 +181,7 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
     } else if (start_node(plugin, &why) < 0 ||
                helper_tell(&remote->node, &request, deadline, &why) < 0 ||
                helper_ask(&remote->node, &line, deadline, &why) < 0) {
-        fail(remote, DT_EXIT_HELPER, why.text);
+        helper_failed(remote, spank, rendezvous, why.text);
     } else if (take_answer(remote, line, "checked", true) == 0) {
         remote->on = true;
     }

@@ -8,7 +8,7 @@ slurm_find() { # PREFIX or ""
     local program
     SLURM_BIN=/usr/bin SLURM_SBIN=/usr/sbin
     if [[ -n $1 ]]; then
-        SLURM_BIN=$(readlink -f -- "$1/bin") SLURM_SBIN=$(readlink -f -- "$1/sbin")
+        SLURM_BIN=$(readlink -m -- "$1/bin") SLURM_SBIN=$(readlink -m -- "$1/sbin")
     else
         program=$(command -v slurmctld) && SLURM_SBIN=${program%/*}
         program=$(command -v srun) && SLURM_BIN=${program%/*}
@@ -18,6 +18,8 @@ slurm_find() { # PREFIX or ""
         [[ -x $program ]] ||
             die $EXIT_MISSING "$program is missing; install Slurm (make deps), or say --slurm PREFIX"
     done
+    [[ $SLURM_BIN != /tmp/* && $SLURM_SBIN != /tmp/* ]] ||
+        die $EXIT_USAGE "--slurm: nodes have a /tmp of their own and can not see ${SLURM_SBIN%/*}; put it elsewhere"
     [[ $SLURM_BIN$SLURM_SBIN != *[[:space:]]* ]] || die $EXIT_USAGE "--slurm: the path must hold no blanks"
 }
 

@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool planner_is(const char *mode, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(mode, word, len) == 0 && (!mode[len] || mode[len] == ',');
+}
+
 bool planner_wants(const char *mode)
 {
-    return strcmp(mode, "off") != 0 && strcmp(mode, "none") != 0;
+    return !planner_is(mode, "off") && !planner_is(mode, "none");
 }
 
 bool planner_is_first_node(const struct planner *p)
@@ -17,7 +23,7 @@ bool planner_is_first_node(const struct planner *p)
 
 bool planner_speaks(const struct planner *p, const char *mode)
 {
-    return planner_is_first_node(p) && (p->decision || strcmp(mode, "explain") == 0);
+    return planner_is_first_node(p) && (p->decision || planner_is(mode, "explain"));
 }
 
 void planner_say(struct dt_buf *plan, const char *text)

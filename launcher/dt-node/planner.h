@@ -40,6 +40,8 @@ int planner_put_env(const struct planner *planner, const struct planner_rank *ra
 bool planner_speaks(const struct planner *planner, const char *mode);
 bool planner_is_first_node(const struct planner *planner);
 void planner_say(struct dt_buf *plan, const char *text); /* each line of it, by local rank 0 */
-bool planner_wants(const char *mode);                    /* neither "off" nor "none" */
+/* Is `word` the mode in "explain" or "explain,interleave"? */
+bool planner_is(const char *mode, const char *word);
+bool planner_wants(const char *mode); /* neither "off" nor "none" */
 
 #endif

@@ -88,19 +88,37 @@ static void set_owned(struct dt_buf *plan, size_t rank, const char *name, char *
     free(value);
 }
 
-static void put_memory(struct dt_buf *plan, size_t rank, const struct dt_bind_rank *r)
+/* "auto,interleave": the user's word for memory; where there is none, nearness is a preference. */
+static const char *memory_policy(const struct dt_request *request)
 {
+    static const char *const known[] = {"bind", "interleave", "local"};
+    const char *comma = strchr(request->bind, ',');
+    for (size_t i = 0; comma && i < sizeof known / sizeof *known; i++) {
+        if (strcmp(comma + 1, known[i]) == 0)
+            return known[i];
+    }
+    return "preferred";
+}
+
+static void put_memory(struct dt_buf *plan, size_t rank, const struct dt_bind_rank *r,
+                       const char *policy)
+{
+    if (strcmp(policy, "local") == 0) {
+        dt_plan_rank_memory(plan, rank, policy, "");
+        dt_plan_rank_set(plan, rank, "DT_BIND_MEMORY", policy);
+        return;
+    }
     if (hwloc_bitmap_iszero(r->numa)) {
         dt_plan_rank_set(plan, rank, "DT_BIND_MEMORY", "default");
         return;
     }
     char *nodes = list_text(r->numa), *word = NULL;
-    if (!nodes || asprintf(&word, "preferred:%s", nodes) < 0) {
+    if (!nodes || asprintf(&word, "%s:%s", policy, nodes) < 0) {
         plan->failed = true;
         free(nodes);
         return;
     }
-    dt_plan_rank_memory(plan, rank, "preferred", nodes);
+    dt_plan_rank_memory(plan, rank, policy, nodes);
     set_owned(plan, rank, "DT_BIND_MEMORY", word);
     free(nodes);
 }
@@ -124,7 +142,7 @@ static void put_cpus(const struct planner *p, struct dt_buf *plan, size_t rank,
     else
         plan->failed = true;
     free(cpus);
-    put_memory(plan, rank, r);
+    put_memory(plan, rank, r, memory_policy(p->request));
     snprintf(threads, sizeof threads, "%d", cores_in(p->topology, r->cpus));
     dt_plan_rank_default(plan, rank, "OMP_NUM_THREADS", threads);
 }
@@ -154,7 +172,9 @@ static void put_gpu_order(const struct planner *p, struct dt_buf *plan,
         const struct dt_bind_rank *r = &b->ranks[i];
         const char *id =
             r->accelerator_count == 1 ? p->topology->accelerators[r->accelerators[0]].id : "";
-        fits = strncmp(id, "GPU-", 4) == 0;
+        /* Ranks that share a GPU can not be told apart by position: CUDA ends a list at the first
+         * repetition. */
+        fits = strncmp(id, "GPU-", 4) == 0 && !(ids.data && strstr(ids.data, id));
         dt_buf_printf(&ids, "%s%s", i ? "," : "", id);
     }
     char *list = dt_buf_take(&ids);
@@ -190,13 +210,25 @@ static void put_slurm_truth(struct dt_buf *plan, const struct dt_bind_plan *b)
     free(text);
 }
 
+/* Below dt-gather's table, and in its style. */
+static void say_summary(const struct planner *p, struct dt_buf *plan, const struct dt_bind_plan *b)
+{
+    struct dt_buf line = DT_BUF_INIT;
+    const char *policy = memory_policy(p->request);
+    dt_buf_printf(&line, "  bind: %s", b->summary ? b->summary : "nothing planned");
+    if (strcmp(policy, "preferred") != 0 && !b->stand_back)
+        dt_buf_printf(&line, "; memory policy %s, as asked for", policy);
+    planner_say(plan, line.data ? line.data : "");
+    dt_buf_fini(&line);
+}
+
 static void say_binding(const struct planner *p, struct dt_buf *plan, const struct dt_bind_plan *b)
 {
-    if (!planner_speaks(p, p->request->bind))
+    bool stood_back = b->stand_back && p->request->node_id == 0 && p->request->het_group <= 0;
+    if (!planner_speaks(p, p->request->bind) && !stood_back)
         return;
-    if (strcmp(p->request->bind, "explain") != 0) {
-        if (b->summary)
-            planner_say(plan, b->summary);
+    if (!planner_is(p->request->bind, "explain")) {
+        say_summary(p, plan, b);
         return;
     }
     char *text = dt_bind_explain(b, p->topology);

@@ -151,7 +151,7 @@ static void say(const struct planner *p, struct dt_buf *plan, const char *by_ran
     if (!planner_is_first_node(p))
         return;
     say_bad_rules(p, plan);
-    if (strcmp(p->request->env, "explain") == 0) {
+    if (planner_is(p->request->env, "explain")) {
         say_explanation(p, plan, by_rank); /* it has the warnings */
         return;
     }

@@ -16,7 +16,8 @@ setup_file() {
     archive=$(make --no-print-directory dist 3>&-) || return 1
     tar -xzf "$archive" -C "$work" || return 1
     export TREE="$work/dt-v7.8.9" ROOT="$work/root"
-    cd "$TREE" && build >"$BATS_FILE_TMPDIR/build.log" 2>&1 3>&- || { cat "$BATS_FILE_TMPDIR/build.log"; return 1; }
+    cd "$TREE" || return 1
+    build >"$BATS_FILE_TMPDIR/build.log" 2>&1 3>&- || { cat "$BATS_FILE_TMPDIR/build.log" && return 1; }
 }
 
 build() { # ARGUMENTS of make

@@ -63,13 +63,13 @@ bridge_of() {
 }
 
 @test "a node has its own host name, address, processes, /tmp and /dev/shm" {
-    run dt_cluster run "$A-1" -- sh -c 'hostname; touch /tmp/mine /dev/shm/mine; ps ax | wc -l'
+    run dt_cluster run "$A-1" -- sh -c 'hostname; touch /tmp/$0 /dev/shm/$0; ps ax | wc -l' "$CLUSTER.mine"
     assert_code 0
     [ "${lines[0]}" = "$A-1" ]
     [ "${lines[1]}" -lt 12 ]
-    run dt_cluster run "$A-2" -- ls /tmp/mine /dev/shm/mine
+    run dt_cluster run "$A-2" -- ls "/tmp/$CLUSTER.mine" "/dev/shm/$CLUSTER.mine"
     assert_code 2
-    [ ! -e /tmp/mine ] && [ ! -e /dev/shm/mine ]
+    [ ! -e "/tmp/$CLUSTER.mine" ] && [ ! -e "/dev/shm/$CLUSTER.mine" ]
     run dt_cluster run "$A-1" -- getent hosts "$A-2"
     assert_says "198.1"
     run dt_cluster run "$A-1" -- sh -c 'exit 9'
@@ -241,7 +241,13 @@ TEXT
 }
 
 @test "without root it says that it needs root" {
-    run setpriv --reuid=65534 --regid=65534 --clear-groups "$DT_CLUSTER_PROGRAM" up --name "$CLUSTER-k"
+    local copy # the repository may lie below a directory that only root can enter
+    copy=$(mktemp -d)
+    chmod 755 "$copy"
+    cp -r "$REPOSITORY/contrib" "$REPOSITORY/configs" "$copy"
+    run setpriv --reuid=65534 --regid=65534 --clear-groups \
+        "$copy/contrib/localcluster/dt-cluster" up --name "$CLUSTER-k"
+    rm -r "$copy"
     assert_code 69
     assert_lines 1 "needs root"
     [ ! -e "/run/dt-cluster/$CLUSTER-k" ]
@@ -356,4 +362,30 @@ TEXT
     run dt_cluster down --name "$A"
     assert_code 0
     assert_says "no cluster"
+}
+
+@test "up --slurm PREFIX runs the daemons and the commands of that Slurm" {
+    local prefix program # not below /tmp: nodes have one of their own
+    prefix=$(mktemp -d /var/tmp/dt-test-slurm-XXXXXX)
+    chmod 755 "$prefix"
+    mkdir -p "$prefix/bin" "$prefix/sbin"
+    ln -s /usr/bin/{srun,sbatch,salloc,sinfo,squeue,scontrol,scancel} "$prefix/bin"
+    for program in slurmctld slurmd; do
+        printf '#!/bin/sh\necho "$0" >>%s/started\nexec /usr/sbin/%s "$@"\n' "$prefix" $program >"$prefix/sbin/$program"
+        chmod 755 "$prefix/sbin/$program"
+    done
+    run dt_cluster up --name "$CLUSTER-k" --nodes 1 --plugstack none --build "$DT_BUILD" --slurm "$prefix" 3>&-
+    assert_code 0
+    grep -qx "$prefix/sbin/slurmctld" "$prefix/started"
+    grep -qx "$prefix/sbin/slurmd" "$prefix/started"
+    cluster_enter "$CLUSTER-k"
+    [ "$(command -v srun)" = "$prefix/bin/srun" ]
+    srun -N1 true
+    cd /
+    dt_cluster down --name "$CLUSTER-k"
+    rm -r "$prefix"
+
+    run dt_cluster up --name "$CLUSTER-k" --nodes 1 --slurm "$BATS_TEST_TMPDIR/none"
+    assert_code 78
+    assert_says "$BATS_TEST_TMPDIR/none"
 }

@@ -40,7 +40,7 @@ os.execvp("make", ["make", "--no-print-directory", "BUILD=build", "demo"] + sys.
 
 assert_demo_left_nothing() {
     assert_nothing_left "$NAME"
-    [ ! -e "/run/lock/dt-demo-$NAME" ]
+    [ ! -e "/run/dt-demo-$NAME.lock" ]
     [ -z "$(ls tmp)" ]
     srun -N1 true # the other Slurm has not noticed
 }
@@ -68,7 +68,7 @@ time.sleep(120)' 3>&- &
     assert_says "2 ranks, 1 core, 4 GPUs and 16 NICs each"
     assert_lines 1 '^150 steps in [0-9.]+ s: loss [0-9.]+ -> [0-9.]+, [0-9]+ tokens/s$'
     awk '/^150 steps/ { fell = $7 - $9 } END { exit !(fell > 2) }' <<<"$output"
-    assert_says "dt: 1 of 4 nodes is NOT fit for this job"
+    assert_says "dt: 1 of 4 nodes is NOT fit"
     assert_says "--exclude=$NAME-3"
     refused=$(awk '$1 == "refused" { print $(NF - 1) * 1000 }' <<<"$output")
     ((${refused%.*} <= 1500)) || tell "refused after $refused ms"

@@ -67,6 +67,30 @@ assert_refused() { # CODE
     done < <(grep '^plan=' <<<"$output")
 }
 
+@test "the memory policy of the ranks is the one asked for" {
+    local policy
+    for policy in bind interleave preferred local; do
+        run srun -N1 -n1 "--dt-bind=auto,$policy" sh -c 'echo "plan=$DT_BIND_MEMORY"; cut -d" " -f2 /proc/self/numa_maps | sort | uniq -c | sort -rn'
+        assert_code 0
+        assert_lines 1 "^plan=$policy"
+        # The kernel's word for the rank's own mappings; "prefer:0", "bind:0", "interleave:0", "local".
+        case $policy in
+        preferred) assert_lines 1 '^ *[0-9]+ prefer(=relative|=static)?( \(many\))?:[0-9]' ;;
+        local) assert_lines 1 '^ *[0-9]+ local$' ;;
+        *) assert_lines 1 "^ *[0-9]+ $policy:[0-9]" ;;
+        esac
+        assert_silent_about "dt:"
+    done
+}
+
+@test "the table and the binding are said once, in one style" {
+    run srun -N3 -n3 --dt-validate true
+    assert_code 0
+    assert_lines 1 '^dt:   env: '
+    assert_lines 1 '^dt:   bind: '
+    assert_lines 0 '^dt: (env|bind):'
+}
+
 @test "the reserved port can be bound by the program" {
     run srun -N2 -n2 --dt-validate python3 -c '
 import os, socket
@@ -92,6 +116,7 @@ for_fault() { # FAULT WORD: the node is named, with the check's name
 @test "broken: /dev/shm is small" { for_fault shm-small shm; }
 @test "broken: another kernel" { for_fault kernel-odd kernel; }
 @test "broken: another libfabric" { for_fault libfabric-odd libfabric; }
+@test "broken: the clock is off" { for_fault clock-off clock; }
 @test "broken: a file system is read-only" { for_fault fs-readonly writ; }
 
 @test "broken, but --dt-on-fail=warn: the ranks run and the node is named" {
@@ -104,10 +129,12 @@ for_fault() { # FAULT WORD: the node is named, with the check's name
 
 @test "a helper that crashes is named with its signal" {
     break_node 2 helper-crash
-    timed srun -N3 -n3 --dt-validate --dt-timeout=1 echo "a rank ran"
-    assert_failed
-    assert_refused "$status"
-    assert_lines 1 "^dt: node $CLUSTER-2: dt-node was killed by signal"
+    timed srun -N3 -n3 --dt-validate echo "a rank ran" # nobody waits for the default 10 s
+    assert_refused 67
+    assert_lines 1 "dt-node was killed by" # in the table, and nowhere else
+    assert_says "signal 11"
+    assert_says "$CLUSTER-2"
+    assert_says "--exclude"
 }
 
 @test "a helper that hangs is killed" {

@@ -233,7 +233,7 @@ static void tables(void **state)
     break_efa(&report, 2);
     assert_table(
         &report, 120,
-        "dt: 1 of 4 nodes is NOT fit for this job (1 to 2 checks each and 10 compared, 41 ms). "
+        "dt: 1 of 4 nodes is NOT fit (1 to 2 checks each and 10 compared, 41 ms). "
         "Nothing "
         "was started.\n"
         "dt:   node  check     found                            wanted           next step\n"
@@ -244,7 +244,7 @@ static void tables(void **state)
         "dt: to run without it, add:  --exclude=dt-3            (exit code 65)\n");
     assert_table(
         &report, 70,
-        "dt: 1 of 4 nodes is NOT fit for this job (1 to 2 checks each and 10 compared, 41 ms). "
+        "dt: 1 of 4 nodes is NOT fit (1 to 2 checks each and 10 compared, 41 ms). "
         "Nothing was started.\n"
         "dt:   node  check     found           wanted           next step\n"
         "dt:   dt-3  efa-port  rdmap79s0 is    32 ACTIVE ports  reboot or\n"

@@ -15,6 +15,7 @@
 #include "../../spank/options.c"
 #include "../../spank/apply.c"
 #include "../../spank/helper.c"
+#include "../../spank/gather.c"
 #include "../../spank/task.c"
 
 /* ---- the fake Slurm ----------------------------------------------------------------------------
@@ -122,6 +123,40 @@ static int clear_environ(void **state)
 
 /* ---- text --------------------------------------------------------------------------------------
  */
+
+static void gather_frames_are_sound_json(void **state)
+{
+    (void)state;
+    const struct gather_node node = {.name = "n\"1", .job = 7, .id = 1, .count = 2, .tasks = 4};
+    const char *hello = "{\"type\":\"hello\",\"dt\":1,\"token\":\"ab\",\"node\":\"n\\\"1\","
+                        "\"nodeid\":1,\"nodes\":2,\"tasks\":4,\"step\":\"7.0\","
+                        "\"het_group\":-1,\"het_size\":0}";
+    const char *failed = "{\"type\":\"failed\",\"code\":67,\"reason\":\"a\\\\b?c??\"}";
+    struct text frames = {0};
+    gather_format(&frames, &node, "ab", 67, "a\\b\nc\xc3\xa4");
+    assert_false(frames.failed);
+    assert_int_equal(frames.len, 8 + strlen(hello) + strlen(failed));
+    assert_int_equal((unsigned char)frames.data[3], strlen(hello));
+    assert_memory_equal(frames.data + 4, hello, strlen(hello));
+    assert_memory_equal(frames.data + 8 + strlen(hello), failed, strlen(failed));
+    text_fini(&frames);
+}
+
+static void gather_that_is_none_is_not_told(void **state)
+{
+    (void)state;
+    const struct gather_node node = {.name = "n1", .count = 1};
+    static const char *const texts[] = {"",
+                                        "1",
+                                        "1/127.0.0.1",
+                                        "2/127.0.0.1/1/ab",
+                                        "1//1/ab",
+                                        "1/127.0.0.1/1/ab",
+                                        "1/[::1/1/ab",
+                                        "1/x,y/1/ab"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(gather_tell(texts[i], &node, 67, "reason", 200));
+}
 
 static void words_survive_both_ways(void **state)
 {
@@ -624,6 +659,8 @@ static void a_helper_that_others_can_write_is_not_started(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(gather_frames_are_sound_json),
+        TEST(gather_that_is_none_is_not_told),
         TEST(words_survive_both_ways),
         TEST(cpu_lists_survive_both_ways),
         TEST(equal_masks_of_other_sizes_are_equal),
