@@ -10,7 +10,7 @@
  *   instance.type                    string: DMI product name, or dt.conf's; absent: unknown machine
  *   instance.source                  "dmi" | "config"
  *   driver.nvidia driver.efa driver.neuron                 string, versions of kernel modules
- *   lib.libfabric lib.nccl lib.ofi_nccl efa.installer      string, of what lies in the usual places
+ *   lib.libfabric lib.nccl lib.ofi_nccl lib.rdma_core efa.installer   string, of what lies in the usual places
  *   cpu.online numa.count            int;  cpu.list  string, "0-191"
  *   cpu.isa                          "avx512_bf16" | "avx512" | "avx2" | "other", of an x86 processor
  *   cpu.openblas_coretype            string, kernels that OpenBLAS should take and does not by itself

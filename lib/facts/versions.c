@@ -223,6 +223,30 @@ static void read_ofi_nccl(struct dt_reader *reader)
     dt_reader_why(reader, "lib.ofi_nccl", "no aws-ofi-nccl in the usual places");
 }
 
+/* The soname's last numbers are ABI and release: libibverbs.so.1.14.57.0 is 57.0. */
+static void read_rdma_core(struct dt_reader *reader)
+{
+    static const char *const folders[] = {"usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu",
+                                          "usr/lib64", NULL};
+    static const char stem[] = "libibverbs.so.1.";
+    char target[512], version[64];
+    const char *folder = find_in(reader->root, folders, "libibverbs.so.1");
+    if (!folder) {
+        dt_reader_why(reader, "lib.rdma_core", "no libibverbs.so.1 in the usual places");
+        return;
+    }
+    if (dt_root_readlink(reader->root, target, sizeof target, "%s/libibverbs.so.1", folder) > 0 &&
+        strncmp(target, stem, sizeof stem - 1) == 0) {
+        const char *text = target + sizeof stem - 1;
+        text += strcspn(text, ".");
+        if (*text && take_version(text + 1, version, sizeof version)) {
+            dt_reader_string(reader, "lib.rdma_core", version);
+            return;
+        }
+    }
+    dt_reader_why(reader, "lib.rdma_core", "/%s/libibverbs.so.1 does not name its version", folder);
+}
+
 void dt_read_versions(struct dt_reader *reader)
 {
     char installed[4096];
@@ -232,6 +256,7 @@ void dt_read_versions(struct dt_reader *reader)
     read_module(reader, "driver.neuron", "neuron");
     read_installer(reader, installed);
     read_libfabric(reader, installed);
+    read_rdma_core(reader);
     read_nccl(reader);
     read_ofi_nccl(reader);
 }

@@ -142,6 +142,11 @@ static void reads_versions(void **state)
     assert_string_equal(text(world, "lib.libfabric"), "1.22.0amzn4.0");
     assert_string_equal(text(world, "lib.nccl"), "2.23.4");
     assert_absent(world, "lib.ofi_nccl", "no aws-ofi-nccl");
+    assert_absent(world, "lib.rdma_core", "no libibverbs.so.1");
+    tree_file(&world->tree, "usr/lib64/libibverbs.so.1.14.57.0", "x");
+    tree_link(&world->tree, "usr/lib64/libibverbs.so.1", "libibverbs.so.1.14.57.0");
+    collect(world);
+    assert_string_equal(text(world, "lib.rdma_core"), "57.0");
 
     /* the mark lies across the border of two reads */
     size_t size = 600 << 10;
