@@ -73,11 +73,13 @@ static ssize_t read_all(const struct dt_root *root, const char *path, char *text
 
 static void read_file(int out, const struct dt_root *root, const char *path, bool named)
 {
-    char *text = malloc(FILE_MAX);
-    ssize_t len = text ? read_all(root, path, text) : -ENOMEM;
+    char *text;
+    ssize_t len;
     if (strchr(path, '\n'))
-        return;
-    if (len >= 0 || len != -ENOENT || named) {
+        return; /* could not be said in a line */
+    text = malloc(FILE_MAX);
+    len = text ? read_all(root, path, text) : -ENOMEM;
+    if (len != -ENOENT || named) {
         say(out, 'F', path);
         if (len < 0)
             say(out, 'E', len == -EINVAL ? "is no regular file" : strerror((int)-len));

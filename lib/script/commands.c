@@ -245,9 +245,11 @@ static int command_slurm(struct words *w)
         }
         /* A quoted list is read without its quotes; one with expansions inside piece by piece. */
         char *plain = list ? dt_shell_plain(list, len) : NULL;
-        int rc = list ? dt_shell_export_list(w->shell, plain ? plain : list,
-                                             plain ? strlen(plain) : len, true, word->line)
-                      : 0;
+        int rc = 0;
+        if (plain)
+            rc = dt_shell_export_list(w->shell, plain, strlen(plain), true, word->line);
+        else if (list)
+            rc = dt_shell_export_list(w->shell, list, len, true, word->line);
         free(plain);
         if (rc < 0)
             return -1;
