@@ -53,7 +53,7 @@ static int sbatch_line(struct dt_shell *shell, const char *p, const char *end, i
             p++;
         while (p + len < end && !isspace((unsigned char)p[len]))
             len++;
-        if (*p == '#')
+        if (len == 0 || *p == '#')
             return 0;
         size_t skip = sizeof option - 1;
         if (len > skip && memcmp(p, option, skip) == 0 && p[skip] == '=')

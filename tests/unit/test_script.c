@@ -146,6 +146,17 @@ static void test_sbatch(void **state)
                   "C=$A\n#SBATCH --export=D=4\n",
                   "A=1\nB=2\nC=1\n");
     assert_script("#!/usr/bin/env bash\nexport A=1\n", "A=1\n");
+
+    /* a last line that ends in a blank, and no byte behind it */
+    static const char blank[] = "#SBATCH -N 1 ";
+    char *exact = malloc(sizeof blank - 1);
+    struct dt_script script;
+    struct dt_error err;
+    assert_non_null(exact);
+    memcpy(exact, blank, sizeof blank - 1);
+    assert_int_equal(dt_script_read(&script, exact, sizeof blank - 1, &err), 0);
+    dt_script_fini(&script);
+    free(exact);
 }
 
 static void test_doubts_and_notes(void **state)
