@@ -275,8 +275,8 @@ SH_FILES := $(shell git ls-files 2>/dev/null | xargs -r grep -lIE '^.!/(usr/bin/
 .PHONY: lint fmt
 lint: ## formatting, static analysis, shell, man pages
 	@$(MAKE) --no-print-directory all >/dev/null
-	clang-format --dry-run -Werror $(C_FILES)
-	shellcheck -x $(SH_FILES)
+	@clang-format --dry-run -Werror $(C_FILES) && echo "clang-format: ok ($(words $(C_FILES)) files)"
+	@shellcheck -x $(SH_FILES) && echo "shellcheck: ok ($(words $(SH_FILES)) files)"
 	@contrib/lint/tidy $(filter-out tests/%,$(filter %.c,$(C_FILES)))
 	@for m in $(MAN); do mandoc -T lint -W error $$m || exit 1; done; echo "man pages: ok"
 

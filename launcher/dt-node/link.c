@@ -297,10 +297,11 @@ static int unreachable(const struct link *link, struct dt_error *err)
         dt_buf_printf(&list, "%s%s: %s", i ? ", " : "", link->rendezvous.addresses[i], why);
     }
     char *text = dt_buf_take(&list);
-    dt_error_set(err,
-                 "dt-gather of srun can not be reached on port %u in %.1f s (%s); open the "
-                 "port between the nodes and srun's host, or fix it with the plugin's gather-ports=",
-                 link->rendezvous.port, link_now() - link->started, text ? text : "");
+    dt_error_set(
+        err,
+        "dt-gather of srun can not be reached on port %u in %.1f s (%s); open the "
+        "port between the nodes and srun's host, or fix it with the plugin's gather-ports=",
+        link->rendezvous.port, link_now() - link->started, text ? text : "");
     free(text);
     return -1;
 }

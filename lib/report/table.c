@@ -40,8 +40,8 @@ static void say_bad_head(struct dt_buf *out, const struct dt_report *report,
     size_t total = report->node_count;
     const char *nodes = total == 1 ? "" : "s";
     if (problems->unfit_count)
-        dt_buf_printf(&text, "%zu of %zu node%s %s NOT fit", problems->unfit_count,
-                      total, nodes, problems->unfit_count == 1 ? "is" : "are");
+        dt_buf_printf(&text, "%zu of %zu node%s %s NOT fit", problems->unfit_count, total, nodes,
+                      problems->unfit_count == 1 ? "is" : "are");
     if (problems->lost_count && text.len)
         dt_buf_printf(&text, " and %zu %s", problems->lost_count,
                       dt_report_lost_verb(problems, false));

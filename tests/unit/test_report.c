@@ -242,16 +242,15 @@ static void tables(void **state)
         "instance\n"
         "dt: 3 nodes passed: dt-[1-2,4]\n"
         "dt: to run without it, add:  --exclude=dt-3            (exit code 65)\n");
-    assert_table(
-        &report, 70,
-        "dt: 1 of 4 nodes is NOT fit (1 to 2 checks each and 10 compared, 41 ms). "
-        "Nothing was started.\n"
-        "dt:   node  check     found           wanted           next step\n"
-        "dt:   dt-3  efa-port  rdmap79s0 is    32 ACTIVE ports  reboot or\n"
-        "dt:                   DOWN (31 of 32                   replace the\n"
-        "dt:                   up)                              instance\n"
-        "dt: 3 nodes passed: dt-[1-2,4]\n"
-        "dt: to run without it, add:  --exclude=dt-3            (exit code 65)\n");
+    assert_table(&report, 70,
+                 "dt: 1 of 4 nodes is NOT fit (1 to 2 checks each and 10 compared, 41 ms). "
+                 "Nothing was started.\n"
+                 "dt:   node  check     found           wanted           next step\n"
+                 "dt:   dt-3  efa-port  rdmap79s0 is    32 ACTIVE ports  reboot or\n"
+                 "dt:                   DOWN (31 of 32                   replace the\n"
+                 "dt:                   up)                              instance\n"
+                 "dt: 3 nodes passed: dt-[1-2,4]\n"
+                 "dt: to run without it, add:  --exclude=dt-3            (exit code 65)\n");
     dt_report_fini(&report);
 }
 
