@@ -52,6 +52,18 @@ static bool user_bound(const struct dt_request *request)
     return false;
 }
 
+/* "auto,interleave": the user's word for memory; where there is none, nearness is a preference. */
+static const char *memory_policy(const struct dt_request *request)
+{
+    static const char *const known[] = {"bind", "interleave", "local"};
+    const char *comma = strchr(request->bind, ',');
+    for (size_t i = 0; comma && i < sizeof known / sizeof *known; i++) {
+        if (strcmp(comma + 1, known[i]) == 0)
+            return known[i];
+    }
+    return "preferred";
+}
+
 static int make_plan(struct binding *b, const struct planner *p, struct dt_error *err)
 {
     struct dt_bind_request request = {
@@ -60,6 +72,7 @@ static int make_plan(struct binding *b, const struct planner *p, struct dt_error
         .allowed = (const hwloc_const_bitmap_t *)b->masks,
         .user_visible_devices = dt_request_getenv(p->request, "CUDA_VISIBLE_DEVICES"),
         .user_bound = user_bound(p->request),
+        .memory = memory_policy(p->request),
     };
     return dt_bind_plan(&b->plan, &request, err);
 }
@@ -86,18 +99,6 @@ static void set_owned(struct dt_buf *plan, size_t rank, const char *name, char *
     else
         plan->failed = true;
     free(value);
-}
-
-/* "auto,interleave": the user's word for memory; where there is none, nearness is a preference. */
-static const char *memory_policy(const struct dt_request *request)
-{
-    static const char *const known[] = {"bind", "interleave", "local"};
-    const char *comma = strchr(request->bind, ',');
-    for (size_t i = 0; comma && i < sizeof known / sizeof *known; i++) {
-        if (strcmp(comma + 1, known[i]) == 0)
-            return known[i];
-    }
-    return "preferred";
 }
 
 static void put_memory(struct dt_buf *plan, size_t rank, const struct dt_bind_rank *r,
@@ -211,13 +212,10 @@ static void put_slurm_truth(struct dt_buf *plan, const struct dt_bind_plan *b)
 }
 
 /* Below dt-gather's table, and in its style. */
-static void say_summary(const struct planner *p, struct dt_buf *plan, const struct dt_bind_plan *b)
+static void say_summary(struct dt_buf *plan, const struct dt_bind_plan *b)
 {
     struct dt_buf line = DT_BUF_INIT;
-    const char *policy = memory_policy(p->request);
     dt_buf_printf(&line, "  bind: %s", b->summary ? b->summary : "nothing planned");
-    if (strcmp(policy, "preferred") != 0 && !b->stand_back)
-        dt_buf_printf(&line, "; memory policy %s, as asked for", policy);
     planner_say(plan, line.data ? line.data : "");
     dt_buf_fini(&line);
 }
@@ -228,7 +226,7 @@ static void say_binding(const struct planner *p, struct dt_buf *plan, const stru
     if (!planner_speaks(p, p->request->bind) && !stood_back)
         return;
     if (!planner_is(p->request->bind, "explain")) {
-        say_summary(p, plan, b);
+        say_summary(plan, b);
         return;
     }
     char *text = dt_bind_explain(b, p->topology);

@@ -26,6 +26,7 @@ struct dt_bind_request {
     const hwloc_const_bitmap_t *allowed; /* per rank: mask seen in the task; OS PU numbers */
     const char *user_visible_devices;    /* the user's own CUDA_VISIBLE_DEVICES, or NULL */
     bool user_bound;                     /* the user bound explicitly: stand back */
+    const char *memory; /* policy asked for: "bind", "interleave", "local"; NULL: preferred */
 };
 
 struct dt_bind_rank {
@@ -41,10 +42,11 @@ struct dt_bind_rank {
 struct dt_bind_plan {
     struct dt_bind_rank *ranks;
     size_t rank_count;
-    bool stand_back; /* cpus are the ranks' own masks, as found: nothing to apply. Accelerators,
+    bool stand_back;    /* cpus are the ranks' own masks, as found: nothing to apply. Accelerators,
                         NICs and memory are those nearest to them */
-    char *summary;   /* one line: "2 ranks, 8 cores and 4 GPUs each, memory preferred on ..." */
-    char *reason;    /* why it stood back, or NULL */
+    const char *memory; /* as in the request, "preferred" where it had none; borrowed */
+    char *summary;      /* one line: "2 ranks, 8 cores and 4 GPUs each, memory preferred on ..." */
+    char *reason;       /* why it stood back, or NULL */
 };
 
 /* Fails for no ranks, an empty mask, or no memory left. The plan is then empty: bind nothing. */

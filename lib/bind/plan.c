@@ -242,6 +242,7 @@ int dt_bind_plan(struct dt_bind_plan *plan, const struct dt_bind_request *reques
     int rc = -1;
 
     memset(plan, 0, sizeof(*plan));
+    plan->memory = request->memory ? request->memory : "preferred";
     if (check_request(request, err))
         return -1;
     if (dt_bind_distances_init(&distances, request->topology->hwloc) ||

@@ -64,18 +64,27 @@ static bool ranks_share_cores(const struct dt_bind_plan *plan)
     return sum > together;
 }
 
+/* "memory preferred on", "memory bound to", "memory interleaved over" */
+static const char *memory_word(const struct dt_bind_plan *plan)
+{
+    if (strcmp(plan->memory, "bind") == 0)
+        return "bound to";
+    return strcmp(plan->memory, "interleave") == 0 ? "interleaved over" : "preferred on";
+}
+
 static void put_memory(struct dt_buf *out, const struct dt_bind_plan *plan)
 {
     struct range nodes = {0};
 
     for (size_t r = 0; r < plan->rank_count; r++)
         widen(&nodes, (size_t)hwloc_bitmap_weight(plan->ranks[r].numa), r == 0);
-    if (nodes.max == 0)
+    if (strcmp(plan->memory, "local") == 0)
+        dt_buf_puts(out, ", memory local to where it is first touched");
+    else if (nodes.max == 0)
         dt_buf_puts(out, ", memory policy left alone");
-    else if (nodes.max == 1)
-        dt_buf_puts(out, ", memory preferred on the NUMA node of its cores");
     else
-        dt_buf_puts(out, ", memory preferred on the NUMA nodes of its cores");
+        dt_buf_printf(out, ", memory %s the NUMA node%s of its cores", memory_word(plan),
+                      nodes.max == 1 ? "" : "s");
 }
 
 char *dt_bind_summary(const struct dt_bind_plan *plan, const struct dt_bind_request *request)
@@ -182,10 +191,12 @@ static void explain_rank(struct dt_buf *out, const struct dt_bind_plan *plan,
 
     dt_buf_printf(out, "local rank %zu: %zu core%s, PUs ", r, cores, cores == 1 ? "" : "s");
     put_bitmap(out, rank->cpus);
-    if (hwloc_bitmap_iszero(rank->numa)) {
+    if (strcmp(plan->memory, "local") == 0) {
+        dt_buf_puts(out, "; memory local\n");
+    } else if (hwloc_bitmap_iszero(rank->numa)) {
         dt_buf_puts(out, "; memory policy left alone\n");
     } else {
-        dt_buf_puts(out, "; memory preferred on NUMA node ");
+        dt_buf_printf(out, "; memory %s NUMA node ", memory_word(plan));
         put_bitmap(out, rank->numa);
         dt_buf_puts(out, "\n");
     }

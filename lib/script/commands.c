@@ -234,7 +234,7 @@ static int command_slurm(struct words *w)
         const struct dt_token *word = &w->items[i];
         const char *list = NULL;
         size_t len = 0, skip = sizeof option - 1;
-        if (word->len < skip || memcmp(word->raw, option, skip) != 0)
+        if (!word->raw || word->len < skip || memcmp(word->raw, option, skip) != 0)
             continue;
         if (word->len > skip && word->raw[skip] == '=') {
             list = word->raw + skip + 1;

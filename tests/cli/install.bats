@@ -73,12 +73,14 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
     cd "$ROOT"
     run -0 find . -type f -not -path '*/man/*' -printf '%m %P\n'
     [ "$(sort -k2 <<<"$output")" = "644 etc/dt/dt.conf
+755 usr/bin/dt-env
 755 usr/bin/dt-launch
 755 usr/bin/dt-train
 644 usr/lib64/slurm/spank_dt.so
 755 usr/libexec/dt/dt-gather
 755 usr/libexec/dt/dt-node
 644 usr/share/dt/env-rules.conf
+644 usr/share/dt/env-variables.conf
 644 usr/share/dt/instances.conf
 644 usr/share/dt/plugstack.conf" ]
     [ "$(find . -type d -perm /022)" = "" ]

@@ -75,7 +75,7 @@ gpus_in_order() { # ADDRESS...
 }
 sets() { # "NAME VALUE" of all variables that the rules set; "" for none
     local got
-    got=$(sed -n -E 's/^all default ((FI|NCCL|RDMAV|NEURON)_.*)/\1/p' <<<"$plan" | paste -sd';')
+    got=$(sed -n -E 's/^all env-default ((FI|NCCL|RDMAV|NEURON)_.*)/\1/p' <<<"$plan" | paste -sd';')
     [ "$got" = "$1" ] || tell "sets '$got', expected '$1'"
 }
 
@@ -116,7 +116,7 @@ sets() { # "NAME VALUE" of all variables that the rules set; "" for none
     plan_of g5.48xlarge 8
     is 0 0-11,96-107 0 rdmap0s21; is 4 48-59,144-155 1 rdmap0s21; is 7 84-95,180-191 1 rdmap0s21
     gpus_in_order 0000:00:{16,17,18,19,1a,1b,1c,1d}.0
-    sets "FI_EFA_USE_HUGE_PAGE 0"
+    sets "FI_EFA_USE_HUGE_PAGE 0;NCCL_SHM_USE_CUDA_MEMCPY 1"
 }
 @test "trn1.32xlarge: 16 ranks, 4 cores and one Neuron device each" {
     plan_of trn1.32xlarge 16
@@ -152,7 +152,7 @@ stack() { # LIBFABRIC OFI_NCCL KERNEL
 @test "an older stack of g5.48xlarge is not asked for RDMA, which would abort it" {
     plan_of g5.48xlarge 8
     stack 1.17.1 1.5.0 6.8.0
-    sets "FI_PROVIDER efa;FI_EFA_SET_CUDA_SYNC_MEMOPS 0;NCCL_PROTO simple"
+    sets "FI_PROVIDER efa;FI_EFA_SET_CUDA_SYNC_MEMOPS 0;NCCL_PROTO simple;NCCL_SHM_USE_CUDA_MEMCPY 1"
 }
 @test "an older plugin of p5.48xlarge gets its buffer sizes" {
     plan_of p5.48xlarge 8

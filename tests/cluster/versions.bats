@@ -8,7 +8,7 @@ setup_file() { cluster_up --nodes 3 --as p5.48xlarge; }
 teardown_file() { cluster_down; }
 setup() {
     cluster_enter
-    dt_env=$DT_BUILD/bin/dt-env
+    dt_env=$(command -v dt-env) # the staged one: the repository may lie below /tmp, and nodes have their own
     export LD_LIBRARY_PATH=/opt/amazon/efa/lib64
 }
 teardown() { [[ -z ${broken:-} ]] || dt_cluster heal "$broken" --name "$CLUSTER"; }
