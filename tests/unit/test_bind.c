@@ -113,7 +113,7 @@ static int plan_same(struct dt_bind_plan *plan, const struct dt_topology *topolo
                      hwloc_const_bitmap_t allowed, const char *visible, struct dt_error *err)
 {
     hwloc_const_bitmap_t *masks = calloc(ranks, sizeof(*masks));
-    struct dt_bind_request request = {topology, ranks, masks, visible, false};
+    struct dt_bind_request request = {topology, ranks, masks, visible, false, NULL};
     int rc;
 
     for (size_t r = 0; r < ranks; r++)
@@ -328,7 +328,7 @@ static void test_stands_back_from_differing_masks(void **state)
     struct dt_bind_plan plan;
     hwloc_bitmap_t far = cpus_of("48-59"), near = cpus_of("0-11");
     hwloc_const_bitmap_t masks[] = {far, near};
-    struct dt_bind_request request = {&topology, 2, masks, NULL, false};
+    struct dt_bind_request request = {&topology, 2, masks, NULL, false, NULL};
     struct dt_error err = {0};
 
     (void)state;
@@ -353,7 +353,7 @@ static void test_stands_back_from_the_user(void **state)
     struct dt_bind_plan plan;
     hwloc_bitmap_t all = cpus_of("0-191");
     hwloc_const_bitmap_t masks[] = {all, all};
-    struct dt_bind_request request = {&topology, 2, masks, NULL, true};
+    struct dt_bind_request request = {&topology, 2, masks, NULL, true, NULL};
     struct dt_error err = {0};
 
     (void)state;
@@ -422,7 +422,7 @@ static void test_bad_requests(void **state)
     struct dt_topology topology;
     struct dt_bind_plan plan;
     hwloc_bitmap_t empty = hwloc_bitmap_alloc(), full = hwloc_bitmap_alloc_full();
-    struct dt_bind_request none = {&topology, 0, NULL, NULL, false};
+    struct dt_bind_request none = {&topology, 0, NULL, NULL, false, NULL};
     struct dt_error err = {0};
 
     (void)state;
