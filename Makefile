@@ -39,7 +39,7 @@ DEPFLAGS  = -MMD -MP
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
-LIB_LIBS    := -ljansson -lconfuse -lhwloc -ldl
+LIB_LIBS    := -ljansson -lconfuse -lhwloc -lm -ldl
 GATHER_LIBS := -levent_core $(LIB_LIBS)
 
 LIB_SRC    := $(wildcard lib/*/*.c)
@@ -123,7 +123,8 @@ $(SPANK): $(call obj,$(SPANK_SRC)) spank/spank_dt.lds
 	$(Q)mv $@.new $@
 
 # The training core is compiled for the machine class at run time (function multiversioning), and links MPI only.
-TRAIN_OPT ?= -O3 -g -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
+# (clang tells of each "omp simd" that it leaves alone; that is no error)
+TRAIN_OPT ?= -Wno-pass-failed -O3 -g -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
 $(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)

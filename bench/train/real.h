@@ -21,8 +21,10 @@ typedef float real;
 /* Loops over rows are compiled once per machine class and picked at load time, so that one binary
  * uses the vector unit it finds. Such a function must not contain a parallel region: the body of a
  * region becomes a function of its own, which is not cloned. Sanitizers instrument the resolver,
- * which runs before they are ready. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(DT_TRAIN_NO_CLONES)
+ * which runs before they are ready. clang 14 gives the resolvers of static functions global names,
+ * so that two files with a function of one name do not link. */
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                \
+    !defined(DT_TRAIN_NO_CLONES)
 #define DT_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define DT_SIMD
