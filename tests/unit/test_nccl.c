@@ -73,7 +73,7 @@ static void read_in(struct tree *tree, struct dt_nccl_settings *settings, const 
     struct dt_error err;
     assert_int_equal(dt_root_init(&root, tree->path, &err), 0);
     struct dt_facts_request request = {
-        .root = &root, .uid = getuid(), .gid = getgid(), .cwd = "/work"};
+        .root = &root, .uid = getuid(), .gid = getgid(), .cwd = "/job"};
     assert_int_equal(dt_nccl_conf_read(settings, &request, conf_file, nccl, &err), 0);
     dt_root_fini(&root);
 }
@@ -96,7 +96,7 @@ static void test_files(void **state)
 
     tree_file(&tree, home, "A=home\nB=home\n");
     tree_file(&tree, "etc/nccl.conf", "B=etc\nC=etc\n");
-    tree_file(&tree, "work/my.conf", "C=mine\n");
+    tree_file(&tree, "job/my.conf", "C=mine\n");
     read_in(&tree, &s, NULL, NULL);
     assert_int_equal(s.count, 3);
     assert_string_equal(s.items[0].value, "home");
@@ -109,7 +109,7 @@ static void test_files(void **state)
     read_in(&tree, &s, "my.conf", "2.23.4"); /* instead of the one at home */
     assert_int_equal(s.count, 2);
     assert_string_equal(s.items[0].value, "mine");
-    assert_string_equal(s.items[0].file, "/work/my.conf");
+    assert_string_equal(s.items[0].file, "/job/my.conf");
     assert_string_equal(s.items[1].name, "B");
     dt_nccl_settings_fini(&s);
 
