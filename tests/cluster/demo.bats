@@ -71,10 +71,12 @@ time.sleep(120)' 3>&- &
     assert_says "dt: 1 of 4 nodes is NOT fit"
     assert_says "--exclude=$NAME-3"
     refused=$(awk '$1 == "refused" { print $(NF - 1) * 1000 }' <<<"$output")
-    ((${refused%.*} <= 1500)) || tell "refused after $refused ms"
     assert_lines 1 '^Next: make demo KEEP=1 '
     assert_silent_about "couldn't chdir"
-    assert_under_ms 40000
+    assert_under_ms 40000 400
+    # shellcheck disable=SC2034 # read by assert_under_ms
+    elapsed_ms=${refused%.*} timed_command=()
+    assert_under_ms 1500 10
     assert_demo_left_nothing
 }
 
@@ -94,7 +96,7 @@ time.sleep(120)' 3>&- &
     rm tmp/out
     assert_failed
     assert_lines 0 '^150 steps'
-    assert_under_ms 8000
+    assert_under_ms 8000 80
     assert_demo_left_nothing
 }
 

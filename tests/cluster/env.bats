@@ -117,7 +117,7 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
 }
 
 @test "a variable that would end the ranks: refused before the start, with origin and fix" {
-    FI_EFA_MTU_SIZE=9000 timed srun -N3 -n3 --dt-validate --dt-report=report echo "a rank ran"
+    timed env FI_EFA_MTU_SIZE=9000 srun -N3 -n3 --dt-validate --dt-report=report echo "a rank ran"
     assert_code 65
     assert_under_ms 2000
     assert_job FAILED

@@ -64,7 +64,7 @@ PY
     assert_code 42
     [ "$(said | wc -l)" -eq 1 ]
     [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"exited with code 42"* ]]
-    assert_under_ms 5000
+    assert_under_ms 5000 20
     assert_job FAILED
     assert_nodes_healthy
 }
@@ -75,7 +75,7 @@ PY
     assert_code 139
     [ "$(said | wc -l)" -eq 1 ]
     [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"was killed by signal 11 (SIGSEGV)"* ]]
-    assert_under_ms 5000
+    assert_under_ms 5000 20
     assert_job FAILED
     assert_nodes_healthy
 }
@@ -90,7 +90,7 @@ PY
 }
 
 @test "validation asked for on a node without the plugin: 68" {
-    SLURM_DT_SETTINGS='1 validate=fast' timed srun -N4 --ntasks-per-node=2 dt-launch -- touch started
+    timed env SLURM_DT_SETTINGS='1 validate=fast' srun -N4 --ntasks-per-node=2 dt-launch -- touch started
     assert_code 68
     [[ $(said) == *"runs without the dt plugin"* ]]
     [ ! -e started ]

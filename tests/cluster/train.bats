@@ -62,7 +62,7 @@ assert_no_ranks() {
     # shellcheck disable=SC2034 # read by assert_under_ms
     elapsed_ms=$(((${EPOCHREALTIME/./} - start) / 1000)) output=$(<out)
     assert_code 137
-    assert_under_ms 6000
+    assert_under_ms 6000 20
     assert_lines 1 '^dt-launch: '
     assert_says "dt-launch: rank 5 (local 1 on $CLUSTER-3, pid * was killed by signal 9 (SIGKILL) after * s: dt-train"
     assert_job FAILED
