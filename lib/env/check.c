@@ -42,23 +42,6 @@ void dt_env_findings_fini(struct dt_env_findings *findings)
 
 /* ---- from rules --------------------------------------------------------------------------------- */
 
-static char *message_of(const struct dt_env_hit *hit)
-{
-    struct dt_buf text = DT_BUF_INIT;
-    char *reason = dt_env_hit_reason(hit);
-    bool sets = hit->action == DT_ENV_SET || hit->action == DT_ENV_FORCE;
-
-    if (reason) {
-        dt_buf_puts(&text, reason);
-        if (*hit->rule->harm)
-            dt_buf_printf(&text, "%s%s", sets ? "; otherwise: " : ": ", hit->rule->harm);
-    } else {
-        text.failed = true;
-    }
-    free(reason);
-    return dt_buf_take(&text);
-}
-
 static int from_hit(struct dt_env_findings *findings, const struct dt_env_hit *hit)
 {
     struct dt_env_finding *f = add(findings);
@@ -69,7 +52,7 @@ static int from_hit(struct dt_env_findings *findings, const struct dt_env_hit *h
     f->variable = strdup(hit->variable);
     f->value = hit->user ? strdup(hit->user) : NULL;
     f->rule = strdup(hit->rule->name);
-    f->message = message_of(hit);
+    f->message = dt_env_hit_reason(hit, hit->rule->harm);
     f->source = strdup(hit->rule->source);
     f->fix = dt_env_hit_fix(hit);
     f->severity = dt_env_hit_severity(hit);

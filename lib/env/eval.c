@@ -119,13 +119,15 @@ static enum dt_truth eval_leaf(const struct dt_env_node *node, struct dt_env_wor
     struct dt_env_value own;
     const struct dt_env_value *value;
 
-    if (node->op != DT_OP_TRUTH && node->op != DT_OP_YES && node->op != DT_OP_NO)
+    if (node->op < DT_OP_TRUTH)
         return eval_comparison(node, world);
     value = value_of(&node->a, world, &own);
     if (value->kind == DT_VALUE_UNKNOWN) /* of a variable it is known that it is set */
         return truth_if(node->op == DT_OP_TRUTH && node->a.kind != DT_OPERAND_FACT);
     if (value->kind == DT_VALUE_UNSET)
         return DT_FALSE;
+    if (node->op == DT_OP_MISSING)
+        return dt_env_path_missing(world, value->text);
     if (node->op != DT_OP_TRUTH)
         return truth(reads_as(value->text, node->op == DT_OP_YES));
     /* $NAME alone: is it set at all; a fact alone: is it more than nothing. */
@@ -157,4 +159,58 @@ static enum dt_truth eval(const struct dt_env_expr *expr, uint16_t index,
 enum dt_truth dt_env_expr_eval(const struct dt_env_expr *expr, struct dt_env_world *world)
 {
     return eval(expr, expr->root, world);
+}
+
+/* ---- why it came out unknown --------------------------------------------------------------------- */
+
+struct doubts {
+    const char *items[8];
+    size_t count;
+};
+
+static void add_doubt(struct doubts *doubts, const char *label)
+{
+    for (size_t i = 0; i < doubts->count; i++)
+        if (!strcmp(doubts->items[i], label))
+            return;
+    if (doubts->count < sizeof(doubts->items) / sizeof(doubts->items[0]))
+        doubts->items[doubts->count++] = label;
+}
+
+static void doubt_operand(struct doubts *doubts, const struct dt_env_operand *operand,
+                          const struct dt_env_world *world)
+{
+    const char *user = operand->kind == DT_OPERAND_USER   ? world->users[operand->index]
+                       : operand->kind == DT_OPERAND_SELF ? world->self
+                                                          : NULL;
+
+    if (operand->kind == DT_OPERAND_FACT && world->answers[operand->index].kind == DT_VALUE_UNKNOWN)
+        add_doubt(doubts, dt_env_fact_label(operand->index));
+    else if (user && !strcmp(user, DT_ENV_VALUE_UNKNOWN))
+        add_doubt(doubts, operand->kind == DT_OPERAND_SELF ? "its value"
+                                                           : world->names->items[operand->index]);
+}
+
+char *dt_env_expr_doubt(const struct dt_env_expr *expr, const struct dt_env_world *world)
+{
+    struct doubts doubts = {0};
+    struct dt_buf text = DT_BUF_INIT;
+
+    for (size_t i = 0; i < expr->count; i++) {
+        const struct dt_env_node *node = &expr->nodes[i];
+        if (node->op < DT_OP_EQ)
+            continue;
+        doubt_operand(&doubts, &node->a, world);
+        doubt_operand(&doubts, &node->b, world);
+    }
+    if (doubts.count == 0) /* two values that can not be put in order */
+        add_doubt(&doubts, "what the value stands for");
+    for (size_t i = 0; i < doubts.count; i++)
+        dt_buf_printf(&text, "%s%s",
+                      i == 0                 ? ""
+                      : i + 1 < doubts.count ? ", "
+                                             : " and ",
+                      doubts.items[i]);
+    dt_buf_puts(&text, doubts.count > 1 ? " are not known" : " is not known");
+    return dt_buf_take(&text);
 }

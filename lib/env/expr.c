@@ -184,6 +184,8 @@ static int parse_primary(struct parser *in, uint16_t *index)
         return parse_function(in, DT_OP_YES, index);
     if (accept(in, "no("))
         return parse_function(in, DT_OP_NO, index);
+    if (accept(in, "missing("))
+        return parse_function(in, DT_OP_MISSING, index);
     if (!accept(in, "("))
         return parse_comparison(in, index);
     if (parse_or(in, index))

@@ -55,9 +55,12 @@ void dt_env_world_fini(struct dt_env_world *world);
 
 int dt_env_fact_index(const char *name, size_t len); /* -1: rules can not ask for it */
 const char *dt_env_fact_name(size_t index);          /* NULL behind the last one */
+const char *dt_env_fact_label(int index);            /* "the version of NCCL" */
 /* Looked up once a world. */
 const struct dt_env_value *dt_env_fact(struct dt_env_world *world, int index);
 const char *dt_env_user(const struct dt_env_world *world, const char *name); /* NULL: not set */
+
+enum dt_truth dt_env_path_missing(const struct dt_env_world *world, const char *text);
 
 /* "${net.interface}" -> its text. 0: appended to out; -1: a fact is not known. */
 int dt_env_template_expand(const char *text, struct dt_env_world *world, struct dt_buf *out);
@@ -84,7 +87,8 @@ enum dt_env_op {
     DT_OP_LIKE,
     DT_OP_TRUTH,
     DT_OP_YES,
-    DT_OP_NO
+    DT_OP_NO,
+    DT_OP_MISSING
 };
 
 struct dt_env_node {
@@ -106,6 +110,9 @@ struct dt_env_expr *dt_env_expr_parse(const char *text, struct dt_env_names *nam
                                       struct dt_error *err);
 void dt_env_expr_destroy(struct dt_env_expr *expr);
 enum dt_truth dt_env_expr_eval(const struct dt_env_expr *expr, struct dt_env_world *world);
+/* After an evaluation that came out unknown: what was asked for and is not known, "the instance type
+ * and the version of NCCL are not known". Caller frees; NULL: no memory. */
+char *dt_env_expr_doubt(const struct dt_env_expr *expr, const struct dt_env_world *world);
 
 /* ---- rules ------------------------------------------------------------------------------------- */
 
@@ -173,8 +180,8 @@ struct dt_env_hit {
     char *variable;
     char *value; /* SET, FORCE: dt's; else the user's; owned, printable */
     char *user;  /* what the user has, owned, printable; NULL: nothing */
+    char *doubt; /* why it is not certain that the rule holds; NULL: it is */
     enum dt_env_action action;
-    bool certain;
 };
 
 struct dt_env_hits {
@@ -187,7 +194,8 @@ int dt_env_judge(struct dt_env_hits *hits, const struct dt_env_rules *rules,
                  struct dt_env_world *world);
 void dt_env_hits_fini(struct dt_env_hits *hits);
 enum dt_env_severity dt_env_hit_severity(const struct dt_env_hit *hit);
-char *dt_env_hit_reason(const struct dt_env_hit *hit); /* with the doubt, where there is one */
+/* Why, what happens otherwise (harm, or ""), and the doubt, where there is one. */
+char *dt_env_hit_reason(const struct dt_env_hit *hit, const char *harm);
 char *dt_env_hit_fix(const struct dt_env_hit *hit);
 char *dt_env_printable(const char *text);
 

@@ -28,6 +28,7 @@ static void hit_fini(struct dt_env_hit *hit)
     free(hit->variable);
     free(hit->value);
     free(hit->user);
+    free(hit->doubt);
 }
 
 void dt_env_hits_fini(struct dt_env_hits *hits)
@@ -40,7 +41,7 @@ void dt_env_hits_fini(struct dt_env_hits *hits)
 
 /* value: dt's own, handed over; NULL: the user's is taken. */
 static int add_hit(struct judge *j, const struct dt_env_rule *rule, const char *variable,
-                   enum dt_env_action action, bool certain, const char *user, char *value)
+                   enum dt_env_action action, enum dt_truth truth, const char *user, char *value)
 {
     struct dt_env_hits *hits = j->hits;
     struct dt_env_hit *hit;
@@ -54,10 +55,12 @@ static int add_hit(struct judge *j, const struct dt_env_rule *rule, const char *
         hits->items = grown;
     }
     hit = &hits->items[hits->count++];
-    *hit = (struct dt_env_hit){.rule = rule, .action = action, .certain = certain};
+    *hit = (struct dt_env_hit){.rule = rule, .action = action};
     hit->variable = strdup(variable);
     hit->user = user ? dt_env_printable(user) : NULL;
     hit->value = value ? value : dt_env_printable(user ? user : "");
+    if (truth == DT_UNKNOWN && !(hit->doubt = dt_env_expr_doubt(rule->when, j->world)))
+        return -1;
     return hit->variable && hit->value && (hit->user || !user) ? 0 : -1;
 }
 
@@ -120,7 +123,7 @@ static int force(struct judge *j, const struct dt_env_rule *rule,
         return 0;
     if (rule->action == DT_ENV_FORCE && (rc = expand(j, rule, &value)) <= 0)
         return rc;
-    if (add_hit(j, rule, subject->name, rule->action, truth == DT_TRUE, *user, value))
+    if (add_hit(j, rule, subject->name, rule->action, truth, *user, value))
         return -1;
     *user = value;
     return 0;
@@ -145,7 +148,7 @@ static int unset_family(struct judge *j, const struct dt_env_rule *rule,
             return -1;
         if (!has_hit(j, name, by_admin)) {
             uint16_t index = dt_env_names_find(j->world->names, name, strlen(name));
-            rc = add_hit(j, rule, name, rule->action, truth == DT_TRUE, equals + 1, NULL);
+            rc = add_hit(j, rule, name, rule->action, truth, equals + 1, NULL);
             if (index != DT_ENV_NO_NAME)
                 j->world->users[index] = NULL;
         }
@@ -180,7 +183,7 @@ static int speak(struct judge *j, const struct dt_env_rule *rule, const char *va
         return 0;
     if (truth == DT_UNKNOWN && rule->unknown == DT_UNKNOWN_WARN)
         action = DT_ENV_WARN;
-    return add_hit(j, rule, variable, action, truth == DT_TRUE, user, NULL);
+    return add_hit(j, rule, variable, action, truth, user, NULL);
 }
 
 static int speak_of_family(struct judge *j, const struct dt_env_rule *rule,
@@ -295,7 +298,7 @@ static int pass_set(struct judge *j, const struct dt_env_rule *rule, const char 
     if ((truth = holds(j, rule, user)) == DT_FALSE)
         return 0;
     if (user)
-        return add_hit(j, rule, subject->name, DT_ENV_KEEP, truth == DT_TRUE, user, NULL);
+        return add_hit(j, rule, subject->name, DT_ENV_KEEP, truth, user, NULL);
     if ((rc = expand(j, rule, &value)) <= 0)
         return rc;
     show_own(j, own, true);
@@ -306,7 +309,7 @@ static int pass_set(struct judge *j, const struct dt_env_rule *rule, const char 
         return 0;
     }
     own[subject->index] = value;
-    return add_hit(j, rule, subject->name, DT_ENV_SET, truth == DT_TRUE, NULL, value);
+    return add_hit(j, rule, subject->name, DT_ENV_SET, truth, NULL, value);
 }
 
 /* Hits of pass 1, 2 and 3 into the order of the rules; within a rule they stay as they are. */
@@ -347,19 +350,21 @@ enum dt_env_severity dt_env_hit_severity(const struct dt_env_hit *hit)
 {
     if (hit->action != DT_ENV_WARN && hit->action != DT_ENV_REFUSE)
         return DT_ENV_FINE;
-    if (!hit->certain && hit->rule->severity == DT_ENV_ABORT)
+    if (hit->doubt && hit->rule->severity == DT_ENV_ABORT)
         return DT_ENV_SLOW; /* it may be nothing: not a reason to stop */
     return hit->rule->severity;
 }
 
-char *dt_env_hit_reason(const struct dt_env_hit *hit)
+char *dt_env_hit_reason(const struct dt_env_hit *hit, const char *harm)
 {
     struct dt_buf reason = DT_BUF_INIT;
+    bool gives = hit->action == DT_ENV_SET || hit->action == DT_ENV_FORCE;
 
-    if (!hit->certain)
-        dt_buf_puts(&reason, "whether this holds here is not known, as a version or the instance "
-                             "type is not: ");
     dt_buf_puts(&reason, hit->rule->reason);
+    if (*harm)
+        dt_buf_printf(&reason, "%s%s", gives ? "; otherwise: " : ": ", harm);
+    if (hit->doubt)
+        dt_buf_printf(&reason, " (not certain, as %s)", hit->doubt);
     return dt_buf_take(&reason);
 }
 

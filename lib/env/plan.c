@@ -17,7 +17,7 @@ static int add_item(struct dt_env_plan *plan, struct dt_env_hit *hit)
     item->action = hit->action;
     item->severity = dt_env_hit_severity(hit);
     item->rule = strdup(hit->rule->name);
-    item->reason = dt_env_hit_reason(hit);
+    item->reason = dt_env_hit_reason(hit, "");
     item->harm = strdup(hit->rule->harm);
     item->source = strdup(hit->rule->source);
     return item->variable && item->value && item->rule && item->reason && item->harm && item->fix &&

@@ -152,50 +152,51 @@ static void gloo_missing(struct dt_env_world *world, const char *key, struct dt_
 static const struct {
     const char *name;
     void (*get)(struct dt_env_world *world, const char *key, struct dt_env_value *value);
+    const char *label; /* in a sentence: "... is not known" */
 } known[] = {
-    {"accelerator", accelerator},
-    {"instance.type", from_facts},
-    {"instance.rdma_read", from_instance},
-    {"instance.rdma_write", from_instance},
-    {"instance.efas", from_instance},
-    {"instance.efa_generation", from_instance},
-    {"instance.accelerators", from_instance},
-    {"platform", from_facts},
-    {"container", from_facts},
-    {"kernel.release", from_facts},
-    {"driver.nvidia", from_facts},
-    {"driver.efa", from_facts},
-    {"driver.neuron", from_facts},
-    {"lib.libfabric", from_facts},
-    {"lib.nccl", from_facts},
-    {"lib.ofi_nccl", from_facts},
-    {"lib.rdma_core", from_facts},
-    {"lib.cuda", from_facts},
-    {"lib.torch", from_facts},
-    {"lib.neuron", from_facts},
-    {"torch.libuv", from_facts},
-    {"blas.name", from_facts},
-    {"cpu.isa", from_facts},
-    {"cpu.openblas_coretype", from_facts},
-    {"efa.installer", from_facts},
-    {"efa.count", from_facts},
-    {"efa.active", from_facts},
-    {"gpu.count", from_facts},
-    {"gpu.model", from_facts},
-    {"neuron.count", from_facts},
-    {"cpu.online", from_facts},
-    {"numa.count", from_facts},
-    {"mem.total_mib", from_facts},
-    {"hugepages.free_mib", from_facts},
-    {"net.interface", from_facts},
-    {"net.address", from_facts},
-    {"nccl.ifname_selects", ifname_selects},
-    {"nccl.ifname_matches", ifname_matches},
-    {"gloo.ifname_missing", gloo_missing},
-    {"rank.local", from_facts},
-    {"rank.cores", from_facts},
-    {"rank.gpus", from_facts},
-    {"rank.nics", from_facts},
+    {"accelerator", accelerator, "the accelerator"},
+    {"instance.type", from_facts, "the instance type"},
+    {"instance.rdma_read", from_instance, "the instance type"},
+    {"instance.rdma_write", from_instance, "the instance type"},
+    {"instance.efas", from_instance, "the instance type"},
+    {"instance.efa_generation", from_instance, "the instance type"},
+    {"instance.accelerators", from_instance, "the instance type"},
+    {"platform", from_facts, "the platform"},
+    {"container", from_facts, "whether this is a container"},
+    {"kernel.release", from_facts, "the version of the kernel"},
+    {"driver.nvidia", from_facts, "the version of the NVIDIA driver"},
+    {"driver.efa", from_facts, "the version of the EFA driver"},
+    {"driver.neuron", from_facts, "the version of the Neuron driver"},
+    {"lib.libfabric", from_facts, "the version of libfabric"},
+    {"lib.nccl", from_facts, "the version of NCCL"},
+    {"lib.ofi_nccl", from_facts, "the version of aws-ofi-nccl"},
+    {"lib.rdma_core", from_facts, "the version of rdma-core"},
+    {"lib.cuda", from_facts, "the version of CUDA"},
+    {"lib.torch", from_facts, "the version of PyTorch"},
+    {"lib.neuron", from_facts, "the version of the Neuron runtime"},
+    {"torch.libuv", from_facts, "how PyTorch was built"},
+    {"blas.name", from_facts, "which BLAS is used"},
+    {"cpu.isa", from_facts, "what the processor can do"},
+    {"cpu.openblas_coretype", from_facts, "the kernels of OpenBLAS"},
+    {"efa.installer", from_facts, "the version of the EFA installer"},
+    {"efa.count", from_facts, "the number of EFA devices"},
+    {"efa.active", from_facts, "the number of EFA devices"},
+    {"gpu.count", from_facts, "the number of GPUs"},
+    {"gpu.model", from_facts, "the model of the GPUs"},
+    {"neuron.count", from_facts, "the number of Neuron devices"},
+    {"cpu.online", from_facts, "the number of CPUs"},
+    {"numa.count", from_facts, "the number of NUMA nodes"},
+    {"mem.total_mib", from_facts, "the size of the memory"},
+    {"hugepages.free_mib", from_facts, "the number of huge pages"},
+    {"net.interface", from_facts, "the interface of the default route"},
+    {"net.address", from_facts, "the address of the default route"},
+    {"nccl.ifname_selects", ifname_selects, "the interface of the default route"},
+    {"nccl.ifname_matches", ifname_matches, "the interfaces of the node"},
+    {"gloo.ifname_missing", gloo_missing, "the interfaces of the node"},
+    {"rank.local", from_facts, "the local rank"},
+    {"rank.cores", from_facts, "the cores of the rank"},
+    {"rank.gpus", from_facts, "the GPUs of the rank"},
+    {"rank.nics", from_facts, "the network cards of the rank"},
 };
 #define KNOWN_COUNT (sizeof(known) / sizeof(known[0]))
 _Static_assert(KNOWN_COUNT <= DT_ENV_FACT_COUNT, "struct dt_env_world has too few answers");
@@ -211,6 +212,11 @@ int dt_env_fact_index(const char *name, size_t len)
 const char *dt_env_fact_name(size_t index)
 {
     return index < KNOWN_COUNT ? known[index].name : NULL;
+}
+
+const char *dt_env_fact_label(int index)
+{
+    return known[index].label;
 }
 
 const struct dt_env_value *dt_env_fact(struct dt_env_world *world, int index)
@@ -266,6 +272,26 @@ const char *dt_env_user(const struct dt_env_world *world, const char *name)
         if (!strncmp(*entry, name, len) && (*entry)[len] == '=')
             return *entry + len + 1;
     return NULL;
+}
+
+/* Of the paths in text (":" or a blank between), is one known to lead nowhere? "files.missing" lists
+ * what was tried in vain; without it nothing was tried. */
+enum dt_truth dt_env_path_missing(const struct dt_env_world *world, const char *text)
+{
+    const json_t *missing = dt_facts_array(world->facts, "files.missing");
+    size_t len;
+
+    if (!missing || !strcmp(text, DT_ENV_VALUE_UNKNOWN))
+        return DT_UNKNOWN;
+    for (; *text; text += len + (text[len] != '\0')) {
+        len = strcspn(text, ": ");
+        for (size_t i = 0; len > 0 && i < json_array_size(missing); i++) {
+            const char *path = json_string_value(json_array_get(missing, i));
+            if (path && !strncmp(path, text, len) && !path[len])
+                return DT_TRUE;
+        }
+    }
+    return DT_FALSE;
 }
 
 /* Length of the "${name}" at p, 0: there is none; name is NUL-terminated in `name`. */

@@ -31,6 +31,16 @@ static const struct dt_instance types[] = {
      .rdma_read = true,
      .rdma_write = true,
      .efas = 16},
+    {.name = "p6-b200.48xlarge",
+     .accelerator = DT_ACCELERATOR_NVIDIA,
+     .rdma_read = true,
+     .rdma_write = true,
+     .efas = 8},
+    {.name = "g7e.8xlarge",
+     .accelerator = DT_ACCELERATOR_NVIDIA,
+     .rdma_read = true,
+     .rdma_write = true,
+     .efas = 1},
     {.name = "hpc7a.96xlarge", .rdma_read = true, .efas = 2},
     {.name = "m5.large"},
 };
@@ -64,6 +74,17 @@ static inline void set_interfaces(struct dt_facts *facts, char *names)
     json_object_set_new(facts->doc, "net.interfaces", list);
 }
 
+/* "/x/a,/x/b" */
+static inline void set_missing(struct dt_facts *facts, char *paths)
+{
+    json_t *list = json_array();
+    char *save = NULL;
+
+    for (char *p = strtok_r(paths, ",", &save); p; p = strtok_r(NULL, ",", &save))
+        json_array_append_new(list, json_string(p));
+    json_object_set_new(facts->doc, "files.missing", list);
+}
+
 static inline void set_fact(struct dt_facts *facts, char *word)
 {
     char *value = strchr(word, '=');
@@ -71,6 +92,10 @@ static inline void set_fact(struct dt_facts *facts, char *word)
     *value++ = '\0';
     if (!strcmp(word, "net.interfaces")) {
         set_interfaces(facts, value);
+        return;
+    }
+    if (!strcmp(word, "files.missing")) {
+        set_missing(facts, value);
         return;
     }
     if (strspn(value, "0123456789") == strlen(value))
