@@ -85,6 +85,23 @@ static int show(const struct check_options *o, const struct subject *subject,
     return rc;
 }
 
+/* What the user has, and what a job with it would load. */
+static int gather(const struct check_options *o, struct subject *subject, struct user *user,
+                  struct dt_error *err)
+{
+    int code = 0;
+    if (o->script) {
+        if (user_from_script(user, o->script, err) < 0)
+            return DT_EXIT_USAGE;
+        code = subject_script_versions(subject, &o->subject, user, environ, err);
+    } else {
+        code = subject_versions(subject, &o->subject, environ, err);
+        if (code == 0 && user_from_environ(user, environ, subject, err) < 0)
+            code = DT_EXIT_HELPER;
+    }
+    return code ? code : subject_files(subject, user, err);
+}
+
 static int run(const struct argp *argp, int argc, char **argv, bool judge)
 {
     struct check_options options = {0};
@@ -94,10 +111,8 @@ static int run(const struct argp *argp, int argc, char **argv, bool judge)
     int code;
     argp_parse(argp, argc, argv, 0, NULL, &options);
     code = subject_load(&subject, &options.subject, &err);
-    if (code == 0 && options.script && user_from_script(&user, options.script, &err) < 0)
-        code = DT_EXIT_USAGE;
-    else if (code == 0 && !options.script && user_from_environ(&user, environ, &subject, &err) < 0)
-        code = DT_EXIT_HELPER;
+    if (code == 0)
+        code = gather(&options, &subject, &user, &err);
     if (code) {
         fprintf(stderr, "dt-env: %s\n", err.text);
     } else if (show(&options, &subject, &user, &code, &err) < 0) {

@@ -137,11 +137,15 @@ int command_print(int argc, char **argv)
     int code;
     argp_parse(&print_argp, argc, argv, 0, NULL, &options);
     code = subject_load(&subject, &options.subject, &err);
+    if (code == 0)
+        code = subject_versions(&subject, &options.subject, environ, &err);
     if (code == 0 && options.local_rank >= 0 &&
         dt_facts_set_int(&subject.facts, "rank.local", options.local_rank) < 0)
         code = dt_error_set(&err, "out of memory") ? DT_EXIT_HELPER : 0;
     if (code == 0 && !subject.stated && user_from_environ(&user, environ, &subject, &err) < 0)
         code = DT_EXIT_HELPER;
+    if (code == 0)
+        code = subject_files(&subject, &user, &err);
     if (code == 0 && print(&options, &subject, &user, &err) < 0)
         code = DT_EXIT_HELPER;
     if (code)

@@ -163,7 +163,6 @@ static int look(struct subject *s, struct dt_error *err)
 
 int subject_load(struct subject *s, const struct subject_options *o, struct dt_error *err)
 {
-    int code;
     *s = (struct subject){.root = {.fd = -1}, .stated = o->as != NULL};
     if (dt_root_init(&s->root, o->root, err) < 0)
         return DT_EXIT_USAGE;
@@ -171,10 +170,7 @@ int subject_load(struct subject *s, const struct subject_options *o, struct dt_e
                      err) < 0 ||
         load_tables(s, err) < 0)
         return DT_EXIT_CONFIG;
-    code = o->as ? state_facts(s, o->as, err) : look(s, err);
-    if (code == 0 && with_apply(&s->facts, o->with, err) < 0)
-        code = DT_EXIT_USAGE;
-    return code;
+    return o->as ? state_facts(s, o->as, err) : look(s, err);
 }
 
 void subject_fini(struct subject *s)

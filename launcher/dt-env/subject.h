@@ -29,9 +29,20 @@ struct subject {
     bool stated;                        /* --as: nothing of this machine was looked at */
 };
 
-/* 0, or the exit status (64: a wrong word, 78: a wrong file) with a message in err. */
+/* All return 0, or the exit status (64: a wrong word, 78: a wrong file) with a message in err. */
 int subject_load(struct subject *subject, const struct subject_options *options,
                  struct dt_error *err);
+
+/* Then, in loads.c, the versions that a job with this environment will load (of a stated type there
+ * are none), and those of --with over them. For a job script: its values over the present ones. */
+struct user;
+int subject_versions(struct subject *subject, const struct subject_options *options,
+                     char *const *env, struct dt_error *err);
+int subject_script_versions(struct subject *subject, const struct subject_options *options,
+                            const struct user *user, char *const *present, struct dt_error *err);
+/* And which of the files that the user's variables name are not there: fact files.missing. */
+int subject_files(struct subject *subject, const struct user *user, struct dt_error *err);
+
 void subject_fini(struct subject *subject);
 
 /* How facts are asked for, as the calling user. cwd: of getcwd(3), or NULL. */

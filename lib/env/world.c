@@ -274,7 +274,7 @@ const char *dt_env_user(const struct dt_env_world *world, const char *name)
     return NULL;
 }
 
-/* Of the paths in text (":" or a blank between), is one known to lead nowhere? "files.missing" lists
+/* Of the paths in text (":", "," or a blank between), is one known to lead nowhere? "files.missing" lists
  * what was tried in vain; without it nothing was tried. */
 enum dt_truth dt_env_path_missing(const struct dt_env_world *world, const char *text)
 {
@@ -284,7 +284,7 @@ enum dt_truth dt_env_path_missing(const struct dt_env_world *world, const char *
     if (!missing || !strcmp(text, DT_ENV_VALUE_UNKNOWN))
         return DT_UNKNOWN;
     for (; *text; text += len + (text[len] != '\0')) {
-        len = strcspn(text, ": ");
+        len = strcspn(text, ":, ");
         for (size_t i = 0; len > 0 && i < json_array_size(missing); i++) {
             const char *path = json_string_value(json_array_get(missing, i));
             if (path && !strncmp(path, text, len) && !path[len])

@@ -132,6 +132,42 @@ severity() { jq -r --arg v "$1" '[.findings[] | select(.variable == $v) | .sever
     check NCCL_CONF_FILE=/nowhere/x check
     has "not read: /nowhere/x: No such file or directory"
 }
+libfabric() { # DIRECTORY VERSION: a copy below the tree
+    mkdir -p "$dir/tree$1/pkgconfig"
+    printf 'const char dt_text[] = "x";\n' | ${CC:-cc} -shared -fPIC -x c - -o "$dir/tree$1/libfabric.so.1"
+    printf 'Name: libfabric\nVersion: %s\n' "$2" >"$dir/tree$1/pkgconfig/libfabric.pc"
+}
+@test "it is judged by what the job's own environment leads to, and --with wins over that" {
+    run "$build/localcluster/dt-personality" tree --instances "$dir/instances.conf" --type p5.48xlarge --out "$dir/tree"
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    libfabric /old 1.17.1
+    libfabric /new 2.1.0amzn5.0
+    run clean FI_EFA_MTU_SIZE=1 LD_LIBRARY_PATH=/old:/new check --root "$dir/tree"
+    [ "$status" -lt 2 ]; has "libfabric 1.17.1"
+    run clean FI_EFA_MTU_SIZE=1 LD_LIBRARY_PATH=/new:/old check --root "$dir/tree"
+    [ "$status" -eq 2 ]; has "libfabric 2.1.0amzn5.0"
+    run clean FI_EFA_MTU_SIZE=1 LD_LIBRARY_PATH=/new check --root "$dir/tree" --with libfabric=1.17.0
+    [ "$status" -lt 2 ]; has "libfabric 1.17.0"
+    # a job script's own path comes before the present one
+    script 'export LD_LIBRARY_PATH=/old' 'export FI_EFA_MTU_SIZE=1'
+    run clean LD_LIBRARY_PATH=/new check --root "$dir/tree" "$dir/job.sbatch"
+    [ "$status" -lt 2 ]; has "libfabric 1.17.1"
+    script 'export FI_EFA_MTU_SIZE=1'
+    run clean LD_LIBRARY_PATH=/new check --root "$dir/tree" "$dir/job.sbatch"
+    [ "$status" -eq 2 ]
+    [[ "$(clean LD_LIBRARY_PATH=/old print --root "$dir/tree")" == *"export FI_EFA_USE_DEVICE_RDMA=1"* ]]
+    [[ "$(clean LD_LIBRARY_PATH=/new print --root "$dir/tree")" != *FI_EFA_USE_DEVICE_RDMA* ]]
+}
+@test "files that variables name and that are not there" {
+    touch "$dir/there.so"
+    # the loader itself complains on standard error
+    output=$(clean LD_PRELOAD="$dir/there.so:/nowhere/libnccl.so" NCCL_TUNER_PLUGIN="$dir/there.so" check --json 2>/dev/null) || status=$?
+    [ "$status" -eq 1 ]
+    [ "$(jq -r '.findings[] | select(.severity != "fine") | .rule' <<<"$output" | grep missing)" = preload-missing ]
+    run clean NCCL_TUNER_PLUGIN="$dir/there.so,/nowhere/x.so" check --json; has tuner-missing
+    # on a stated machine nobody has looked
+    run clean NCCL_TUNER_PLUGIN=/nowhere/x.so check --as p5.48xlarge --json; lacks tuner-missing
+}
 @test "a job script: line, branches, programs, and what is not known; nothing is run" {
     # shellcheck disable=SC2016
     script '#!/bin/bash' '#SBATCH --export=ALL,NCCL_DEBUG=INFO' "touch $dir/ran" 'source ./other.sh' \
