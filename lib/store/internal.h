@@ -49,7 +49,7 @@ enum dialect { DIALECT_UNKNOWN, DIALECT_OLD, DIALECT_NEW };
 
 struct dt_store_client {
     struct dt_store *store;
-    struct dt_store_client *previous, *next; /* of all */
+    struct dt_store_client *next, **link; /* of all */
     struct dt_store_client *next_touched;
     void *owner;
     enum dialect dialect;
@@ -64,7 +64,7 @@ struct dt_store {
     struct entry **buckets;
     uint64_t seed; /* of the hash */
     size_t bucket_count, entry_count, present;
-    size_t bytes;
+    size_t bytes, bytes_max;
     struct dt_store_client *clients;
     struct dt_store_client *touched, **touched_end;
 };

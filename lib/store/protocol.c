@@ -225,10 +225,10 @@ static int do_multi_get(struct dt_store_client *client, struct reader *reader)
     struct bytes *keys = take_list(reader, false, &count);
     for (size_t i = 0; i < count; i++) {
         send_bytes(client, dt_store_get(client->store, keys[i]));
-        if (client->out.len > DT_STORE_BYTES_MAX / 4) {
+        if (client->out.len > client->store->bytes_max / 4) {
             free(keys);
-            return dt_error_set(reader->err, "a MULTI_GET asks for more than %lu MiB",
-                                DT_STORE_BYTES_MAX >> 22);
+            return dt_error_set(reader->err, "a MULTI_GET asks for more than %zu MiB",
+                                client->store->bytes_max >> 22);
         }
     }
     free(keys);
@@ -409,11 +409,11 @@ int dt_store_feed(struct dt_store_client *client, const void *bytes, size_t len,
     store->bytes += client->in.cap;
     if (client->in.failed || client->out.failed)
         return dt_error_set(err, "out of memory");
-    if (store->bytes > DT_STORE_BYTES_MAX)
+    if (store->bytes > store->bytes_max)
         return dt_error_set(err,
                             "the store is full: keys, values and commands that have come in "
-                            "part take more than %lu MiB",
-                            DT_STORE_BYTES_MAX >> 20);
+                            "part take more than %zu MiB",
+                            store->bytes_max >> 20);
     if (client->in.len == 0 || client->in.len < client->need)
         return 0;
     if (take_commands(client, err))

@@ -11,12 +11,13 @@
 
 enum { STOP_WAITING = 0 };
 
-struct dt_store *dt_store_create(void)
+struct dt_store *dt_store_create(size_t bytes_max)
 {
     struct dt_store *store = calloc(1, sizeof *store);
     if (!store)
         return NULL;
     store->touched_end = &store->touched;
+    store->bytes_max = bytes_max;
     if (getrandom(&store->seed, sizeof store->seed, GRND_NONBLOCK) != (ssize_t)sizeof store->seed)
         store->seed = (uintptr_t)store; /* early in boot: better than a constant */
     return store;
@@ -43,7 +44,8 @@ struct dt_store_client *dt_store_join(struct dt_store *store, void *owner)
     client->owner = owner;
     client->next = store->clients;
     if (client->next)
-        client->next->previous = client;
+        client->next->link = &client->next;
+    client->link = &store->clients;
     store->clients = client;
     return client;
 }
@@ -66,12 +68,9 @@ void dt_store_leave(struct dt_store_client *client)
     struct dt_store *store = client->store;
     dt_store_cancel(client);
     untouch(client);
-    if (client->previous)
-        client->previous->next = client->next;
-    else
-        store->clients = client->next;
+    *client->link = client->next;
     if (client->next)
-        client->next->previous = client->previous;
+        client->next->link = client->link;
     store->bytes -= client->in.cap;
     dt_buf_fini(&client->in);
     dt_buf_fini(&client->out);
@@ -201,10 +200,10 @@ const char *dt_store_waits_for(const struct dt_store_client *client)
 
 static int check_room(const struct dt_store *store, size_t more, struct dt_error *err)
 {
-    if (store->bytes + more <= DT_STORE_BYTES_MAX)
+    if (store->bytes + more <= store->bytes_max)
         return 0;
-    return dt_error_set(err, "the store is full: keys and values take more than %lu MiB",
-                        DT_STORE_BYTES_MAX >> 20);
+    return dt_error_set(err, "the store is full: keys and values take more than %zu MiB",
+                        store->bytes_max >> 20);
 }
 
 static int assign(struct dt_store *store, struct entry *entry, size_t keep, struct bytes value,

@@ -21,14 +21,14 @@
 #define DT_STORE_KEY_MAX   (8u << 10)
 #define DT_STORE_VALUE_MAX (8u << 20)
 #define DT_STORE_KEYS_MAX  (128u << 10)
-/* Of one store: values and keys, and commands that have come in part. */
+/* Usual limit of one store: keys, values, and commands that have come in part. */
 #define DT_STORE_BYTES_MAX (1ul << 30)
 
 struct dt_store;
 struct dt_store_client;
 
-struct dt_store *dt_store_create(void);        /* NULL: no memory */
-void dt_store_destroy(struct dt_store *store); /* its clients too */
+struct dt_store *dt_store_create(size_t bytes_max); /* NULL: no memory */
+void dt_store_destroy(struct dt_store *store);      /* its clients too */
 
 /* One connection; `owner` is the caller's. NULL: no memory. */
 struct dt_store_client *dt_store_join(struct dt_store *store, void *owner);

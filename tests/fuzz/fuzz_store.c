@@ -20,7 +20,7 @@ static void drain(struct dt_store *store)
 /* Pieces of the input: one byte says whose and how long it is. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct dt_store *store = dt_store_create();
+    struct dt_store *store = dt_store_create(1u << 20);
     struct dt_store_client *clients[CLIENTS] = {0};
     struct dt_error err;
     for (size_t at = 0; store && at < size;) {
