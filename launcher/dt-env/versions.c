@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dt-env versions: what is there, which copy the program loads and why; and the nodes of a step
- * against each other. Nodes are compared through a pipe, because that needs nothing but srun:
- *
- *   srun --ntasks-per-node=1 dt-env versions --json | dt-env versions --compare */
+/* dt-env versions: what is there, which copy the program loads and why. */
 #include <argp.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,14 +9,9 @@
 
 #include "base/exitcode.h"
 #include "dt-env.h"
-#include "versions/versions.h"
+#include "versions.h"
 
-enum { KEY_JSON = 256, KEY_ROOT, KEY_PROGRAM, KEY_COMPARE, LINE_MAX_BYTES = 64 << 10 };
-
-struct versions_options {
-    const char *root, *program;
-    bool json, compare;
-};
+enum { KEY_JSON = 256, KEY_ROOT, KEY_PROGRAM, KEY_COMPARE, KEY_TIMEOUT };
 
 static const struct argp_option versions_table[] = {
     {"json", KEY_JSON, NULL, 0, "One JSON object a line: one for each copy", 0},
@@ -29,12 +21,15 @@ static const struct argp_option versions_table[] = {
      0},
     {"compare", KEY_COMPARE, NULL, 0,
      "Read the --json lines of several nodes from standard input and name the odd ones", 0},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
+     "How long the nodes of a step wait for each other (default 30)", 0},
     {0},
 };
 
 static error_t parse_versions(int key, char *arg, struct argp_state *state)
 {
     struct versions_options *o = state->input;
+    char *end;
     switch (key) {
     case KEY_JSON:
         o->json = true;
@@ -47,6 +42,11 @@ static error_t parse_versions(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_COMPARE:
         o->compare = true;
+        return 0;
+    case KEY_TIMEOUT:
+        o->timeout = strtol(arg, &end, 10);
+        if (end == arg || *end || o->timeout < 1 || o->timeout > 3600)
+            argp_error(state, "--timeout '%s' is not a number of seconds from 1 to 3600", arg);
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "one word too many: '%s'", arg);
@@ -65,9 +65,12 @@ static const struct argp versions_argp = {
     parse_versions,
     NULL,
     "Which drivers and libraries this environment leads to, and which copy the program loads.\v"
-    "All nodes of a step against each other, the odd ones by name:\n\n"
-    "  srun --ntasks-per-node=1 dt-env versions --json | dt-env versions --compare\n\n"
-    "Exit status of --compare: 0 all equal, 1 some differ, 66 a node is missing.",
+    "In a step of several nodes (srun -N4 dt-env versions) the nodes are compared, and the first "
+    "one "
+    "prints what it has and which nodes differ from the others. With --json each node prints its "
+    "own, to be kept or compared later:\n\n"
+    "  srun -N4 dt-env versions --json > then; dt-env versions --compare < then\n\n"
+    "Exit status where nodes are compared: 0 all equal, 1 some differ, 66 a node is missing.",
     NULL,
     NULL,
     NULL};
@@ -85,30 +88,33 @@ static char *node_name(void)
     return strdup(host);
 }
 
-/* Nodes of the step that this process is a task of; 0: of none. */
-static long step_nodes(void)
+int versions_put_json(struct dt_buf *out, const struct dt_versions *versions, const char *node,
+                      long nodes)
 {
-    const char *text = getenv("SLURM_STEP_NUM_NODES");
-    const char *task = getenv("SLURM_PROCID");
-    return text && task ? strtol(text, NULL, 10) : 0;
-}
-
-/* One write a line, so that the lines of several tasks do not run into each other. */
-static int print_json(const struct dt_versions *versions, const char *node)
-{
-    setvbuf(stdout, NULL, _IOLBF, LINE_MAX_BYTES);
     for (size_t i = 0; i < versions->count; i++) {
-        json_t *object = dt_version_json(&versions->items[i], node, step_nodes());
+        json_t *object = dt_version_json(&versions->items[i], node, nodes);
         char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
         if (!text)
             return -1;
-        printf("%s\n", text);
+        dt_buf_printf(out, "%s\n", text);
         free(text);
     }
     if (versions->count == 0) /* the node is there, with nothing of all this */
-        printf("{\"node\":\"%s\",\"nodes\":%ld}\n", node, step_nodes());
-    return 0;
+        dt_buf_printf(out, "{\"node\":\"%s\",\"nodes\":%ld}\n", node, nodes);
+    return out->failed ? -1 : 0;
+}
+
+/* One write a line, so that the lines of several tasks do not run into each other. */
+static int print_json(const struct dt_versions *versions, const char *node, long nodes)
+{
+    struct dt_buf out = DT_BUF_INIT;
+    int rc = versions_put_json(&out, versions, node, nodes);
+    setvbuf(stdout, NULL, _IOLBF, VERSIONS_LINE_MAX);
+    if (rc == 0)
+        fputs(out.data, stdout);
+    dt_buf_fini(&out);
+    return rc;
 }
 
 static int width_of(const struct dt_versions *versions, bool component)
@@ -123,130 +129,72 @@ static int width_of(const struct dt_versions *versions, bool component)
     return width;
 }
 
-static void print_table(const struct dt_versions *versions, const char *node)
+void versions_print(const struct dt_versions *versions, const char *prefix)
 {
     int component = width_of(versions, true), version = width_of(versions, false);
-    bool many = step_nodes() > 1;
     for (size_t i = 0; i < versions->count; i++) {
         const struct dt_version *v = &versions->items[i];
-        printf("%s%s%c %-*s %-*s  %s (%s; %s)\n", many ? node : "", many ? ": " : "",
-               v->loads ? '*' : ' ', component, v->component, version,
-               v->version ? v->version : "?", v->path, v->found, v->why);
+        printf("%s%c %-*s %-*s  %s (%s; %s)\n", prefix, v->loads ? '*' : ' ', component,
+               v->component, version, v->version ? v->version : "?", v->path, v->found, v->why);
     }
     if (versions->count == 0)
-        printf("%s%snothing of what distributed training needs was found\n", many ? node : "",
-               many ? ": " : "");
+        printf("%snothing of what distributed training needs was found\n", prefix);
 }
 
-static void hint(void)
+static int detect(const struct versions_options *o, struct dt_versions *versions,
+                  struct dt_error *err)
 {
-    const char *task = getenv("SLURM_PROCID");
-    if (step_nodes() > 1 && task && strcmp(task, "0") == 0)
-        fprintf(stderr, "dt-env versions: to compare the nodes: srun --ntasks-per-node=1 dt-env "
-                        "versions --json | dt-env versions --compare\n");
+    struct dt_root root;
+    if (dt_root_init(&root, o->root, err) < 0)
+        return DT_EXIT_USAGE;
+    char *cwd = root.fake ? NULL : getcwd(NULL, 0);
+    struct dt_versions_request request = {
+        .root = &root, .env = environ, .cwd = cwd, .program = o->program};
+    int rc = dt_versions_detect(versions, &request, err);
+    free(cwd);
+    dt_root_fini(&root);
+    return rc < 0 ? DT_EXIT_HELPER : 0;
+}
+
+static int show(const struct versions_options *o, const struct dt_versions *versions,
+                struct dt_error *err)
+{
+    struct step step = {0};
+    bool in_step = step_find(&step);
+    step.seconds = o->timeout;
+    char *node = node_name();
+    int code = 0;
+    if (!node || (o->json && print_json(versions, node, (long)step.nodes.count) < 0)) {
+        dt_error_set(err, "out of memory");
+        code = DT_EXIT_HELPER;
+    } else if (!o->json && in_step) {
+        code = versions_of_step(&step, versions, node, err);
+    } else if (!o->json) {
+        versions_print(versions, "");
+    }
+    free(node);
+    if (in_step)
+        step_fini(&step);
+    return code;
 }
 
 static int look(const struct versions_options *o, struct dt_error *err)
 {
-    struct dt_root root;
     struct dt_versions versions;
-    if (dt_root_init(&root, o->root, err) < 0)
-        return DT_EXIT_USAGE;
-    char *cwd = root.fake ? NULL : getcwd(NULL, 0);
-    char *node = node_name();
-    struct dt_versions_request request = {
-        .root = &root, .env = environ, .cwd = cwd, .program = o->program};
-    int code = DT_EXIT_HELPER;
-    if (!node) {
-        dt_error_set(err, "out of memory");
-    } else if (dt_versions_detect(&versions, &request, err) == 0) {
-        code = 0;
-        if (!o->json) {
-            print_table(&versions, node);
-            hint();
-        } else if (print_json(&versions, node) < 0) {
-            dt_error_set(err, "out of memory");
-            code = DT_EXIT_HELPER;
-        }
-        dt_versions_fini(&versions);
-    }
-    free(cwd);
-    free(node);
-    dt_root_fini(&root);
-    return code;
-}
-
-/* ---- many nodes ---------------------------------------------------------------------------------- */
-
-static int print_comparison(const struct versions_options *o,
-                            const struct dt_versions_comparison *found)
-{
-    bool missing = found->nodes < found->expected;
-    if (o->json) {
-        json_t *object = json_pack("{s:I, s:I, s:O}", "nodes", (json_int_t)found->nodes, "expected",
-                                   (json_int_t)found->expected, "findings", found->findings);
-        char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-        json_decref(object);
-        if (!text)
-            return DT_EXIT_HELPER;
-        printf("%s\n", text);
-        free(text);
-    } else {
-        fputs(found->text, stdout);
-        if (missing)
-            printf("only %zu of %zu nodes reported\n", found->nodes, found->expected);
-        if (found->differing == 0)
-            printf("%zu node%s: all versions are equal\n", found->nodes,
-                   found->nodes == 1 ? "" : "s");
-    }
-    return missing ? DT_EXIT_INCOMPLETE : found->differing ? 1 : 0;
-}
-
-static int read_nodes(struct dt_versions_nodes *nodes, struct dt_error *err)
-{
-    char *line = NULL;
-    size_t size = 0, number = 0;
-    ssize_t n;
-    int rc = 0;
-    while (rc == 0 && (n = getline(&line, &size, stdin)) >= 0) {
-        number++;
-        rc = n > LINE_MAX_BYTES ? dt_error_set(err, "longer than %d bytes", LINE_MAX_BYTES)
-                                : dt_versions_nodes_add(nodes, line, (size_t)n, err);
-    }
-    if (rc < 0)
-        dt_error_prefix(err, "line %zu of standard input", number);
-    else if (ferror(stdin))
-        rc = dt_error_set(err, "standard input can not be read: %s", strerror(errno));
-    else if (number == 0)
-        rc = dt_error_set(err, "standard input is empty; give it the lines that \"dt-env versions "
-                               "--json\" printed on the nodes");
-    free(line);
-    return rc;
-}
-
-static int compare(const struct versions_options *o, struct dt_error *err)
-{
-    struct dt_versions_nodes *nodes = dt_versions_nodes_create();
-    struct dt_versions_comparison found;
-    int code = DT_EXIT_HELPER;
-    if (!nodes)
-        dt_error_set(err, "out of memory");
-    else if (read_nodes(nodes, err) < 0)
-        code = DT_EXIT_USAGE;
-    else if (dt_versions_compare(&found, nodes, err) == 0) {
-        code = print_comparison(o, &found);
-        dt_versions_comparison_fini(&found);
-    }
-    dt_versions_nodes_destroy(nodes);
+    int code = detect(o, &versions, err);
+    if (code)
+        return code;
+    code = show(o, &versions, err);
+    dt_versions_fini(&versions);
     return code;
 }
 
 int command_versions(int argc, char **argv)
 {
-    struct versions_options options = {0};
+    struct versions_options options = {.timeout = 30};
     struct dt_error err = {""};
     argp_parse(&versions_argp, argc, argv, 0, NULL, &options);
-    int code = options.compare ? compare(&options, &err) : look(&options, &err);
+    int code = options.compare ? versions_compare(&options, &err) : look(&options, &err);
     if (*err.text)
         fprintf(stderr, "dt-env versions: %s\n", err.text);
     return command_finish(code);

@@ -31,9 +31,19 @@ across() { # srun's arguments
     assert_lines 1 "^libfabric: odd: $CLUSTER-2 has 2.1.0amzn3.0; 2 other nodes: 2.1.0amzn5.0$"
 }
 
-@test "without --json: lines name their node, and the way to compare is told once" {
-    run srun -N2 -n2 "$dt_env" versions
+@test "srun dt-env versions is one answer, whatever the number of tasks" {
+    run srun -N3 --ntasks-per-node=2 "$dt_env" versions
     assert_code 0
-    assert_lines 2 "^$CLUSTER-[0-9]: [*] libfabric "
-    assert_lines 1 "^dt-env versions: to compare the nodes"
+    assert_lines 1 "the first of 3 nodes:$"
+    assert_lines 1 "^[*] libfabric "
+    assert_lines 1 "^3 nodes: all versions are equal$"
+    broken=$CLUSTER-2
+    dt_cluster break "$broken" libfabric-odd --name "$CLUSTER"
+    run srun -N3 -n3 "$dt_env" versions
+    assert_code 1
+    assert_lines 1 "^libfabric: odd: $CLUSTER-2 has 2.1.0amzn3.0; 2 other nodes: 2.1.0amzn5.0$"
+    run srun -N1 -n1 "$dt_env" versions
+    assert_code 0
+    assert_lines 1 "^[*] libfabric "
+    assert_silent_about "nodes"
 }
