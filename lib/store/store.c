@@ -23,16 +23,6 @@ struct dt_store *dt_store_create(size_t bytes_max)
     return store;
 }
 
-void dt_store_destroy(struct dt_store *store)
-{
-    if (!store)
-        return;
-    while (store->clients)
-        dt_store_leave(store->clients);
-    dt_table_fini(store);
-    free(store);
-}
-
 /* ---- clients ------------------------------------------------------------------------------- */
 
 struct dt_store_client *dt_store_join(struct dt_store *store, void *owner)
@@ -63,18 +53,34 @@ static void untouch(struct dt_store_client *client)
     client->touched = false;
 }
 
+static void discard(struct dt_store_client *client)
+{
+    dt_store_cancel(client);
+    client->store->bytes -= client->in.cap;
+    dt_buf_fini(&client->in);
+    dt_buf_fini(&client->out);
+    free(client);
+}
+
 void dt_store_leave(struct dt_store_client *client)
 {
-    struct dt_store *store = client->store;
-    dt_store_cancel(client);
     untouch(client);
     *client->link = client->next;
     if (client->next)
         client->next->link = client->link;
-    store->bytes -= client->in.cap;
-    dt_buf_fini(&client->in);
-    dt_buf_fini(&client->out);
-    free(client);
+    discard(client);
+}
+
+void dt_store_destroy(struct dt_store *store)
+{
+    if (!store)
+        return;
+    for (struct dt_store_client *client = store->clients, *next; client; client = next) {
+        next = client->next;
+        discard(client);
+    }
+    dt_table_fini(store);
+    free(store);
 }
 
 void *dt_store_owner(const struct dt_store_client *client)
