@@ -12,7 +12,12 @@
 
 #include "base/error.h"
 
-enum dt_accelerator { DT_ACCELERATOR_NONE, DT_ACCELERATOR_NVIDIA, DT_ACCELERATOR_NEURON };
+enum dt_accelerator {
+    DT_ACCELERATOR_NONE,
+    DT_ACCELERATOR_NVIDIA,
+    DT_ACCELERATOR_NEURON,
+    DT_ACCELERATOR_OTHER /* another maker's GPUs: in topology files, not in the table */
+};
 
 /* Devices below one PCIe switch (or root port), as the bare metal has them. */
 struct dt_instance_switch {

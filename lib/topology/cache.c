@@ -147,16 +147,8 @@ int dt_topology_cache_read(hwloc_topology_t *hwloc, const char *path)
     int rc = -1;
 
     *hwloc = NULL;
-    if (!data || !unseal(data, &len) || dt_topology_cpu_init(hwloc, NULL))
-        goto out;
-    if (hwloc_topology_set_xmlbuffer(*hwloc, data, (int)len + 1) == 0 &&
-        hwloc_topology_load(*hwloc) == 0) {
-        rc = 0;
-        goto out;
-    }
-    hwloc_topology_destroy(*hwloc);
-    *hwloc = NULL;
-out:
+    if (data && unseal(data, &len))
+        rc = dt_topology_cpu_from_xml(hwloc, data, len);
     free(data);
     return rc;
 }

@@ -90,6 +90,25 @@ int dt_topology_cpu_init(hwloc_topology_t *hwloc, struct dt_error *err)
     return rc;
 }
 
+int dt_topology_cpu_from_xml(hwloc_topology_t *hwloc, const char *text, size_t len)
+{
+    struct environment env;
+    int rc = -1;
+
+    if (dt_topology_cpu_init(hwloc, NULL))
+        return -1;
+    if (environment_enter(&env, NULL) == 0 &&
+        hwloc_topology_set_xmlbuffer(*hwloc, text, (int)len + 1) == 0 &&
+        hwloc_topology_load(*hwloc) == 0)
+        rc = 0;
+    environment_leave(&env);
+    if (rc) {
+        hwloc_topology_destroy(*hwloc);
+        *hwloc = NULL;
+    }
+    return rc;
+}
+
 int dt_topology_cpu_discover(hwloc_topology_t *hwloc, const struct dt_root *root,
                              struct dt_error *err)
 {

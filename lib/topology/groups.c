@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which devices share a PCIe switch. Bare metal says so in sysfs: a device's path there names every
- * bridge above it. A virtual machine may hide all bridges; then the instance table is asked, and
+/* Which devices share a PCIe switch. Bare metal says so: a device's path names every bridge above it. A virtual machine may hide all bridges; then the instance table is asked, and
  * without a table the host bridges are the best that is known. */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 struct place {
     struct dt_device *device;
     bool nic;
-    char *path; /* "pci0000:00/0000:00:01.0/0000:01:00.0": the device itself is last; or NULL */
     size_t key; /* length of the path's prefix that names the group; 0: none */
 };
 
@@ -20,42 +18,23 @@ struct places {
     size_t count;
 };
 
-static char *sysfs_path(const struct dt_root *root, const char *bdf)
-{
-    char link[1024];
-    const char *start;
-
-    if (!*bdf || dt_root_readlink(root, link, sizeof(link), "sys/bus/pci/devices/%s", bdf) <= 0)
-        return NULL;
-    start = strstr(link, "devices/");
-    return start ? strdup(start + strlen("devices/")) : NULL;
-}
-
-static int places_init(struct places *places, struct dt_topology *topology,
-                       const struct dt_root *root)
+static int places_init(struct places *places, struct dt_topology *topology)
 {
     size_t total = topology->accelerator_count + topology->nic_count;
 
-    places->count = 0;
+    places->count = total;
     places->items = calloc(total ? total : 1, sizeof(*places->items));
     if (!places->items)
         return -1;
     for (size_t i = 0; i < total; i++) {
         bool nic = i >= topology->accelerator_count;
-        struct place *place = &places->items[places->count++];
-        place->nic = nic;
-        place->device =
-            nic ? &topology->nics[i - topology->accelerator_count] : &topology->accelerators[i];
-        place->path = sysfs_path(root, place->device->bdf);
+        places->items[i] = (struct place){
+            .nic = nic,
+            .device =
+                nic ? &topology->nics[i - topology->accelerator_count] : &topology->accelerators[i],
+        };
     }
     return 0;
-}
-
-static void places_fini(struct places *places)
-{
-    for (size_t i = 0; i < places->count; i++)
-        free(places->items[i].path);
-    free(places->items);
 }
 
 static size_t host_bridge_len(const char *path)
@@ -73,26 +52,28 @@ static size_t parent_len(const char *path, size_t len)
 
 static bool has_bridge(const struct place *place)
 {
-    return place->path &&
-           parent_len(place->path, strlen(place->path)) > host_bridge_len(place->path);
+    const char *path = place->device->path;
+    return parent_len(path, strlen(path)) > host_bridge_len(path);
 }
 
 static bool below(const struct place *place, const char *prefix, size_t len)
 {
-    return place->path && !strncmp(place->path, prefix, len) && place->path[len] == '/';
+    const char *path = place->device->path;
+    return !strncmp(path, prefix, len) && path[len] == '/';
 }
 
 /* Deepest bridge above the device that another device is below too: one of the other kind where
  * there is one (a GPU and its NIC), else any. 0: shares no bridge. */
 static size_t shared_bridge(const struct places *places, const struct place *place)
 {
+    const char *path = place->device->path;
     size_t any = 0;
 
-    for (size_t len = parent_len(place->path, strlen(place->path));
-         len > host_bridge_len(place->path); len = parent_len(place->path, len)) {
+    for (size_t len = parent_len(path, strlen(path)); len > host_bridge_len(path);
+         len = parent_len(path, len)) {
         for (size_t i = 0; i < places->count; i++) {
             const struct place *other = &places->items[i];
-            if (other == place || !below(other, place->path, len))
+            if (other == place || !below(other, path, len))
                 continue;
             if (other->nic != place->nic)
                 return len;
@@ -114,7 +95,7 @@ static void number_groups(struct places *places)
         place->device->group = next;
         for (size_t k = i + 1; k < places->count; k++)
             if (places->items[k].key == place->key &&
-                !strncmp(places->items[k].path, place->path, place->key))
+                !strncmp(places->items[k].device->path, place->device->path, place->key))
                 places->items[k].device->group = next;
         next++;
     }
@@ -129,32 +110,49 @@ static void group_by_bridge(struct places *places)
 }
 
 /* One host bridge for everything says nothing; several say as much as switches do. */
-static void group_by_host_bridge(struct places *places)
+static bool several_host_bridges(const struct places *places)
 {
     const char *first = NULL;
-    bool several = false;
 
     for (size_t i = 0; i < places->count; i++) {
-        const char *path = places->items[i].path;
-        if (!path)
+        const char *path = places->items[i].device->path;
+        if (!*path)
             continue;
-        places->items[i].key = host_bridge_len(path);
         if (!first)
             first = path;
-        else if (host_bridge_len(first) != host_bridge_len(path) ||
-                 strncmp(first, path, host_bridge_len(path)) != 0)
-            several = true;
+        if (host_bridge_len(first) != host_bridge_len(path) ||
+            strncmp(first, path, host_bridge_len(path)) != 0)
+            return true;
     }
-    if (several)
+    return false;
+}
+
+static void group_by_host_bridge(struct places *places)
+{
+    for (size_t i = 0; i < places->count; i++)
+        places->items[i].key = host_bridge_len(places->items[i].device->path);
+    if (several_host_bridges(places))
         number_groups(places);
 }
 
-static int node_in_model(const struct dt_topology *topology, int os_index)
+static void number_roots(struct places *places)
 {
-    hwloc_obj_t node =
-        os_index < 0 ? NULL
-                     : hwloc_get_numanode_obj_by_os_index(topology->hwloc, (unsigned)os_index);
-    return node ? (int)node->logical_index : -1;
+    int next = 0;
+
+    if (!several_host_bridges(places))
+        return;
+    for (size_t i = 0; i < places->count; i++) {
+        struct dt_device *device = places->items[i].device;
+        size_t len = host_bridge_len(device->path);
+        if (!len || device->root >= 0)
+            continue;
+        for (size_t k = i + 1; k < places->count; k++) {
+            struct dt_device *other = places->items[k].device;
+            if (host_bridge_len(other->path) == len && !strncmp(other->path, device->path, len))
+                device->root = other->root = next;
+        }
+        next += device->root >= 0;
+    }
 }
 
 /* Take one switch's row of addresses over. With by_order the k-th address of the table stands for
@@ -170,7 +168,7 @@ static size_t match_row(const struct dt_topology *topology, struct dt_device *de
                 continue;
             devices[i].group = group;
             if (devices[i].numa < 0)
-                devices[i].numa = node_in_model(topology, node);
+                devices[i].numa = dt_topology_logical_node(topology->hwloc, node);
             matched++;
             break;
         }
@@ -236,9 +234,9 @@ static void group(struct dt_topology *topology, struct places *places,
     const char *modelled = instance && !instance->topology_measured ? ", modelled" : "";
     bool flat = true;
 
-    dt_buf_puts(source, places->count ? "sysfs" : "no devices");
     for (size_t i = 0; i < places->count; i++)
         flat = flat && !has_bridge(&places->items[i]);
+    number_roots(places);
     if (!flat) {
         group_by_bridge(places);
     } else if (instance && group_by_table(topology, instance, false) > 0) {
@@ -253,16 +251,17 @@ static void group(struct dt_topology *topology, struct places *places,
     drop_lonely(places);
 }
 
-int dt_topology_group_devices(struct dt_topology *topology, const struct dt_root *root,
-                              const struct dt_instance *instance, struct dt_error *err)
+int dt_topology_group_devices(struct dt_topology *topology, const struct dt_instance *instance,
+                              const char *from, struct dt_error *err)
 {
     struct places places;
     struct dt_buf source = DT_BUF_INIT;
 
-    if (places_init(&places, topology, root))
+    if (places_init(&places, topology))
         return dt_error_set(err, "no memory left to group the devices");
+    dt_buf_puts(&source, from);
     group(topology, &places, instance, &source);
-    places_fini(&places);
+    free(places.items);
     topology->source = dt_buf_take(&source);
     return topology->source ? 0 : dt_error_set(err, "no memory left to group the devices");
 }
