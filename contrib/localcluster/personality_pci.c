@@ -94,6 +94,9 @@ static void write_function(struct tree *tree, const struct machine *machine,
     tree_file(tree, "class", "0x%06x\n", f->class);
     tree_file(tree, "subsystem_vendor", "0x%04x\n", f->subsystem_vendor);
     tree_file(tree, "subsystem_device", "0x%04x\n", f->subsystem_device);
+    tree_file(tree, "modalias", "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", f->vendor,
+              f->device, f->subsystem_vendor, f->subsystem_device, f->class >> 16 & 0xff,
+              f->class >> 8 & 0xff, f->class & 0xff);
     tree_file(tree, "numa_node", "%d\n", f->at.numa);
     tree_file(tree, "local_cpulist", "%s\n", list ? list : "");
     tree_file(tree, "local_cpus", "%s\n", mask ? mask : "");

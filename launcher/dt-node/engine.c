@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitcode.h"
 #include "paths.h"
 
 /* Only this machine's section: the whole table costs more than all the facts. */
@@ -25,18 +26,17 @@ static int find_instance(struct engine *e, struct dt_error *err)
 int engine_load(struct engine *e, const char *root, const char *config, bool with_env,
                 struct dt_error *err)
 {
-    *e = (struct engine){.root = {.fd = -1}};
+    *e = (struct engine){.root = {.fd = -1}, .with_env = with_env};
     if (dt_root_init(&e->root, root, err) < 0)
         return -1;
-    if (dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err) < 0)
-        return -1;
-    return with_env ? engine_load_rules(e, err) : 0;
+    return dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err);
 }
 
 void engine_fini(struct engine *e)
 {
     dt_env_plan_fini(&e->env);
     free(e->env_origin);
+    free(e->question.answer);
     dt_nccl_environ_free(e->user_env, e->job_env);
     dt_nccl_settings_fini(&e->nccl);
     dt_check_results_fini(&e->checks);
@@ -48,13 +48,28 @@ void engine_fini(struct engine *e)
     dt_root_fini(&e->root);
 }
 
-int engine_collect(struct engine *e, struct dt_facts_request *request, struct dt_error *err)
+int engine_collect(struct engine *e, struct dt_facts_request *request, char *const *environ,
+                   struct dt_error *err)
 {
+    struct dt_error rules_err = {{0}};
     request->root = &e->root;
     request->conf = &e->conf;
-    if (dt_facts_collect(&e->facts, request, err) < 0)
-        return -1;
-    return find_instance(e, err);
+    engine_ask_env(e, request, environ);
+    request->question = e->with_env ? &e->question : NULL;
+    struct dt_facts_run *run = dt_facts_start(request, err);
+    if (!run)
+        return DT_EXIT_HELPER;
+    /* While the children run. */
+    int rules_rc = e->with_env ? engine_load_rules(e, &rules_err) : 0;
+    if (dt_facts_finish(run, &e->facts, err) < 0)
+        return DT_EXIT_HELPER;
+    if (rules_rc < 0) {
+        *err = rules_err;
+        return DT_EXIT_CONFIG;
+    }
+    if (find_instance(e, err) < 0 || (e->with_env && engine_user_env(e, err) < 0))
+        return DT_EXIT_HELPER;
+    return 0;
 }
 
 int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)

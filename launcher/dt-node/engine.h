@@ -19,11 +19,14 @@ struct engine {
     struct dt_root root;
     struct dt_conf conf;
     struct dt_instances instances;
-    struct dt_env_rules *rules;    /* NULL: environment is off */
+    bool with_env;                 /* false: environment is off */
+    struct dt_env_rules *rules;    /* NULL: not loaded */
     struct dt_error rules_warning; /* mistake in a rules file; "": none */
     struct dt_nccl_settings nccl;  /* what NCCL's own files set */
     char *const *job_env;          /* borrowed */
-    char **user_env;               /* the job's variables, and those of NCCL's files */
+    struct dt_nccl_asked nccl_asked;
+    struct dt_facts_question question; /* of nccl_asked */
+    char **user_env;                   /* the job's variables, and those of NCCL's files */
     struct dt_facts facts;
     const struct dt_instance *instance; /* NULL: type unknown */
     struct dt_check_results checks;
@@ -31,18 +34,20 @@ struct engine {
     char *env_origin; /* of the first refused variable; NULL: nothing is refused */
 };
 
-/* Read dt.conf and the tables. config NULL: the installed file, which may be absent. */
+/* Read dt.conf. config NULL: the installed file, which may be absent. with_env: the environment will
+ * be judged. */
 int engine_load(struct engine *engine, const char *root, const char *config, bool with_env,
                 struct dt_error *err);
 void engine_fini(struct engine *engine);
 
-/* request->root, ->conf and ->instances are filled in here. */
-int engine_collect(struct engine *engine, struct dt_facts_request *request, struct dt_error *err);
+/* Read the facts; and for the environment the rules, and what NCCL's files add to the variables that
+ * the job has (environ, or NULL). request->root, ->conf and ->question are filled in here. Returns 0,
+ * or an exit status and why. */
+int engine_collect(struct engine *engine, struct dt_facts_request *request, char *const *environ,
+                   struct dt_error *err);
 
-/* Environment plan, when rules are loaded, against the variables that the job has. request: who
- * the user is, as given to engine_collect. */
-int engine_plan_env(struct engine *engine, const struct dt_facts_request *request,
-                    char *const *environ, struct dt_error *err);
+/* Environment plan, where the environment is judged. */
+int engine_plan_env(struct engine *engine, struct dt_error *err);
 /* Where a variable of the job was set, in words; and every variable of interest, as a table. Caller
  * frees; NULL: no memory. */
 char *engine_origin(const struct engine *engine, const char *variable);
@@ -51,8 +56,11 @@ char *engine_explain_env(const struct engine *engine);
 /* Checks of this level. When rules are loaded, engine_plan_env comes first. */
 int engine_check(struct engine *engine, enum dt_level level, struct dt_error *err);
 
-/* engine_env.c */
+/* engine_env.c. _user_env: from the answer to the question that was put by _ask_env. */
 int engine_load_rules(struct engine *engine, struct dt_error *err);
+void engine_ask_env(struct engine *engine, const struct dt_facts_request *request,
+                    char *const *environ);
+int engine_user_env(struct engine *engine, struct dt_error *err);
 char *engine_table(const struct engine *engine, const char *name, struct dt_error *err);
 
 #endif

@@ -47,16 +47,33 @@ static const char *value_in(char *const *environ, const char *name)
     return NULL;
 }
 
-/* What NCCL will find in its files is the user's own too: the environment would win over it. */
-static int collect_user_env(struct engine *e, const struct dt_facts_request *request,
-                            char *const *environ, struct dt_error *err)
+void engine_ask_env(struct engine *e, const struct dt_facts_request *request, char *const *environ)
+{
+    e->job_env = environ;
+    e->nccl_asked = (struct dt_nccl_asked){request, value_in(environ, "NCCL_CONF_FILE")};
+    e->question = (struct dt_facts_question){.ask = dt_nccl_conf_ask, .argument = &e->nccl_asked};
+}
+
+/* A file system that hangs has kept the child from NCCL's files, which may well lie elsewhere: these
+ * then get a child of their own. */
+static int read_nccl(struct engine *e, struct dt_error *err)
 {
     const char *nccl = NULL;
-    e->job_env = environ;
+    const struct dt_facts_question *q = &e->question;
     dt_facts_string(&e->facts, "lib.nccl", &nccl);
-    if (dt_nccl_conf_read(&e->nccl, request, value_in(environ, "NCCL_CONF_FILE"), nccl, err) < 0)
+    if (q->state == DT_QUESTION_UNASKED)
+        return dt_nccl_conf_read(&e->nccl, e->nccl_asked.request, e->nccl_asked.conf_file, nccl,
+                                 err);
+    const char *failure = q->state == DT_QUESTION_UNANSWERED ? q->why.text : NULL;
+    return dt_nccl_conf_take(&e->nccl, q->answer, failure, &e->nccl_asked, nccl, err);
+}
+
+/* What NCCL will find in its files is the user's own too: the environment would win over it. */
+int engine_user_env(struct engine *e, struct dt_error *err)
+{
+    if (read_nccl(e, err) < 0)
         return -1;
-    e->user_env = dt_nccl_environ(environ, &e->nccl);
+    e->user_env = dt_nccl_environ(e->job_env, &e->nccl);
     return e->user_env ? 0 : dt_error_set(err, "out of memory");
 }
 
@@ -71,13 +88,11 @@ static int find_origin(struct engine *e, struct dt_error *err)
     return 0;
 }
 
-int engine_plan_env(struct engine *e, const struct dt_facts_request *request, char *const *environ,
-                    struct dt_error *err)
+int engine_plan_env(struct engine *e, struct dt_error *err)
 {
     if (!e->rules)
         return 0;
-    if (collect_user_env(e, request, environ, err) < 0 ||
-        dt_env_plan(&e->env, e->rules, &e->facts, e->instance, e->user_env, err) < 0)
+    if (dt_env_plan(&e->env, e->rules, &e->facts, e->instance, e->user_env, err) < 0)
         return -1;
     return find_origin(e, err);
 }

@@ -128,10 +128,11 @@ static int look(struct session *s, const char *config, struct failure *f)
                                      .memlock = r->memlock,
                                      .nofile = r->nofile,
                                      .level = (int)s->level};
-    if (engine_collect(&s->engine, &facts, &f->err) < 0)
-        return fail(f, DT_EXIT_HELPER);
+    int code = engine_collect(&s->engine, &facts, r->environ, &f->err);
+    if (code)
+        return fail(f, code);
     pump(s);
-    if (engine_plan_env(&s->engine, &facts, r->environ, &f->err) < 0)
+    if (engine_plan_env(&s->engine, &f->err) < 0)
         return fail(f, DT_EXIT_HELPER);
     return 0;
 }

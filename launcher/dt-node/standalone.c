@@ -38,9 +38,9 @@ static int look(struct engine *e, const struct options *o, bool with_env)
     int code = 0;
     if (engine_load(e, o->root, o->config, with_env, &err) < 0)
         code = complain(&err, DT_EXIT_CONFIG);
-    else if (engine_collect(e, &request, &err) < 0)
-        code = complain(&err, DT_EXIT_HELPER);
-    else if (engine_plan_env(e, &request, environ, &err) < 0)
+    else if ((code = engine_collect(e, &request, environ, &err)) != 0)
+        complain(&err, code);
+    else if (engine_plan_env(e, &err) < 0)
         code = complain(&err, DT_EXIT_HELPER);
     free(cwd);
     return code;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collecting the facts: the risky questions start first, in children, and are collected last, so
  * that they run while this process reads everything else. At level fast there are at most two
- * children. */
+ * children: one that has become the user, one that asks NVML. */
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "check/check.h"
 #include "facts/reader.h"
+
+/* Between what the file systems answered and what the caller's question was answered. */
+#define QUESTION "question\n"
 
 struct asked {
     struct dt_probe probe;
@@ -13,6 +18,13 @@ struct asked {
     struct dt_error err;
     char *text;
     const char *failure; /* NULL: answered */
+};
+
+struct dt_facts_run {
+    struct dt_reader reader;
+    struct asked user, nvml;
+    bool asks_nvml;
+    long long took_us;
 };
 
 static void start(struct asked *asked, struct dt_reader *reader, void (*run)(int, void *))
@@ -27,25 +39,62 @@ static void finish(struct asked *asked)
         asked->failure = asked->err.text;
 }
 
-static void collect(struct dt_reader *reader)
+/* In the child. */
+static void probe_as_user(int out, void *argument)
 {
-    struct asked files = {0}, nvml = {0};
-    start(&files, reader, dt_probe_files);
-    /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
-    bool ask_nvml = dt_gpu_driver_loaded(reader);
-    if (ask_nvml)
-        start(&nvml, reader, dt_probe_nvml);
-    dt_read_gpu_pci(reader);
-    if (!ask_nvml && dt_gpu_on_bus(reader)) {
-        ask_nvml = true;
-        start(&nvml, reader, dt_probe_nvml);
+    const struct dt_reader *reader = argument;
+    const struct dt_facts_question *question = reader->request->question;
+    if (dt_become_user(reader->request) < 0)
+        _exit(1);
+    dt_probe_files(out, reader);
+    if (question) {
+        dt_probe_say(out, QUESTION);
+        question->ask(out, question->argument);
     }
+}
 
+/* Cut the answer to the caller's question off the child's text, and hand it over. */
+static void take_answer(struct dt_facts_question *question, const struct asked *asked)
+{
+    char *at = asked->text;
+    while (at && *at && strncmp(at, QUESTION, strlen(QUESTION)) != 0) {
+        at = strchr(at, '\n');
+        at += at != NULL;
+    }
+    question->state = DT_QUESTION_UNASKED;
+    if (!at || !*at)
+        return;
+    question->state = asked->failure ? DT_QUESTION_UNANSWERED : DT_QUESTION_ANSWERED;
+    question->why = asked->err;
+    question->answer = strdup(at + strlen(QUESTION));
+    *at = '\0';
+    if (!question->answer)
+        question->state = DT_QUESTION_UNASKED;
+}
+
+static void start_children(struct dt_facts_run *run)
+{
+    struct dt_reader *reader = &run->reader;
+    start(&run->user, reader, probe_as_user);
+    /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
+    run->asks_nvml = dt_gpu_driver_loaded(reader);
+    if (!run->asks_nvml) {
+        dt_read_gpu_pci(reader);
+        run->asks_nvml = dt_gpu_on_bus(reader);
+    }
+    if (run->asks_nvml)
+        start(&run->nvml, reader, dt_probe_nvml);
+}
+
+static void read_all(struct dt_reader *reader)
+{
     dt_read_host(reader);
     dt_read_memory(reader);
     dt_read_limits(reader);
     dt_read_shm(reader);
     dt_read_efa(reader);
+    if (!dt_gpu_bus_is_read(reader))
+        dt_read_gpu_pci(reader);
     dt_read_neuron(reader);
     dt_read_versions(reader);
     dt_read_training(reader);
@@ -56,30 +105,61 @@ static void collect(struct dt_reader *reader)
     }
     if (reader->request->level >= DT_LEVEL_DEEP)
         dt_read_bandwidth(reader);
+}
 
-    if (ask_nvml)
-        finish(&nvml);
-    dt_read_gpu(reader, nvml.text, nvml.failure);
-    finish(&files);
-    dt_read_files(reader, files.text, files.failure, files.probe.timed_out);
-    free(nvml.text);
-    free(files.text);
+static void take_children(struct dt_facts_run *run)
+{
+    struct dt_reader *reader = &run->reader;
+    if (run->asks_nvml)
+        finish(&run->nvml);
+    dt_read_gpu(reader, run->nvml.text, run->nvml.failure);
+    finish(&run->user);
+    if (reader->request->question)
+        take_answer(reader->request->question, &run->user);
+    dt_read_files(reader, run->user.text, run->user.failure, run->user.probe.timed_out);
+}
+
+struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err)
+{
+    long long begin = dt_monotonic_us();
+    struct dt_facts_run *run = calloc(1, sizeof *run);
+    if (run)
+        run->reader =
+            (struct dt_reader){.request = request, .root = request->root, .doc = json_object()};
+    if (!run || !run->reader.doc) {
+        free(run);
+        dt_error_set(err, "facts of this node could not be read: out of memory");
+        return NULL;
+    }
+    start_children(run);
+    run->took_us = dt_monotonic_us() - begin;
+    return run;
+}
+
+int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err)
+{
+    long long begin = dt_monotonic_us();
+    int rc = 0;
+    *facts = (struct dt_facts){0};
+    read_all(&run->reader);
+    take_children(run);
+    dt_reader_int(&run->reader, "took_us", run->took_us + dt_monotonic_us() - begin);
+    if (run->reader.failed) {
+        json_decref(run->reader.doc);
+        rc = dt_error_set(err, "facts of this node could not be read: out of memory");
+    } else {
+        facts->doc = run->reader.doc;
+    }
+    free(run->nvml.text);
+    free(run->user.text);
+    free(run);
+    return rc;
 }
 
 int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *request,
                      struct dt_error *err)
 {
-    long long begin = dt_monotonic_us();
     *facts = (struct dt_facts){0};
-    struct dt_reader reader = {.request = request, .root = request->root, .doc = json_object()};
-    if (!reader.doc)
-        return dt_error_set(err, "facts of this node could not be read: out of memory");
-    collect(&reader);
-    dt_reader_int(&reader, "took_us", dt_monotonic_us() - begin);
-    if (reader.failed) {
-        json_decref(reader.doc);
-        return dt_error_set(err, "facts of this node could not be read: out of memory");
-    }
-    facts->doc = reader.doc;
-    return 0;
+    struct dt_facts_run *run = dt_facts_start(request, err);
+    return run ? dt_facts_finish(run, facts, err) : -1;
 }

@@ -64,6 +64,20 @@ struct dt_facts {
     json_t *doc; /* JSON object, owned */
 };
 
+/* What the caller has to ask as the user, too: it is asked behind the file systems, in the child
+ * that tries these, within its deadline. */
+struct dt_facts_question {
+    void (*ask)(int out, void *argument); /* in the child: writes a text and returns */
+    void *argument;
+    enum {
+        DT_QUESTION_UNASKED,    /* the child did not get so far: something before it hangs */
+        DT_QUESTION_UNANSWERED, /* or not to the end: `why` */
+        DT_QUESTION_ANSWERED
+    } state;
+    char *answer; /* what was written, whole or not; caller frees; NULL: unasked */
+    struct dt_error why;
+};
+
 /* For whom and where facts are read. Strings are borrowed. */
 struct dt_facts_request {
     const struct dt_root *root;
@@ -77,12 +91,19 @@ struct dt_facts_request {
     const char *tmpdir; /* TMPDIR of the job, or NULL: /tmp */
     long long memlock;  /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
     long long nofile;
-    int level; /* enum dt_level of check/check.h: what may be probed */
+    int level;                          /* enum dt_level of check/check.h: what may be probed */
+    struct dt_facts_question *question; /* or NULL; filled in */
 };
 #define DT_LIMIT_OWN (-2LL)
 
 int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *request,
                      struct dt_error *err);
+
+/* The same in two halves, for a caller with work of his own to do while the children run. What has
+ * been started must be finished; the request lives until then. NULL: no memory. */
+struct dt_facts_run;
+struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err);
+int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err);
 
 /* Take facts that came from outside: a copy with every text made printable. Refused: anything but
  * an object of numbers, texts, and arrays of flat objects; more than DT_FACTS_KEYS_MAX keys. */

@@ -136,11 +136,10 @@ static const char **list_paths(const struct dt_facts_request *request)
     return paths;
 }
 
-void dt_probe_files(int out, void *argument)
+void dt_probe_files(int out, const struct dt_reader *reader)
 {
-    const struct dt_reader *reader = argument;
     const char **paths = list_paths(reader->request);
-    if (!paths || dt_become_user(reader->request) < 0)
+    if (!paths)
         _exit(1);
     for (size_t i = 0; paths[i]; i++)
         try_path(out, reader, paths[i]);

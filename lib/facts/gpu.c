@@ -12,12 +12,27 @@
 #define PCI       "sys/bus/pci/devices"
 #define PROC_GPUS "proc/driver/nvidia/gpus"
 
-static bool file_is(const struct dt_root *root, const char *device, const char *file,
-                    unsigned long wanted, unsigned long mask)
+/* class 0x0300xx: VGA, 0x0302xx: 3D; NVSwitches (0x0680xx) and sound functions are none */
+static bool is_gpu(const struct dt_root *root, const char *bdf)
 {
-    long long value;
-    return dt_root_read_long(root, &value, PCI "/%s/%s", device, file) == 0 &&
-           ((unsigned long)value & mask) == wanted;
+    char folder[sizeof PCI + 256];
+    struct dt_pci_id id;
+    snprintf(folder, sizeof folder, PCI "/%s", bdf);
+    return dt_pci_identify(root, folder, &id) && id.vendor == 0x10de && id.class >> 16 == 0x03;
+}
+
+/* More than half of the devices on the bus of a p5.48xlarge are NICs, which need no second look. */
+static bool is_known_nic(const struct dt_reader *reader, const char *bdf)
+{
+    size_t i;
+    json_t *device;
+    json_array_foreach(json_object_get(reader->doc, "efa.devices"), i, device)
+    {
+        const char *known = json_string_value(json_object_get(device, "bdf"));
+        if (known && strcmp(known, bdf) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* Keeps "pci.gpus", a list of addresses, in the document until dt_read_gpu has used it. */
@@ -31,9 +46,7 @@ void dt_read_gpu_pci(struct dt_reader *reader)
     }
     json_t *found = json_array();
     for (int i = 0; i < count; i++) {
-        /* class 0x0300xx: VGA, 0x0302xx: 3D; NVSwitches (0x0680xx) and sound functions are none */
-        if (file_is(reader->root, devices[i], "vendor", 0x10de, ~0ul) &&
-            file_is(reader->root, devices[i], "class", 0x030000, 0xff0000))
+        if (!is_known_nic(reader, devices[i]) && is_gpu(reader->root, devices[i]))
             json_array_append_new(found, json_string(devices[i]));
     }
     dt_reader_int(reader, "gpu.pci_count", (long long)json_array_size(found));
@@ -45,6 +58,12 @@ void dt_read_gpu_pci(struct dt_reader *reader)
 bool dt_gpu_driver_loaded(const struct dt_reader *reader)
 {
     return dt_root_exists(reader->root, "proc/driver/nvidia");
+}
+
+bool dt_gpu_bus_is_read(const struct dt_reader *reader)
+{
+    return json_object_get(reader->doc, "gpu.pci_count") ||
+           json_object_get(reader->doc, "why.gpu.pci_count");
 }
 
 bool dt_gpu_on_bus(const struct dt_reader *reader)

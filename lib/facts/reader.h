@@ -27,6 +27,13 @@ void dt_reader_why(struct dt_reader *reader, const char *key, const char *format
 /* A small file as a fact; why it is absent otherwise. Returns whether it was there. */
 bool dt_reader_file(struct dt_reader *reader, const char *key, const char *path);
 
+/* pci.c */
+struct dt_pci_id {
+    unsigned vendor, device, class;
+};
+/* folder: the device's own, below the root ("sys/bus/pci/devices/0000:53:00.0"). false: no PCI
+ * device, or gone. */
+bool dt_pci_identify(const struct dt_root *root, const char *folder, struct dt_pci_id *id);
 /* host.c */
 void dt_read_host(struct dt_reader *reader);
 void dt_read_memory(struct dt_reader *reader);
@@ -34,9 +41,11 @@ long long dt_count_list(const char *list); /* entries of "0-3,8"; -1: not such a
 /* limits.c */
 void dt_read_limits(struct dt_reader *reader);
 void dt_read_shm(struct dt_reader *reader);
-/* gpu.c: PCI first, then what NVML answered (NULL: not asked), else procfs */
+/* gpu.c: PCI first, then what NVML answered (NULL: not asked), else procfs. The bus is looked
+ * through faster when EFA devices are in the document already. */
 void dt_read_gpu_pci(struct dt_reader *reader);
 bool dt_gpu_driver_loaded(const struct dt_reader *reader); /* either: NVML is worth asking */
+bool dt_gpu_bus_is_read(const struct dt_reader *reader);
 bool dt_gpu_on_bus(const struct dt_reader *reader);
 void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
 /* nvml.c: body of the child; argument is the reader */
@@ -50,8 +59,8 @@ void dt_read_interfaces(struct dt_reader *reader);
 void dt_read_training(struct dt_reader *reader);
 /* versions.c */
 void dt_read_versions(struct dt_reader *reader);
-/* files.c: body of the child, and the facts from its lines */
-void dt_probe_files(int out, void *reader);
+/* files.c: for the child that is the user, and the facts from its lines */
+void dt_probe_files(int out, const struct dt_reader *reader);
 void dt_read_files(struct dt_reader *reader, const char *lines, const char *failure,
                    bool timed_out);
 int dt_become_user(

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading NCCL's configuration files in a child that is the user: home directories may hang, and
- * what a user names must never be opened with root's rights. The child says "F path", "S line
- * NAME=VALUE" and "E reason", a line each. */
+ * what a user names must never be opened with root's rights. For each file the child says a head,
+ * "N path" (the one that NCCL_CONF_FILE names), "H path" (the one at home) or "F path", and below it
+ * "S line NAME=VALUE" and "E reason", a line each. Which of "N" and "H" counts hangs on NCCL's
+ * version, which the child does not know. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -16,11 +18,6 @@
 #include "nccl/internal.h"
 
 #define FILE_MAX 65536u
-
-struct asked {
-    const struct dt_facts_request *request;
-    const char *conf_file; /* NULL: not obeyed, or not set */
-};
 
 /* Same deadline as other probes where the caller has no dt.conf. */
 enum { TIMEOUT_MS = 500 };
@@ -71,7 +68,7 @@ static ssize_t read_all(const struct dt_root *root, const char *path, char *text
     return n < 0 ? -EIO : (ssize_t)len;
 }
 
-static void read_file(int out, const struct dt_root *root, const char *path, bool named)
+static void read_file(int out, const struct dt_root *root, char kind, const char *path)
 {
     char *text;
     ssize_t len;
@@ -79,8 +76,8 @@ static void read_file(int out, const struct dt_root *root, const char *path, boo
         return; /* could not be said in a line */
     text = malloc(FILE_MAX);
     len = text ? read_all(root, path, text) : -ENOMEM;
-    if (len != -ENOENT || named) {
-        say(out, 'F', path);
+    if (len != -ENOENT || kind == 'N') {
+        say(out, kind, path);
         if (len < 0)
             say(out, 'E', len == -EINVAL ? "is no regular file" : strerror((int)-len));
         else if ((size_t)len == FILE_MAX)
@@ -91,84 +88,109 @@ static void read_file(int out, const struct dt_root *root, const char *path, boo
     free(text);
 }
 
-static void probe(int out, void *argument)
+/* As the path stands in the job: relative to its working directory. Caller frees. */
+static char *named_path(const struct dt_facts_request *request, const char *conf_file)
 {
-    const struct asked *asked = argument;
-    const struct dt_facts_request *request = asked->request;
-    const struct passwd *user;
     char *path = NULL;
-    if (dt_become_user(request) < 0)
-        _exit(1);
-    if (asked->conf_file) {
-        bool absolute = *asked->conf_file == '/';
-        if (asprintf(&path, "%s%s%s",
-                     absolute       ? ""
-                     : request->cwd ? request->cwd
-                                    : "",
-                     absolute ? "" : "/", asked->conf_file) < 0)
-            _exit(1);
-        read_file(out, request->root, path, true);
-    } else if ((user = getpwuid(request->uid)) && user->pw_dir) {
-        if (asprintf(&path, "%s/.nccl.conf", strcmp(user->pw_dir, "/") != 0 ? user->pw_dir : "") <
-            0)
-            _exit(1);
-        read_file(out, request->root, path, false);
-    }
-    free(path);
-    read_file(out, request->root, "/etc/nccl.conf", false);
+    int n = *conf_file == '/'
+                ? asprintf(&path, "%s", conf_file)
+                : asprintf(&path, "%s/%s", request->cwd ? request->cwd : "", conf_file);
+    return n < 0 ? NULL : path;
 }
 
+static char *home_path(uid_t uid)
+{
+    const struct passwd *user = getpwuid(uid);
+    char *path = NULL;
+    if (!user || !user->pw_dir)
+        return NULL;
+    const char *folder = strcmp(user->pw_dir, "/") != 0 ? user->pw_dir : "";
+    return asprintf(&path, "%s/.nccl.conf", folder) < 0 ? NULL : path;
+}
+
+void dt_nccl_conf_ask(int out, void *argument)
+{
+    const struct dt_nccl_asked *asked = argument;
+    const struct dt_root *root = asked->request->root;
+    bool named = asked->conf_file && *asked->conf_file;
+    char *path = named ? named_path(asked->request, asked->conf_file) : NULL;
+    if (path)
+        read_file(out, root, 'N', path);
+    free(path);
+    path = home_path(asked->request->uid);
+    if (path)
+        read_file(out, root, 'H', path);
+    free(path);
+    read_file(out, root, 'F', "/etc/nccl.conf");
+}
+
+/* What a file's lines mean for the one that is being taken. */
+struct taking {
+    const char *file;
+    char skipped; /* 'N' or 'H': the kind that NCCL does not read */
+    bool skip;
+};
+
 /* One line of the child. */
-static int take_line(struct dt_nccl_settings *settings, char *line, const char **file,
+static int take_line(struct dt_nccl_settings *settings, char *line, struct taking *taking,
                      struct dt_error *err)
 {
     char *rest = line + 2, *equals;
     long number;
     if (strlen(line) < 2 || line[1] != ' ')
         return 0;
-    if (*line == 'F')
-        *file = rest;
-    else if (*line == 'E')
-        return dt_nccl_trouble(settings, *file, rest, err);
-    else if (*line == 'S') {
+    if (strchr("NHF", *line)) {
+        taking->file = rest;
+        taking->skip = *line == taking->skipped;
+    } else if (*line == 'E' && !taking->skip) {
+        return dt_nccl_trouble(settings, taking->file, rest, err);
+    } else if (*line == 'S' && !taking->skip) {
         number = strtol(rest, &rest, 10);
         equals = strchr(rest, '=');
         if (*rest != ' ' || !equals)
             return 0;
         *equals = '\0';
-        return dt_nccl_add(settings, *file, (int)number, rest + 1, equals + 1, err);
+        return dt_nccl_add(settings, taking->file, (int)number, rest + 1, equals + 1, err);
     }
     return 0;
 }
 
-static int take_text(struct dt_nccl_settings *settings, char *text, struct dt_error *err)
+int dt_nccl_conf_take(struct dt_nccl_settings *settings, char *text, const char *failure,
+                      const struct dt_nccl_asked *asked, const char *nccl, struct dt_error *err)
 {
-    const char *file = "nccl.conf";
+    bool named = asked->conf_file && *asked->conf_file;
+    bool obeyed = named && (!nccl || dt_version_compare(nccl, "2.23") >= 0);
+    struct taking taking = {.file = "nccl.conf", .skipped = obeyed ? 'H' : 'N'};
     char *line;
-    while (text && (line = strsep(&text, "\n")))
-        if (take_line(settings, line, &file, err) < 0)
-            return -1;
-    return 0;
+    *settings = (struct dt_nccl_settings){0};
+    int rc = failure ? dt_nccl_trouble(settings, "NCCL's configuration files", failure, err) : 0;
+    while (rc == 0 && text && (line = strsep(&text, "\n")))
+        rc = take_line(settings, line, &taking, err);
+    if (rc < 0)
+        dt_nccl_settings_fini(settings);
+    return rc;
+}
+
+static void probe(int out, void *argument)
+{
+    const struct dt_nccl_asked *asked = argument;
+    if (dt_become_user(asked->request) < 0)
+        _exit(1);
+    dt_nccl_conf_ask(out, argument);
 }
 
 int dt_nccl_conf_read(struct dt_nccl_settings *settings, const struct dt_facts_request *request,
                       const char *conf_file, const char *nccl, struct dt_error *err)
 {
-    bool obeyed = conf_file && *conf_file && (!nccl || dt_version_compare(nccl, "2.23") >= 0);
-    struct asked asked = {request, obeyed ? conf_file : NULL};
+    struct dt_nccl_asked asked = {request, conf_file};
     struct dt_probe child;
     struct dt_error why = {{0}};
     char *text = NULL;
-    int rc = 0;
-    *settings = (struct dt_nccl_settings){0};
-    if (dt_probe_start(&child, probe, &asked, request->root->fd,
-                       request->conf ? request->conf->probe_timeout_ms : TIMEOUT_MS, &why) < 0 ||
-        dt_probe_finish(&child, &text, &why) < 0)
-        rc = dt_nccl_trouble(settings, "NCCL's configuration files", why.text, err);
+    long long timeout_ms = request->conf ? request->conf->probe_timeout_ms : TIMEOUT_MS;
+    int rc = dt_probe_start(&child, probe, &asked, request->root->fd, timeout_ms, &why);
     if (rc == 0)
-        rc = take_text(settings, text, err);
+        rc = dt_probe_finish(&child, &text, &why);
+    rc = dt_nccl_conf_take(settings, text, rc < 0 ? why.text : NULL, &asked, nccl, err);
     free(text);
-    if (rc < 0)
-        dt_nccl_settings_fini(settings);
     return rc;
 }

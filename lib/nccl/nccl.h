@@ -37,6 +37,18 @@ struct dt_nccl_settings {
  * NCCL_CONF_FILE names. -1 only without memory. */
 int dt_nccl_conf_read(struct dt_nccl_settings *settings, const struct dt_facts_request *request,
                       const char *conf_file, const char *nccl, struct dt_error *err);
+
+/* The same in two halves, for a caller that has a child as the user anyway (facts/facts.h,
+ * dt_facts_question): _ask in the child, which writes a text to `out`; _take of that text, which it
+ * cuts up. failure: why the text may be incomplete; NULL: it is whole. */
+struct dt_nccl_asked {
+    const struct dt_facts_request *request;
+    const char *conf_file;
+};
+void dt_nccl_conf_ask(int out, void *asked);
+int dt_nccl_conf_take(struct dt_nccl_settings *settings, char *text, const char *failure,
+                      const struct dt_nccl_asked *asked, const char *nccl, struct dt_error *err);
+
 void dt_nccl_settings_fini(struct dt_nccl_settings *settings);
 
 /* One file's text; names that are there already are left as they are. */

@@ -101,9 +101,7 @@ static inline void tree_efa(const struct tree *tree, int index)
                  index);                                                                           \
         tree_file(tree, name, text);                                                               \
     } while (0)
-    PUT("vendor", "0x1d0f\n");
-    PUT("device", "0xefa1\n");
-    PUT("class", "0x020000\n");
+    PUT("modalias", "pci:v00001D0Fd0000EFA1sv00001D0Fsd0000EFA1bc02sc00i00\n");
     PUT("numa_node", "%d\n", index / 48);
     snprintf(name, sizeof name, "sys/bus/pci/devices/0000:%02x:00.0", index);
     snprintf(text, sizeof text, "../../../devices/pci0000:%02x/0000:%02x:00.0", index, index);
@@ -111,25 +109,26 @@ static inline void tree_efa(const struct tree *tree, int index)
 #undef PUT
 #define PUT(file, value)                                                                           \
     do {                                                                                           \
-        snprintf(name, sizeof name, "sys/class/infiniband/rdmap%ds0/" file, index);                \
+        snprintf(name, sizeof name,                                                                \
+                 "sys/devices/pci0000:%02x/0000:%02x:00.0/infiniband/rdmap%ds0/" file, index,      \
+                 index, index);                                                                    \
         tree_file(tree, name, value);                                                              \
     } while (0)
     PUT("ports/1/state", "4: ACTIVE\n");
     PUT("ports/1/phys_state", "5: LinkUp\n");
     PUT("ports/1/rate", "100 Gb/sec (4X EDR)\n");
 #undef PUT
-    snprintf(name, sizeof name, "sys/class/infiniband/rdmap%ds0/device", index);
-    snprintf(text, sizeof text, "../../../devices/pci0000:%02x/0000:%02x:00.0", index, index);
+    snprintf(name, sizeof name, "sys/class/infiniband/rdmap%ds0", index);
+    snprintf(text, sizeof text, "../../devices/pci0000:%02x/0000:%02x:00.0/infiniband/rdmap%ds0",
+             index, index, index);
     tree_link(tree, name, text);
 }
 
 static inline void tree_gpu(const struct tree *tree, int index)
 {
     char name[128], text[256];
-    snprintf(name, sizeof name, "sys/bus/pci/devices/0000:%x3:00.0/vendor", index);
-    tree_file(tree, name, "0x10de\n");
-    snprintf(name, sizeof name, "sys/bus/pci/devices/0000:%x3:00.0/class", index);
-    tree_file(tree, name, "0x030200\n");
+    snprintf(name, sizeof name, "sys/bus/pci/devices/0000:%x3:00.0/modalias", index);
+    tree_file(tree, name, "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00\n");
     snprintf(name, sizeof name, "sys/bus/pci/devices/0000:%x3:00.0/numa_node", index);
     tree_file(tree, name, index < 12 ? "0\n" : "1\n");
     snprintf(name, sizeof name, "proc/driver/nvidia/gpus/0000:%x3:00.0/information", index);
@@ -169,10 +168,15 @@ static inline void tree_make(struct tree *tree)
               "docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
               "ens33\t00000000\t0100000A\t0003\t0\t0\t200\t00000000\t0\t0\t0\n"
               "ens32\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n");
-    tree_file(tree, "sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
-    tree_file(tree, "sys/bus/pci/devices/0000:01:00.0/class", "0x068000\n"); /* an NVSwitch */
-    tree_file(tree, "sys/class/infiniband/mlx5_0/device/vendor", "0x15b3\n");
-    tree_file(tree, "sys/class/infiniband/mlx5_0/device/device", "0x101d\n");
+    tree_file(tree, "sys/bus/pci/devices/0000:01:00.0/modalias", /* an NVSwitch */
+              "pci:v000010DEd000022A3sv000010DEsd00001796bc06sc80i00\n");
+    tree_file(tree, "sys/devices/pci0000:00/0000:00:05.0/modalias",
+              "pci:v000015B3d0000101Dsv000015B3sd00000040bc02sc00i00\n");
+    tree_folder(tree, "sys/devices/pci0000:00/0000:00:05.0/infiniband/mlx5_0");
+    tree_link(tree, "sys/class/infiniband/mlx5_0",
+              "../../devices/pci0000:00/0000:00:05.0/infiniband/mlx5_0");
+    tree_folder(tree, "sys/devices/virtual/infiniband/rxe0"); /* no device of a bus */
+    tree_link(tree, "sys/class/infiniband/rxe0", "../../devices/virtual/infiniband/rxe0");
     tree_folder(tree, "tmp");
     tree_folder(tree, "fsx/home");
     for (int i = 0; i < 32; i++)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Children with a deadline. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "facts/probe.h"
+
+static void hang(int out, void *argument)
+{
+    (void)argument;
+    dt_probe_say(out, "first line\n");
+    for (;;)
+        pause();
+}
+
+static void crash(int out, void *argument)
+{
+    (void)out;
+    (void)argument;
+    raise(SIGKILL);
+}
+
+static void flood(int out, void *argument)
+{
+    (void)argument;
+    for (;;)
+        dt_probe_say(out, "more and more ");
+}
+
+static void give_up(int out, void *argument)
+{
+    (void)out;
+    (void)argument;
+    _exit(7);
+}
+
+static void probe_ends(void **state)
+{
+    static const struct {
+        void (*run)(int, void *);
+        const char *reason;
+        bool timed_out;
+    } rows[] = {{hang, "did not answer in 100 ms", true},
+                {crash, "crashed with signal 9", false},
+                {flood, "answered with more than", false},
+                {give_up, "ended with status 7", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct dt_probe probe;
+        struct dt_error err = {0};
+        char *said = NULL;
+        long long timeout = rows[i].timed_out ? 100 : 5000;
+        assert_int_equal(dt_probe_start(&probe, rows[i].run, NULL, -1, timeout, &err), 0);
+        pid_t pid = probe.pid;
+        assert_int_equal(dt_probe_finish(&probe, &said, &err), -1);
+        assert_non_null(strstr(err.text, rows[i].reason));
+        assert_int_equal(probe.timed_out, rows[i].timed_out);
+        if (rows[i].timed_out)
+            assert_string_equal(said, "first line\n");
+        for (int k = 0; k < 5000 && kill(pid, 0) == 0; k++) { /* it was killed, and goes */
+            waitpid(pid, NULL, WNOHANG);
+            usleep(1000);
+        }
+        assert_int_equal(kill(pid, 0), -1);
+        free(said);
+    }
+}
+
+/* A child that can not be ended must not keep our pipes open: the other end would never see the
+ * end. */
+static void probe_holds_nothing(void **state)
+{
+    struct dt_probe probe;
+    struct dt_error err = {0};
+    int ends[2];
+    char byte;
+    char *said = NULL;
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dt_probe_start(&probe, hang, NULL, -1, 5000, &err), 0);
+    /* its first line tells that the child has dropped what it inherited */
+    while (read(probe.fd, &byte, 1) != 1)
+        usleep(1000);
+    close(ends[1]);
+    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(read(ends[0], &byte, 1), 0); /* end of file, not EAGAIN */
+    kill(probe.pid, SIGKILL);
+    assert_int_equal(dt_probe_finish(&probe, &said, &err), -1);
+    free(said);
+    close(ends[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(probe_ends),
+        cmocka_unit_test(probe_holds_nothing),
+    };
+    return cmocka_run_group_tests_name("facts_probe", tests, NULL, NULL);
+}
