@@ -116,30 +116,46 @@ static long long price_of_unit(struct solver *s, size_t rank, size_t *node, bool
     return s->dist[*node];
 }
 
-static void take_unit(struct solver *s, size_t rank, size_t node, bool direct)
+/* How many units the way can carry, `most` at most. */
+static size_t capacity(const struct solver *s, size_t node, bool direct, size_t most)
 {
-    s->left[node]--;
+    most = s->left[node] < most ? s->left[node] : most;
+    while (!direct && s->from[node] != node) {
+        size_t previous = s->from[node];
+        size_t has = s->share[s->mover[previous * s->nodes + node] * s->nodes + previous];
+        most = has < most ? has : most;
+        node = previous;
+    }
+    return most;
+}
+
+static void take_units(struct solver *s, size_t rank, size_t node, bool direct, size_t count)
+{
+    s->left[node] -= count;
     s->moves_known = false;
     while (!direct && s->from[node] != node) {
         size_t previous = s->from[node];
         size_t mover = s->mover[previous * s->nodes + node];
-        s->share[mover * s->nodes + previous]--;
-        s->share[mover * s->nodes + node]++;
+        s->share[mover * s->nodes + previous] -= count;
+        s->share[mover * s->nodes + node] += count;
         node = previous;
     }
-    s->share[rank * s->nodes + node]++;
+    s->share[rank * s->nodes + node] += count;
 }
 
-/* Every rank gets the same number first, ... */
+/* Every rank gets the same number first, as many at a time as one way carries: the way stays the
+ * shortest until it is full. */
 static void give_base(struct solver *s, size_t quota)
 {
     size_t node;
     bool direct;
 
-    for (size_t q = 0; q < quota; q++) {
-        for (size_t r = 0; r < s->ranks; r++) {
+    for (size_t r = 0; r < s->ranks; r++) {
+        for (size_t need = quota; need > 0;) {
             price_of_unit(s, r, &node, &direct);
-            take_unit(s, r, node, direct);
+            size_t count = capacity(s, node, direct, need);
+            take_units(s, r, node, direct, count);
+            need -= count;
         }
     }
 }
@@ -161,7 +177,7 @@ static void give_rest(struct solver *s, size_t rest, bool *has_extra)
             }
         }
         price_of_unit(s, winner, &node, &direct);
-        take_unit(s, winner, node, direct);
+        take_units(s, winner, node, direct, 1);
         has_extra[winner] = true;
     }
 }

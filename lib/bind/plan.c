@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan itself: decide between planning and standing back, give accelerators, then the cores
  * nearest to them, then memory and NICs. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,13 +29,16 @@ static int check_request(const struct dt_bind_request *request, struct dt_error 
 static int ranks_alloc(struct dt_bind_plan *plan, size_t count)
 {
     plan->ranks = calloc(count, sizeof(*plan->ranks));
-    if (!plan->ranks)
+    plan->idle = hwloc_bitmap_alloc();
+    if (!plan->ranks || !plan->idle)
         return -1;
     plan->rank_count = count;
     for (size_t r = 0; r < count; r++) {
-        plan->ranks[r].cpus = hwloc_bitmap_alloc();
-        plan->ranks[r].numa = hwloc_bitmap_alloc();
-        if (!plan->ranks[r].cpus || !plan->ranks[r].numa)
+        struct dt_bind_rank *rank = &plan->ranks[r];
+        rank->cpus = hwloc_bitmap_alloc();
+        rank->numa = hwloc_bitmap_alloc();
+        rank->reserved = hwloc_bitmap_alloc();
+        if (!rank->cpus || !rank->numa || !rank->reserved)
             return -1;
     }
     return 0;
@@ -48,38 +52,24 @@ static bool masks_equal(const struct dt_bind_request *request)
     return true;
 }
 
-static const char *reason_to_stand_back(const struct dt_bind_request *request)
+/* NULL: dt plans. Otherwise a malloc'd sentence in *reason, or no memory (-1). */
+static int find_reason(char **reason, const struct dt_bind_request *request)
 {
+    *reason = NULL;
     if (request->user_bound)
-        return "the user bound the ranks explicitly; CPUs and memory policy are left alone";
-    if (!masks_equal(request))
-        return "the ranks' CPU masks differ already, so Slurm or the user bound them; CPUs are "
-               "left "
-               "alone";
-    return NULL;
+        return asprintf(reason,
+                        "%s bound the ranks explicitly; CPUs and memory policy are left alone",
+                        request->bound_by ? request->bound_by : "the user") < 0
+                   ? -1
+                   : 0;
+    if (masks_equal(request) || request->refine)
+        return 0;
+    *reason = strdup("the ranks' CPU masks differ already, so Slurm or the user bound them; CPUs "
+                     "are left alone");
+    return *reason ? 0 : -1;
 }
 
 /* ---- cores ----------------------------------------------------------------------------------- */
-
-/* Mean distance of a rank's accelerators to each node, in thousandths. False: it has no place. */
-static bool rank_costs(const struct dt_bind_rank *rank, const struct dt_topology *topology,
-                       const struct dt_bind_distances *distances, long long *cost)
-{
-    long long known = 0;
-
-    memset(cost, 0, distances->nodes * sizeof(*cost));
-    for (size_t i = 0; i < rank->accelerator_count; i++) {
-        int home = topology->accelerators[rank->accelerators[i]].numa;
-        if (home < 0)
-            continue;
-        known++;
-        for (size_t n = 0; n < distances->nodes; n++)
-            cost[n] += 1000 * dt_bind_distance(distances, home, (int)n);
-    }
-    for (size_t n = 0; n < distances->nodes && known > 0; n++)
-        cost[n] /= known;
-    return known > 0;
-}
 
 static int give_slot(struct dt_bind_rank *rank, const struct dt_bind_space *space, size_t slot)
 {
@@ -115,10 +105,10 @@ static int deal_shares(struct dt_bind_plan *plan, const struct dt_bind_space *sp
     return 0;
 }
 
-static int deal_cores(struct dt_bind_plan *plan, const struct dt_topology *topology,
-                      const struct dt_bind_distances *distances, const struct dt_bind_space *space)
+static int deal_cores(struct dt_bind_plan *plan, const struct dt_bind_model *model,
+                      const struct dt_bind_space *space)
 {
-    size_t nodes = distances->nodes, ranks = plan->rank_count;
+    size_t nodes = model->distances.nodes, ranks = plan->rank_count;
     long long *cost = calloc(ranks * nodes, sizeof(*cost));
     size_t *share = calloc(ranks * nodes, sizeof(*share));
     size_t *have = calloc(nodes, sizeof(*have));
@@ -128,7 +118,8 @@ static int deal_cores(struct dt_bind_plan *plan, const struct dt_topology *topol
     if (!cost || !share || !have)
         goto out;
     for (size_t r = 0; r < ranks; r++)
-        placed |= rank_costs(&plan->ranks[r], topology, distances, &cost[r * nodes]);
+        placed |= dt_bind_node_costs(model, plan->ranks[r].accelerators,
+                                     plan->ranks[r].accelerator_count, &cost[r * nodes]);
     if (!placed || !space->located) {
         rc = deal_in_order(plan, space);
         goto out;
@@ -142,23 +133,6 @@ out:
     free(cost);
     free(share);
     free(have);
-    return rc;
-}
-
-static int plan_cores(struct dt_bind_plan *plan, const struct dt_bind_request *request,
-                      const struct dt_bind_distances *distances)
-{
-    struct dt_bind_space space;
-    int rc = -1;
-
-    /* One rank is left all that it was allowed, known to the topology or not: it may be a launcher
-     * that starts more. */
-    if (request->ranks == 1)
-        return hwloc_bitmap_copy(plan->ranks[0].cpus, request->allowed[0]);
-    if (dt_bind_space_init(&space, request->topology->hwloc, request->allowed[0], request->ranks) ==
-        0)
-        rc = deal_cores(plan, request->topology, distances, &space);
-    dt_bind_space_fini(&space);
     return rc;
 }
 
@@ -203,64 +177,151 @@ static int plan_all_memory(struct dt_bind_plan *plan, const struct dt_topology *
     return 0;
 }
 
-/* ---- both ways ------------------------------------------------------------------------------- */
+/* ---- the ways to plan ------------------------------------------------------------------------ */
 
-/* dt chooses the cores: accelerators first, cores near them. */
-static int plan_freely(struct dt_bind_plan *plan, const struct dt_bind_request *request,
-                       const struct dt_bind_distances *distances)
+/* The accelerators that there are to give out. */
+static int make_list(struct dt_bind_list *list, size_t **all, const struct dt_bind_request *request)
 {
-    if (!request->user_visible_devices &&
-        dt_bind_accelerators(plan, request->topology, distances, false))
+    size_t count = request->topology->accelerator_count;
+
+    *list = request->gpus;
+    if (list->items || request->user_visible_devices)
+        return 0;
+    *all = calloc(count ? count : 1, sizeof(size_t));
+    if (!*all)
         return -1;
-    if (plan_cores(plan, request, distances))
-        return -1;
-    return plan_all_memory(plan, request->topology);
+    for (size_t a = 0; a < count; a++)
+        (*all)[a] = a;
+    *list = (struct dt_bind_list){*all, count};
+    return 0;
+}
+
+static int take_own(struct dt_bind_plan *plan, const struct dt_bind_request *request)
+{
+    for (size_t r = 0; r < plan->rank_count; r++)
+        if (dt_bind_take_accelerators(&plan->ranks[r], request->own[r].items,
+                                      request->own[r].count))
+            return -1;
+    return 0;
+}
+
+/* All that any of the ranks may use. */
+static hwloc_bitmap_t allowed_union(const struct dt_bind_request *request)
+{
+    hwloc_bitmap_t all = hwloc_bitmap_dup(request->allowed[0]);
+
+    for (size_t r = 1; all && request->refine && r < request->ranks; r++) {
+        if (hwloc_bitmap_or(all, all, request->allowed[r])) {
+            hwloc_bitmap_free(all);
+            return NULL;
+        }
+    }
+    return all;
+}
+
+/* dt chooses the cores: accelerators first, cores near them. One rank is left all that it was
+ * allowed, known to the topology or not: it may be a launcher that starts more. */
+static int plan_freely(struct dt_bind_plan *plan, const struct dt_bind_request *request,
+                       const struct dt_bind_model *model, const struct dt_bind_list *list)
+{
+    struct dt_bind_space space = {0};
+    hwloc_bitmap_t all = allowed_union(request);
+    int rc = -1;
+
+    if (!all || dt_bind_space_init(&space, model, all, request->ranks))
+        goto out;
+    if (request->own ? take_own(plan, request) : dt_bind_accelerators(plan, model, &space, list))
+        goto out;
+    rc = request->ranks == 1 ? hwloc_bitmap_copy(plan->ranks[0].cpus, request->allowed[0])
+                             : deal_cores(plan, model, &space);
+    if (rc == 0)
+        rc = plan_all_memory(plan, request->topology);
+out:
+    hwloc_bitmap_free(all);
+    dt_bind_space_fini(&space);
+    return rc;
 }
 
 /* The cores are given: memory first, then the accelerators that are nearest. */
 static int plan_around_masks(struct dt_bind_plan *plan, const struct dt_bind_request *request,
-                             const struct dt_bind_distances *distances)
+                             struct dt_bind_model *model, const struct dt_bind_list *list)
 {
     for (size_t r = 0; r < plan->rank_count; r++)
         if (hwloc_bitmap_copy(plan->ranks[r].cpus, request->allowed[r]))
             return -1;
     if (plan_all_memory(plan, request->topology))
         return -1;
-    if (!request->user_visible_devices &&
-        dt_bind_accelerators(plan, request->topology, distances, true))
+    if (request->own ? take_own(plan, request) : dt_bind_accelerators_near(plan, model, list))
         return -1;
     for (size_t r = 0; r < plan->rank_count && request->user_bound; r++)
         hwloc_bitmap_zero(plan->ranks[r].numa);
     return 0;
 }
 
+/* What GPUs and cores dealt out in order would cost, to compare with. */
+static int price_linear(struct dt_bind_plan *plan, const struct dt_bind_request *request,
+                        struct dt_bind_model *model, const struct dt_bind_list *list)
+{
+    struct dt_bind_plan linear = {0};
+    struct dt_bind_space space = {0};
+    hwloc_bitmap_t all = allowed_union(request);
+    size_t ranks = request->ranks;
+    int rc = -1;
+
+    if (!all || ranks_alloc(&linear, ranks) || dt_bind_space_init(&space, model, all, ranks) ||
+        deal_in_order(&linear, &space))
+        goto out;
+    rc = 0;
+    for (size_t r = 0; rc == 0 && r < ranks; r++) {
+        size_t first = r * list->count / ranks, end = (r + 1) * list->count / ranks;
+        if (list->count > 0 && list->count < ranks)
+            end = first + 1;
+        rc = dt_bind_take_accelerators(&linear.ranks[r], list->items + first, end - first);
+        plan->linear_cost += rc ? 0 : dt_bind_rank_cost(model, &linear.ranks[r]);
+    }
+out:
+    hwloc_bitmap_free(all);
+    dt_bind_space_fini(&space);
+    dt_bind_plan_fini(&linear);
+    return rc;
+}
+
+static int make_plan(struct dt_bind_plan *plan, const struct dt_bind_request *request,
+                     struct dt_bind_model *model, const struct dt_bind_list *list)
+{
+    if (plan->stand_back ? plan_around_masks(plan, request, model, list)
+                         : plan_freely(plan, request, model, list))
+        return -1;
+    if (dt_bind_nics(plan, model) || dt_bind_derive(plan, model, request) ||
+        dt_bind_reasons(plan, model))
+        return -1;
+    if (!plan->stand_back && request->ranks > 1 && price_linear(plan, request, model, list))
+        return -1;
+    plan->summary = dt_bind_summary(plan, request);
+    plan->notes = dt_bind_notes(plan, model, request);
+    return plan->summary && plan->notes ? 0 : -1;
+}
+
 int dt_bind_plan(struct dt_bind_plan *plan, const struct dt_bind_request *request,
                  struct dt_error *err)
 {
-    struct dt_bind_distances distances = {0};
-    const char *reason;
+    struct dt_bind_model model = {0};
+    struct dt_bind_list list = {0};
+    size_t *all = NULL;
     int rc = -1;
 
     memset(plan, 0, sizeof(*plan));
     plan->memory = request->memory ? request->memory : "preferred";
     if (check_request(request, err))
         return -1;
-    if (dt_bind_distances_init(&distances, request->topology->hwloc) ||
-        ranks_alloc(plan, request->ranks))
+    if (dt_bind_model_init(&model, request->topology) || make_list(&list, &all, request) ||
+        ranks_alloc(plan, request->ranks) || find_reason(&plan->reason, request))
         goto out;
-    reason = reason_to_stand_back(request);
-    plan->stand_back = reason != NULL;
-    if (reason && !(plan->reason = strdup(reason)))
-        goto out;
-    if (reason ? plan_around_masks(plan, request, &distances)
-               : plan_freely(plan, request, &distances))
-        goto out;
-    if (dt_bind_nics(plan, request->topology, &distances))
-        goto out;
-    plan->summary = dt_bind_summary(plan, request);
-    rc = plan->summary ? 0 : -1;
+    plan->stand_back = plan->reason != NULL;
+    rc = make_plan(plan, request, &model, &list);
 out:
-    dt_bind_distances_fini(&distances);
+    dt_bind_model_fini(&model);
+    free(all);
     if (rc) {
         dt_bind_plan_fini(plan);
         no_memory(err);
@@ -271,13 +332,18 @@ out:
 void dt_bind_plan_fini(struct dt_bind_plan *plan)
 {
     for (size_t r = 0; r < plan->rank_count; r++) {
-        hwloc_bitmap_free(plan->ranks[r].cpus);
-        hwloc_bitmap_free(plan->ranks[r].numa);
-        free(plan->ranks[r].accelerators);
-        free(plan->ranks[r].nics);
+        struct dt_bind_rank *rank = &plan->ranks[r];
+        hwloc_bitmap_free(rank->cpus);
+        hwloc_bitmap_free(rank->numa);
+        hwloc_bitmap_free(rank->reserved);
+        free(rank->accelerators);
+        free(rank->nics);
+        free(rank->choices);
     }
     free(plan->ranks);
+    hwloc_bitmap_free(plan->idle);
     free(plan->summary);
     free(plan->reason);
+    free(plan->notes);
     memset(plan, 0, sizeof(*plan));
 }

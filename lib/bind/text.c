@@ -26,23 +26,6 @@ static void put_range(struct dt_buf *out, struct range range, const char *one, c
         dt_buf_printf(out, "%zu-%zu %s", range.min, range.max, many);
 }
 
-/* Cores that the PUs are on; a PU that the topology puts on no core counts as one. */
-static size_t count_cores(hwloc_topology_t hwloc, hwloc_const_bitmap_t cpus)
-{
-    hwloc_obj_t previous = NULL;
-    size_t count = (size_t)hwloc_bitmap_weight(cpus);
-
-    for (hwloc_obj_t pu = hwloc_get_obj_by_type(hwloc, HWLOC_OBJ_PU, 0); pu; pu = pu->next_cousin) {
-        hwloc_obj_t core = pu->parent;
-        if (!hwloc_bitmap_isset(cpus, pu->os_index))
-            continue;
-        if (core && core->type == HWLOC_OBJ_CORE && core == previous)
-            count--;
-        previous = core;
-    }
-    return count;
-}
-
 static const char *accelerator_word(enum dt_accelerator kind, bool many)
 {
     if (kind == DT_ACCELERATOR_NEURON)
@@ -94,7 +77,7 @@ char *dt_bind_summary(const struct dt_bind_plan *plan, const struct dt_bind_requ
 
     for (size_t r = 0; r < plan->rank_count; r++) {
         const struct dt_bind_rank *rank = &plan->ranks[r];
-        widen(&cores, count_cores(request->topology->hwloc, rank->cpus), r == 0);
+        widen(&cores, rank->cores, r == 0);
         widen(&accelerators, rank->accelerator_count, r == 0);
         widen(&nics, rank->nic_count, r == 0);
     }
@@ -118,10 +101,12 @@ char *dt_bind_summary(const struct dt_bind_plan *plan, const struct dt_bind_requ
         dt_buf_puts(&out, "; there are fewer cores than ranks, so ranks share cores");
     if (request->user_visible_devices)
         dt_buf_puts(&out, "; GPUs as the user's CUDA_VISIBLE_DEVICES has them");
+    else if (request->own)
+        dt_buf_puts(&out, "; GPUs as Slurm gave them to each task");
     return dt_buf_take(&out);
 }
 
-/* ---- explanation ----------------------------------------------------------------------------- */
+/* ---- notes ----------------------------------------------------------------------------------- */
 
 static void put_bitmap(struct dt_buf *out, hwloc_const_bitmap_t bitmap)
 {
@@ -134,62 +119,163 @@ static void put_bitmap(struct dt_buf *out, hwloc_const_bitmap_t bitmap)
     free(text);
 }
 
-/* Where a device is, seen from a rank's memory nodes. */
-static const char *nearness(const struct dt_topology *topology, const struct dt_device *device,
-                            hwloc_const_bitmap_t numa)
+static void note_devices(struct dt_buf *out, const struct dt_bind_plan *plan,
+                         const struct dt_bind_model *model)
 {
-    hwloc_obj_t node;
+    const struct dt_topology *t = model->topology;
+    size_t lost = 0;
+    const char *first = NULL;
 
-    if (device->numa < 0)
-        return "place unknown";
-    node = hwloc_get_obj_by_type(topology->hwloc, HWLOC_OBJ_NUMANODE, (unsigned)device->numa);
-    if (!node || hwloc_bitmap_iszero(numa))
-        return "place unknown";
-    return hwloc_bitmap_isset(numa, node->os_index) ? "on its NUMA node" : "on another NUMA node";
+    for (size_t r = 0; plan->rank_count > 1 && r < plan->rank_count; r++) {
+        for (size_t i = 0; i < plan->ranks[r].accelerator_count; i++) {
+            const struct dt_device *device = &t->accelerators[plan->ranks[r].accelerators[i]];
+            bool one_node = model->distances.nodes == 1;
+            lost += device->numa < 0 && !one_node;
+            first = device->numa < 0 && !one_node && !first ? device->id : first;
+        }
+    }
+    if (lost)
+        dt_buf_printf(
+            out,
+            "%s %s%s on no known NUMA node, so cores are not chosen by nearness to it; an "
+            "override file can tell its place\n",
+            accelerator_word(t->kind, false), first, lost > 1 ? " and others are" : " is");
 }
 
-static bool shares_switch(const struct dt_topology *topology, const struct dt_bind_rank *rank,
-                          const struct dt_device *nic)
+char *dt_bind_notes(const struct dt_bind_plan *plan, const struct dt_bind_model *model,
+                    const struct dt_bind_request *request)
 {
-    for (size_t i = 0; nic->group >= 0 && i < rank->accelerator_count; i++)
-        if (topology->accelerators[rank->accelerators[i]].group == nic->group)
-            return true;
-    return false;
-}
+    struct dt_buf out = DT_BUF_INIT;
+    size_t least = plan->ranks[0].cores;
 
-static size_t ranks_with_nic(const struct dt_bind_plan *plan, size_t nic)
-{
-    size_t count = 0;
-
+    dt_buf_puts(&out, "");
+    note_devices(&out, plan, model);
     for (size_t r = 0; r < plan->rank_count; r++)
-        for (size_t i = 0; i < plan->ranks[r].nic_count; i++)
-            count += plan->ranks[r].nics[i] == nic;
+        least = plan->ranks[r].cores < least ? plan->ranks[r].cores : least;
+    if (!plan->stand_back && plan->rank_count > 1 && ranks_share_cores(plan))
+        dt_buf_printf(&out,
+                      "%zu ranks have fewer cores than one each and share them; ask Slurm for more "
+                      "(--cpus-per-task)\n",
+                      plan->rank_count);
+    if (request->reserve + request->loaders >= least && request->reserve + request->loaders > 0)
+        dt_buf_printf(&out,
+                      "%zu cores of a rank were to be kept for other threads, and there is a rank "
+                      "with %zu; it keeps one for the program\n",
+                      request->reserve + request->loaders, least);
+    if (!hwloc_bitmap_iszero(plan->idle)) {
+        dt_buf_puts(&out, "CPUs ");
+        put_bitmap(&out, plan->idle);
+        dt_buf_puts(&out, " are allowed, but the topology does not know them; no rank has them\n");
+    }
+    if (out.len > 0 && !out.failed)
+        out.data[--out.len] = '\0';
+    return dt_buf_take(&out);
+}
+
+/* ---- explanation ----------------------------------------------------------------------------- */
+
+/* Where a device is, seen from a rank. */
+static const char *nearness(const struct dt_bind_choice *choice)
+{
+    switch (choice->near.place) {
+    case DT_BIND_SWITCH:
+        return "behind its accelerator's PCIe switch";
+    case DT_BIND_ROOT:
+        return "below its accelerator's root port";
+    case DT_BIND_NODE:
+        return "on its NUMA node";
+    case DT_BIND_PACKAGE:
+        return "on another NUMA node of its package";
+    case DT_BIND_REMOTE:
+        return "on another package";
+    case DT_BIND_UNKNOWN:
+        break;
+    }
+    return "place unknown";
+}
+
+static void put_distance(struct dt_buf *out, long long distance)
+{
+    if (distance >= 0)
+        dt_buf_printf(out, "%lld.%lld", distance / DT_BIND_UNIT, distance % DT_BIND_UNIT / 100);
+    else
+        dt_buf_puts(out, "unknown");
+}
+
+/* "; next: rdmap4s0 at 10.0, refused: it is rank 1's" */
+static void put_runner_up(struct dt_buf *out, const struct dt_bind_choice *choice, const char *id)
+{
+    if (!choice->has_runner_up)
+        return;
+    dt_buf_printf(out, "; next: %s at ", id);
+    put_distance(out, choice->runner_up_near.distance);
+    if (choice->runner_up_near.distance > choice->near.distance)
+        dt_buf_puts(out, ", refused: farther");
+    else if (choice->runner_up_rank >= 0)
+        dt_buf_printf(out, ", refused: it is local rank %d's", choice->runner_up_rank);
+    else
+        dt_buf_puts(out, ", refused: it comes later in PCI order");
+}
+
+static bool same_line(const struct dt_bind_choice *a, const struct dt_bind_choice *b)
+{
+    return a->nic && b->nic && a->near.place == b->near.place &&
+           a->near.distance == b->near.distance && a->users == b->users;
+}
+
+/* NICs alike in one line; returns how many. */
+static size_t explain_nics(struct dt_buf *out, const struct dt_topology *topology,
+                           const struct dt_bind_choice *choice, size_t left)
+{
+    size_t count = 1;
+
+    dt_buf_printf(out, "    NIC %s", topology->nics[choice->device].id);
+    for (; count < left && same_line(choice, &choice[count]); count++)
+        dt_buf_printf(out, ", %s", topology->nics[choice[count].device].id);
+    dt_buf_printf(out, " (%s)", nearness(choice));
+    if (choice->users > 1)
+        dt_buf_printf(out, ", shared by %zu ranks", choice->users);
+    dt_buf_puts(out, "; distance ");
+    put_distance(out, choice->near.distance);
+    put_runner_up(out, choice, choice->has_runner_up ? topology->nics[choice->runner_up].id : "");
+    dt_buf_puts(out, "\n");
     return count;
 }
 
-static void explain_nics(struct dt_buf *out, const struct dt_bind_plan *plan,
-                         const struct dt_topology *topology, const struct dt_bind_rank *rank)
+static void explain_accelerator(struct dt_buf *out, const struct dt_topology *topology,
+                                const struct dt_bind_choice *choice)
 {
-    for (size_t i = 0; i < rank->nic_count; i++) {
-        const struct dt_device *nic = &topology->nics[rank->nics[i]];
-        size_t users = ranks_with_nic(plan, rank->nics[i]);
+    const struct dt_device *device = &topology->accelerators[choice->device];
 
-        dt_buf_printf(out, "    NIC %s (%s)", nic->id,
-                      shares_switch(topology, rank, nic) ? "behind its accelerator's PCIe switch"
-                                                         : nearness(topology, nic, rank->numa));
-        if (users > 1)
-            dt_buf_printf(out, ", shared by %zu ranks", users);
-        dt_buf_puts(out, "\n");
+    dt_buf_printf(out, "    %s %zu: %s at %s (%s); distance ",
+                  accelerator_word(topology->kind, false), choice->device, device->id,
+                  *device->bdf ? device->bdf : "?", nearness(choice));
+    put_distance(out, choice->near.distance);
+    put_runner_up(out, choice,
+                  choice->has_runner_up ? topology->accelerators[choice->runner_up].id : "");
+    dt_buf_puts(out, "\n");
+}
+
+static void explain_threads(struct dt_buf *out, const struct dt_bind_rank *rank)
+{
+    dt_buf_printf(out, "    suggested: %zu OpenMP thread%s, %zu data loader%s", rank->omp_threads,
+                  rank->omp_threads == 1 ? "" : "s", rank->loader_workers,
+                  rank->loader_workers == 1 ? "" : "s");
+    if (!hwloc_bitmap_iszero(rank->reserved)) {
+        dt_buf_puts(out, "; PUs ");
+        put_bitmap(out, rank->reserved);
+        dt_buf_puts(out, " are left for communication threads");
     }
+    dt_buf_puts(out, "\n");
 }
 
 static void explain_rank(struct dt_buf *out, const struct dt_bind_plan *plan,
                          const struct dt_topology *topology, size_t r)
 {
     const struct dt_bind_rank *rank = &plan->ranks[r];
-    size_t cores = count_cores(topology->hwloc, rank->cpus);
 
-    dt_buf_printf(out, "local rank %zu: %zu core%s, PUs ", r, cores, cores == 1 ? "" : "s");
+    dt_buf_printf(out, "local rank %zu: %zu core%s, PUs ", r, rank->cores,
+                  rank->cores == 1 ? "" : "s");
     put_bitmap(out, rank->cpus);
     if (strcmp(plan->memory, "local") == 0) {
         dt_buf_puts(out, "; memory local\n");
@@ -200,13 +286,16 @@ static void explain_rank(struct dt_buf *out, const struct dt_bind_plan *plan,
         put_bitmap(out, rank->numa);
         dt_buf_puts(out, "\n");
     }
-    for (size_t i = 0; i < rank->accelerator_count; i++) {
-        const struct dt_device *device = &topology->accelerators[rank->accelerators[i]];
-        dt_buf_printf(out, "    %s %zu: %s at %s (%s)\n", accelerator_word(topology->kind, false),
-                      rank->accelerators[i], device->id, *device->bdf ? device->bdf : "?",
-                      nearness(topology, device, rank->numa));
+    for (size_t i = 0; i < rank->choice_count;) {
+        if (rank->choices[i].nic) {
+            i += explain_nics(out, topology, &rank->choices[i], rank->choice_count - i);
+        } else {
+            explain_accelerator(out, topology, &rank->choices[i]);
+            i++;
+        }
     }
-    explain_nics(out, plan, topology, rank);
+    if (!plan->stand_back)
+        explain_threads(out, rank);
 }
 
 char *dt_bind_explain(const struct dt_bind_plan *plan, const struct dt_topology *topology)
@@ -215,7 +304,16 @@ char *dt_bind_explain(const struct dt_bind_plan *plan, const struct dt_topology 
 
     dt_buf_printf(&out, "binding: %s\n", plan->summary ? plan->summary : "nothing planned");
     dt_buf_printf(&out, "topology from: %s\n", topology->source ? topology->source : "unknown");
+    if (plan->linear_cost > 0) {
+        dt_buf_puts(&out, "cost: ");
+        put_distance(&out, plan->cost);
+        dt_buf_puts(&out, "; GPUs and cores in plain order would cost ");
+        put_distance(&out, plan->linear_cost);
+        dt_buf_puts(&out, " (sum of distances; 10: same NUMA node)\n");
+    }
     for (size_t r = 0; r < plan->rank_count; r++)
         explain_rank(&out, plan, topology, r);
+    if (plan->notes && *plan->notes)
+        dt_buf_printf(&out, "note: %s\n", plan->notes);
     return dt_buf_take(&out);
 }

@@ -113,7 +113,8 @@ static inline int plan_same(struct dt_bind_plan *plan, const struct dt_topology 
                             struct dt_error *err)
 {
     hwloc_const_bitmap_t *masks = calloc(ranks, sizeof(*masks));
-    struct dt_bind_request request = {topology, ranks, masks, visible, false, NULL};
+    struct dt_bind_request request = {
+        .topology = topology, .ranks = ranks, .allowed = masks, .user_visible_devices = visible};
     int rc;
 
     for (size_t r = 0; r < ranks; r++)

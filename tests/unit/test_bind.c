@@ -192,7 +192,7 @@ static void test_stands_back_from_differing_masks(void **state)
     struct dt_bind_plan plan;
     hwloc_bitmap_t far = cpus_of("48-59"), near = cpus_of("0-11");
     hwloc_const_bitmap_t masks[] = {far, near};
-    struct dt_bind_request request = {&topology, 2, masks, NULL, false, NULL};
+    struct dt_bind_request request = {.topology = &topology, .ranks = 2, .allowed = masks};
     struct dt_error err = {0};
 
     (void)state;
@@ -217,7 +217,8 @@ static void test_stands_back_from_the_user(void **state)
     struct dt_bind_plan plan;
     hwloc_bitmap_t all = cpus_of("0-191");
     hwloc_const_bitmap_t masks[] = {all, all};
-    struct dt_bind_request request = {&topology, 2, masks, NULL, true, NULL};
+    struct dt_bind_request request = {
+        .topology = &topology, .ranks = 2, .allowed = masks, .user_bound = true};
     struct dt_error err = {0};
 
     (void)state;
@@ -286,7 +287,7 @@ static void test_bad_requests(void **state)
     struct dt_topology topology;
     struct dt_bind_plan plan;
     hwloc_bitmap_t empty = hwloc_bitmap_alloc(), full = hwloc_bitmap_alloc_full();
-    struct dt_bind_request none = {&topology, 0, NULL, NULL, false, NULL};
+    struct dt_bind_request none = {.topology = &topology};
     struct dt_error err = {0};
 
     (void)state;
