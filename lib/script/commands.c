@@ -96,7 +96,7 @@ static int assign_unknown(struct dt_shell *shell, const struct dt_token *word, c
     return rc;
 }
 
-static bool word_is(const struct dt_token *word, const char *text)
+bool dt_word_is(const struct dt_token *word, const char *text)
 {
     return strlen(text) == word->len && memcmp(word->raw, text, word->len) == 0;
 }
@@ -121,8 +121,8 @@ static int declare(struct words *w, bool exported)
         size_t at, len;
         bool append;
         if (is_option(word)) {
-            bool is_export = word_is(&w->items[0], "export");
-            remove |= is_export ? has_letter(word, 'n') : word_is(word, "+x");
+            bool is_export = dt_word_is(&w->items[0], "export");
+            remove |= is_export ? has_letter(word, 'n') : dt_word_is(word, "+x");
             exported |= !is_export && has_letter(word, 'x');
             array |= !is_export && (has_letter(word, 'a') || has_letter(word, 'A'));
             continue;
@@ -168,13 +168,13 @@ static int command_set(struct words *w)
 {
     for (size_t i = 1; i < w->count && is_option(&w->items[i]); i++) {
         const struct dt_token *word = &w->items[i];
-        bool long_form = (word_is(word, "-o") || word_is(word, "+o")) && i + 1 < w->count &&
-                         word_is(&w->items[i + 1], "allexport");
-        if (word_is(word, "--"))
+        bool long_form = (dt_word_is(word, "-o") || dt_word_is(word, "+o")) && i + 1 < w->count &&
+                         dt_word_is(&w->items[i + 1], "allexport");
+        if (dt_word_is(word, "--"))
             break;
         if (long_form || memchr(word->raw, 'a', word->len))
             w->shell->export_all = *word->raw == '-';
-        i += word_is(word, "-o") || word_is(word, "+o");
+        i += dt_word_is(word, "-o") || dt_word_is(word, "+o");
     }
     return 0;
 }
@@ -189,7 +189,7 @@ static int command_read(struct words *w)
 
 static int command_printf(struct words *w)
 {
-    if (w->count > 2 && word_is(&w->items[1], "-v"))
+    if (w->count > 2 && dt_word_is(&w->items[1], "-v"))
         return assign_unknown(w->shell, &w->items[2], "it is made by printf");
     return 0;
 }
@@ -209,61 +209,94 @@ static int command_foreign(struct words *w)
                          first->line);
 }
 
-int dt_shell_export_list(struct dt_shell *shell, const char *list, size_t len, bool one_program,
-                         int line)
+int dt_shell_export_literal(struct dt_shell *shell, const char *list, size_t len, int line)
 {
-    const char *end = list + len;
-    while (list < end) {
-        const char *comma = memchr(list, ',', (size_t)(end - list)), *stop = comma ? comma : end;
-        struct dt_token word = {DT_TOKEN_WORD, list, (size_t)(stop - list), line};
+    char *plain = calloc(1, len + 1), *rest = plain, *item;
+    size_t used = 0;
+    int rc = plain ? 0 : dt_error_set(shell->err, "no memory left for the script");
+    for (size_t i = 0; plain && i < len; i++)
+        if (list[i] != '"' && list[i] != '\'')
+            plain[used++] = list[i];
+    while (rc == 0 && (item = strsep(&rest, ","))) {
+        struct dt_token word = {DT_TOKEN_WORD, item, strlen(item), line};
+        struct dt_shell_value value = {0};
+        size_t at, name;
         bool append;
-        size_t at;
-        if (assignment(&word, &at, &append) > 0 &&
-            assign(shell, &word, one_program ? USE_ONE_PROGRAM : USE_EXPORT) < 0)
-            return -1;
-        list = comma ? comma + 1 : end;
-    }
-    return 0;
-}
-
-/* srun, sbatch, salloc: --export=ALL,NAME=VALUE */
-static int command_slurm(struct words *w)
-{
-    static const char option[] = "--export";
-    for (size_t i = 1; i < w->count; i++) {
-        const struct dt_token *word = &w->items[i];
-        const char *list = NULL;
-        size_t len = 0, skip = sizeof option - 1;
-        if (!word->raw || word->len < skip || memcmp(word->raw, option, skip) != 0)
+        name = assignment(&word, &at, &append);
+        if (at == 0 || append)
             continue;
-        if (word->len > skip && word->raw[skip] == '=') {
-            list = word->raw + skip + 1;
-            len = word->len - skip - 1;
-        } else if (word->len == skip && i + 1 < w->count) {
-            list = w->items[i + 1].raw;
-            len = w->items[i + 1].len;
-        }
-        /* A quoted list is read without its quotes; one with expansions inside piece by piece. */
-        char *plain = list ? dt_shell_plain(list, len) : NULL;
-        int rc = 0;
-        if (plain)
-            rc = dt_shell_export_list(w->shell, plain, strlen(plain), true, word->line);
-        else if (list)
-            rc = dt_shell_export_list(w->shell, list, len, true, word->line);
-        free(plain);
-        if (rc < 0)
-            return -1;
+        dt_buf_puts(&value.text, item + at);
+        rc = dt_shell_assign(shell, item, name, &value, true, line);
+        dt_shell_value_fini(&value);
     }
-    return 0;
+    free(plain);
+    return rc;
 }
 
-/* mpirun -x NAME=VALUE */
-static int command_mpirun(struct words *w)
+/* A value that is not known still has its name, where that stands in front of what is expanded. */
+static int give_unknown(struct dt_shell *shell, const struct dt_token *word,
+                        struct dt_shell_value *value)
 {
-    for (size_t i = 1; i + 1 < w->count; i++)
-        if (word_is(&w->items[i], "-x") && assign(w->shell, &w->items[++i], USE_ONE_PROGRAM) < 0)
-            return -1;
-    return 0;
+    size_t quote = word->len > 0 && (*word->raw == '"' || *word->raw == '\'');
+    size_t len = dt_shell_name(word->raw + quote, word->len - quote);
+    if (len == 0 || quote + len >= word->len || word->raw[quote + len] != '=')
+        return 0;
+    return dt_shell_give(shell, word->raw + quote, len, value, word->line);
+}
+
+int dt_shell_give_word(struct dt_shell *shell, const struct dt_token *word)
+{
+    struct dt_shell_value value;
+    int rc = 0;
+    dt_shell_expand(shell, word->raw, word->len, &value);
+    const char *text = value.text.data ? value.text.data : "";
+    size_t len = dt_shell_name(text, value.text.len);
+    if (value.unknown) {
+        rc = give_unknown(shell, word, &value);
+    } else if (len > 0 && text[len] == '=') {
+        struct dt_shell_value own = {0};
+        dt_buf_puts(&own.text, text + len + 1);
+        if (value.doubt.data)
+            dt_buf_puts(&own.doubt, value.doubt.data);
+        rc = dt_shell_give(shell, text, len, &own, word->line);
+        dt_shell_value_fini(&own);
+    }
+    dt_shell_value_fini(&value);
+    return rc;
+}
+
+int dt_shell_give_list(struct dt_shell *shell, const struct dt_token *list)
+{
+    /* A quoted list is read without its quotes; one with expansions inside piece by piece. */
+    char *plain = dt_shell_plain(list->raw, list->len);
+    const char *p = plain ? plain : list->raw, *end = p + (plain ? strlen(plain) : list->len);
+    int rc = 0;
+    while (rc == 0 && p < end) {
+        const char *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end;
+        struct dt_token word = {DT_TOKEN_WORD, p, (size_t)(stop - p), list->line};
+        struct dt_shell_value value = {0};
+        size_t at, len;
+        bool append;
+        len = assignment(&word, &at, &append);
+        if (!plain) {
+            rc = dt_shell_give_word(shell, &word);
+        } else if (at > 0 && !append) {
+            dt_buf_append(&value.text, p + at, word.len - at);
+            rc = dt_shell_give(shell, p, len, &value, list->line);
+            dt_shell_value_fini(&value);
+        }
+        p = comma ? comma + 1 : end;
+    }
+    free(plain);
+    return rc;
+}
+
+/* env "NAME=$VALUE" */
+static bool is_quoted_assignment(const struct dt_token *word)
+{
+    size_t len =
+        word->len > 0 && *word->raw == '"' ? dt_shell_name(word->raw + 1, word->len - 1) : 0;
+    return len > 0 && len + 1 < word->len && word->raw[len + 1] == '=';
 }
 
 /* env NAME=VALUE program ... */
@@ -273,12 +306,12 @@ static int command_env(struct words *w)
     bool append;
     for (; i < w->count; i++) {
         const struct dt_token *word = &w->items[i];
-        if (word_is(word, "-u") || word_is(word, "-C"))
+        if (dt_word_is(word, "-u") || dt_word_is(word, "-C"))
             i++;
-        else if (assignment(word, &at, &append) > 0) {
-            if (assign(w->shell, word, USE_ONE_PROGRAM) < 0)
+        else if (assignment(word, &at, &append) > 0 || is_quoted_assignment(word)) {
+            if (dt_shell_give_word(w->shell, word) < 0)
                 return -1;
-        } else if (!is_option(word) && !word_is(word, "-"))
+        } else if (!is_option(word) && !dt_word_is(word, "-"))
             break;
     }
     return i < w->count ? dt_shell_command(w->shell, w->items + i, w->count - i) : 0;
@@ -313,12 +346,23 @@ static const struct {
     {"readarray", command_read}, {"getopts", command_read},     {"printf", command_printf},
     {"exit", command_stop},      {"source", command_foreign},   {".", command_foreign},
     {"eval", command_foreign},   {"module", command_foreign},   {"ml", command_foreign},
-    {"conda", command_foreign},  {"spack", command_foreign},    {"srun", command_slurm},
-    {"sbatch", command_slurm},   {"salloc", command_slurm},     {"mpirun", command_mpirun},
-    {"mpiexec", command_mpirun}, {"orterun", command_mpirun},   {"env", command_env},
-    {"exec", command_exec},      {"command", command_prefix},   {"builtin", command_prefix},
-    {"nohup", command_prefix},   {"time", command_prefix},      {"!", command_prefix},
+    {"conda", command_foreign},  {"spack", command_foreign},    {"env", command_env},
+    {"sudo", command_env},       {"exec", command_exec},        {"command", command_prefix},
+    {"builtin", command_prefix}, {"nohup", command_prefix},     {"time", command_prefix},
+    {"!", command_prefix},
 };
+
+/* /usr/bin/env, /opt/amazon/openmpi/bin/mpirun */
+struct dt_token dt_word_base(const struct dt_token *word)
+{
+    const char *slash = memrchr(word->raw, '/', word->len);
+    struct dt_token base = *word;
+    if (slash) {
+        base.raw = slash + 1;
+        base.len = (size_t)(word->raw + word->len - slash - 1);
+    }
+    return base;
+}
 
 int dt_shell_command(struct dt_shell *shell, const struct dt_token *words, size_t count)
 {
@@ -334,15 +378,9 @@ int dt_shell_command(struct dt_shell *shell, const struct dt_token *words, size_
         return 0;
     w.items += first;
     w.count -= first;
-    const struct dt_token *name = &w.items[0];
-    const char *slash = memrchr(name->raw, '/', name->len);
-    struct dt_token base = *name;
-    if (slash) { /* /usr/bin/env, /opt/amazon/openmpi/bin/mpirun */
-        base.raw = slash + 1;
-        base.len = (size_t)(name->raw + name->len - slash - 1);
-    }
+    struct dt_token base = dt_word_base(&w.items[0]);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (word_is(&base, commands[i].name))
+        if (dt_word_is(&base, commands[i].name))
             return commands[i].run(&w);
-    return 0;
+    return dt_shell_launch(shell, w.items, w.count);
 }

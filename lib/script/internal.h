@@ -31,7 +31,16 @@ struct dt_token {
 
 struct dt_here {
     char *delimiter;
-    bool tabs; /* "<<-" */
+    bool tabs;   /* "<<-" */
+    bool quoted; /* <<'EOF': nothing in the body is expanded */
+};
+
+/* The text of a here-document: a slice of the script; raw NULL: there is none. */
+struct dt_body {
+    const char *raw;
+    size_t len;
+    int line;
+    bool quoted;
 };
 
 struct dt_lexer {
@@ -39,6 +48,7 @@ struct dt_lexer {
     int line;
     struct dt_here *heres; /* here-documents whose bodies begin at the next line */
     size_t here_count;
+    struct dt_body body; /* of the last here-document of the line that has ended */
     struct dt_error *err;
 };
 
@@ -71,9 +81,11 @@ struct dt_shell {
     struct dt_script *script;
     struct dt_shell_variable *variables;
     size_t count;
-    bool export_all; /* set -a */
-    bool stopped;    /* exit */
-    int partial;     /* > 0: inside something that may not run */
+    bool export_all;     /* set -a */
+    bool stopped;        /* exit */
+    int partial;         /* > 0: inside something that may not run */
+    int nested;          /* shells inside the script, one in another */
+    struct dt_body here; /* what the command reads on its standard input */
     struct dt_error *err;
 };
 
@@ -108,9 +120,25 @@ char *dt_shell_plain(const char *raw, size_t len);
 
 /* One simple command: what it does to the variables. */
 int dt_shell_command(struct dt_shell *shell, const struct dt_token *words, size_t count);
-/* The value of an option `--export=ALL,NAME=VALUE`. */
-int dt_shell_export_list(struct dt_shell *shell, const char *list, size_t len, bool one_program,
-                         int line);
-int dt_shell_run(struct dt_shell *shell, const char *text, size_t len);
+/* NAME=VALUE of one simple command: an operand of env, an argument of docker's --env. Whatever is no
+ * such word is stepped over. */
+int dt_shell_give_word(struct dt_shell *shell, const struct dt_token *word);
+/* The same, of a list with commas between. */
+int dt_shell_give_list(struct dt_shell *shell, const struct dt_token *list);
+/* #SBATCH --export=ALL,NAME=VALUE: Slurm expands nothing in it. */
+int dt_shell_export_literal(struct dt_shell *shell, const char *list, size_t len, int line);
+/* line: of the first byte. */
+int dt_shell_run(struct dt_shell *shell, const char *text, size_t len, int line);
+
+/* ---- launchers.c: programs that start programs --------------------------------------------------- */
+
+/* srun, mpirun, docker ... and a shell that gets its text from the script. */
+int dt_shell_launch(struct dt_shell *shell, const struct dt_token *words, size_t count);
+
+/* ---- words of a command -------------------------------------------------------------------------- */
+
+bool dt_word_is(const struct dt_token *word, const char *text);
+/* Without the directory. */
+struct dt_token dt_word_base(const struct dt_token *word);
 
 #endif

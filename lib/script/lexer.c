@@ -182,12 +182,16 @@ static int add_here(struct dt_lexer *in, const struct dt_token *word, bool tabs)
     char *plain = dt_shell_plain(word->raw, word->len);
     grown[in->here_count].delimiter = plain ? plain : strndup(word->raw, word->len);
     grown[in->here_count].tabs = tabs;
+    grown[in->here_count].quoted = false;
+    for (size_t i = 0; i < word->len; i++)
+        grown[in->here_count].quoted |= strchr("'\"\\", word->raw[i]) != NULL;
     return grown[in->here_count++].delimiter ? 0 : wrong(in, "no memory left");
 }
 
 static void skip_here(struct dt_lexer *in, const struct dt_here *here)
 {
     size_t want = strlen(here->delimiter);
+    in->body = (struct dt_body){in->p, 0, in->line, here->quoted};
     while (in->p < in->end) {
         const char *line = in->p;
         const char *stop = memchr(line, '\n', (size_t)(in->end - line));
@@ -200,6 +204,7 @@ static void skip_here(struct dt_lexer *in, const struct dt_here *here)
             len--;
         if (len == want && memcmp(line, here->delimiter, len) == 0)
             return;
+        in->body.len = (size_t)(in->p - in->body.raw);
     }
 }
 
@@ -278,6 +283,7 @@ static void operator_token(struct dt_lexer *in, struct dt_token *token)
         in->p += len;
         if (*token->raw == '\n') {
             in->line++;
+            in->body.raw = NULL;
             skip_heres(in);
         }
         return;

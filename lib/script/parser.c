@@ -103,9 +103,11 @@ static int finish(struct parser *in)
     int rc = 0;
     if (in->count > 0 && !in->shell->stopped) {
         in->shell->partial += in->chained;
+        in->shell->here = in->lexer.body;
         rc = dt_shell_command(in->shell, in->words, in->count);
         in->shell->partial -= in->chained;
     }
+    in->lexer.body.raw = NULL;
     in->count = 0;
     in->after_end = false;
     return rc;
@@ -280,9 +282,9 @@ static int take(struct parser *in, const struct dt_token *token)
     }
 }
 
-int dt_shell_run(struct dt_shell *shell, const char *text, size_t len)
+int dt_shell_run(struct dt_shell *shell, const char *text, size_t len, int line)
 {
-    struct parser in = {.lexer = {.p = text, .end = text + len, .line = 1, .err = shell->err},
+    struct parser in = {.lexer = {.p = text, .end = text + len, .line = line, .err = shell->err},
                         .shell = shell,
                         .err = shell->err};
     struct dt_token token;

@@ -43,21 +43,35 @@ static int check_interpreter(const char *text, size_t len, struct dt_error *err)
     return rc;
 }
 
-/* The value of --export in one #SBATCH line. */
+/* One word of an #SBATCH line; quotes keep blanks inside. */
+static size_t word_length(const char *p, const char *end)
+{
+    const char *begin = p;
+    char quote = '\0';
+    for (; p < end && (quote || !isspace((unsigned char)*p)); p++) {
+        if (quote ? *p == quote : *p == '"' || *p == '\'')
+            quote = quote ? '\0' : *p;
+    }
+    return (size_t)(p - begin);
+}
+
+/* The value of --export in one #SBATCH line: "--export=LIST" or "--export LIST". */
 static int sbatch_line(struct dt_shell *shell, const char *p, const char *end, int line)
 {
     static const char option[] = "--export";
+    const size_t skip = sizeof option - 1;
+    bool next = false;
     while (p < end) {
-        size_t len = 0;
         while (p < end && isspace((unsigned char)*p))
             p++;
-        while (p + len < end && !isspace((unsigned char)p[len]))
-            len++;
+        size_t len = word_length(p, end);
         if (len == 0 || *p == '#')
             return 0;
-        size_t skip = sizeof option - 1;
+        if (next)
+            return dt_shell_export_literal(shell, p, len, line);
         if (len > skip && memcmp(p, option, skip) == 0 && p[skip] == '=')
-            return dt_shell_export_list(shell, p + skip + 1, len - skip - 1, false, line);
+            return dt_shell_export_literal(shell, p + skip + 1, len - skip - 1, line);
+        next = len == skip && memcmp(p, option, skip) == 0;
         p += len;
     }
     return 0;
@@ -94,7 +108,7 @@ int dt_script_read(struct dt_script *script, const char *text, size_t len, struc
     else if (memchr(text, '\0', len))
         dt_error_set(err, "it has NUL bytes: this is no script");
     else if (check_interpreter(text, len, err) == 0 && sbatch_lines(&shell, text, len) == 0)
-        rc = dt_shell_run(&shell, text, len);
+        rc = dt_shell_run(&shell, text, len, 1);
     dt_shell_fini(&shell);
     if (rc < 0)
         dt_script_fini(script);

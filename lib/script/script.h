@@ -3,8 +3,9 @@
  * read and never run: no command, no command substitution, no file that it sources.
  *
  * Understood: assignments, export, declare -x, set -a, unset, `NAME=VALUE program`, env, srun
- * --export, mpirun -x, #SBATCH --export, quotes, comments, here-documents, continued lines,
- * ${NAME:-default} and its kin. A value that only running the script could tell is not known, and
+ * --export, mpirun -x, docker -e and its kin, #SBATCH --export (in which Slurm expands nothing),
+ * quotes, comments, here-documents, continued lines, ${NAME:-default} and its kin, and a shell's
+ * text inside the script (bash -c '...', bash <<EOF). A value that only running the script could tell is not known, and
  * is never guessed. What stands in a branch, loop, function or subshell, or before one program, is
  * a possibility beside the others. Limits: 1 MiB of text, 4,096 settings, 16 KiB a value. */
 #ifndef DT_SCRIPT_SCRIPT_H

@@ -105,6 +105,34 @@ static void test_one_program(void **state)
     assert_script("A=1 python\nexport B=$A\n", "~A=1\nB=?\n");
 }
 
+static void test_containers(void **state)
+{
+    (void)state;
+    assert_script("docker run --rm -e A=1 --env B=2 --env=C=3 -eD=4 -e E image python -x A=9\n",
+                  "~A=1\n~B=2\n~C=3\n~D=4\n");
+    assert_script("X=5\npodman run -e \"A=$X\" -e 'B=$X' -e C=$(id) -e \"D=$(id)\" image\n",
+                  "~A=5\n~B=$X\n~C=?\n~D=?\n");
+    assert_script("singularity exec -e --env A=1,B=2 image x\n", "~A=1\n~B=2\n");
+    assert_script("X=7; srun --export=ALL,A=$X,B=2 x\n", "~A=7\n~B=2\n");
+    assert_script("X=7; env \"A=$X y\" B=$X C=\"$X\" x\n", "~A=7 y\n~B=7\n~C=7\n");
+}
+
+static void test_inner_shells(void **state)
+{
+    (void)state;
+    assert_script("srun --mpi=pmix bash -c 'export A=1; B=2 python x'\n", "~A=1\n~B=2\n");
+    assert_script("X=3; bash -lc \"export A=$X\"\nexport B=2\n", "~A=3\nB=2\n");
+    assert_script("docker run -e A=1 image sh -c 'export B=2'\n", "~A=1\n~B=2\n");
+    assert_script("timeout 60 env A=1 bash -c 'exit 1; export B=2'\nexport C=3\n",
+                  "~A=1\n~B=2\nC=3\n");
+    assert_script("srun bash <<'EOF'\nexport A=1\nEOF\nexport B=2\n", "~A=1\nB=2\n");
+    assert_script("X=3\ncat <<EOF | bash -s\nexport A=$X\nEOF\nexport B=2\n", "~A=3\nB=2\n");
+    assert_script("bash <<EOF\nexport A=\\$X\nEOF\nexport B=2\n", "B=2\n"); /* and a note */
+    assert_script("bash -c 'export A=(('\nexport B=2\n", "B=2\n");          /* and a note */
+    assert_script("bash -c 'bash -c \"bash -c \\\"export A=1\\\"\"'\n", "~A=1\n");
+    assert_script("grep x <<EOF\nexport A=1\nEOF\nbash x.sh A=1\n", "");
+}
+
 static void test_control(void **state)
 {
     (void)state;
@@ -142,6 +170,11 @@ static void test_bodies(void **state)
 static void test_sbatch(void **state)
 {
     (void)state;
+    /* Slurm expands nothing there */
+    assert_script("#SBATCH --export=ALL,A=$HOME,B=$(id)\n", "A=$HOME\nB=$(id)\n");
+    assert_script("#SBATCH --export ALL,A=1 -N 2\n", "A=1\n");
+    assert_script("#SBATCH --export=\"ALL,A=x y\" --export=C=1 # --export=D=1\n", "A=x y\n");
+    assert_script("#SBATCH --export=NONE\n#SBATCH --exporter=A=1\n#SBATCH --export=\n", "");
     assert_script("#!/bin/bash\n#SBATCH -N 2 --export=ALL,A=1,B=2\n#SBATCH --job-name=x\nexport "
                   "C=$A\n#SBATCH --export=D=4\n",
                   "A=1\nB=2\nC=1\n");
@@ -162,7 +195,9 @@ static void test_sbatch(void **state)
 static void test_doubts_and_notes(void **state)
 {
     static const char text[] = "if x; then\n  export A=1\nfi\nexport B=$A\nexport C=${D:-1}\n"
-                               "source /fsx/env.sh\nmodule load efa\neval \"$X\"\n";
+                               "source /fsx/env.sh\nmodule load efa\neval \"$X\"\n"
+                               "srun bash run.sh 2\nbash -c \"$X\"\n"
+                               "docker run --env-file env.list image\n";
     struct dt_script script;
     struct dt_error err;
     (void)state;
@@ -172,7 +207,10 @@ static void test_doubts_and_notes(void **state)
     assert_string_equal(script.settings[0].doubt, "if line 2 is run");
     assert_string_equal(script.settings[1].doubt, "if line 2 is run");
     assert_string_equal(script.settings[2].doubt, "unless D is set when the job is submitted");
-    assert_int_equal(script.note_count, 3);
+    assert_int_equal(script.note_count, 6);
+    assert_string_equal(script.notes[3].text, "bash run.sh");
+    assert_string_equal(script.notes[4].text, "bash -c \"$X\"");
+    assert_string_equal(script.notes[5].text, "--env-file env.list");
     assert_string_equal(script.notes[0].text, "source /fsx/env.sh");
     assert_int_equal(script.notes[0].line, 6);
     assert_string_equal(script.notes[1].text, "module load efa");
@@ -224,11 +262,12 @@ static void test_growth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exports),   cmocka_unit_test(test_quotes),
-        cmocka_unit_test(test_variables), cmocka_unit_test(test_one_program),
-        cmocka_unit_test(test_control),   cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_sbatch),    cmocka_unit_test(test_doubts_and_notes),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_exports),    cmocka_unit_test(test_quotes),
+        cmocka_unit_test(test_variables),  cmocka_unit_test(test_one_program),
+        cmocka_unit_test(test_containers), cmocka_unit_test(test_inner_shells),
+        cmocka_unit_test(test_control),    cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_sbatch),     cmocka_unit_test(test_doubts_and_notes),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_growth),
     };
     return cmocka_run_group_tests_name("script", tests, NULL, NULL);
 }
