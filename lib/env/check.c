@@ -64,15 +64,22 @@ static int from_hit(struct dt_env_findings *findings, const struct dt_env_hit *h
                : -1;
 }
 
-/* "keep" has nothing to add where something graver was said of the variable, or the same twice. */
+/* "keep" has nothing to add where something graver was said of the variable, or the same twice; nor
+ * has a warning where the value is refused. */
 static bool said(const struct dt_env_hits *hits, size_t index)
 {
     const struct dt_env_hit *hit = &hits->items[index];
 
-    for (size_t i = 0; i < hits->count && hit->action == DT_ENV_KEEP; i++)
-        if (i != index && !strcmp(hits->items[i].variable, hit->variable) &&
-            (hits->items[i].action != DT_ENV_KEEP || i < index))
+    if (hit->action != DT_ENV_KEEP && hit->action != DT_ENV_WARN)
+        return false;
+    for (size_t i = 0; i < hits->count; i++) {
+        const struct dt_env_hit *other = &hits->items[i];
+        if (i == index || strcmp(other->variable, hit->variable) != 0)
+            continue;
+        if (other->action == DT_ENV_REFUSE ||
+            (hit->action == DT_ENV_KEEP && (other->action != DT_ENV_KEEP || i < index)))
             return true;
+    }
     return false;
 }
 
