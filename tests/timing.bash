@@ -46,3 +46,12 @@ timing_tell() {
     printf '%s\n' "$*" "--- exit code ${status:-none}, output:" "${output:-}" >&2
     return 1
 }
+
+# Until a command succeeds: as soon as it can be on a quick machine, 60 s at most on any.
+until_ok() { # COMMAND...
+    local deadline=$((SECONDS + 60))
+    until "$@"; do
+        ((SECONDS < deadline)) || timing_tell "not within 60 s: $*" || return
+        sleep 0.02
+    done
+}

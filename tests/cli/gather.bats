@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
 # dt-gather against nodes that speak its protocol well, badly, late and not at all.
 
-nodes() { run timeout 30 python3 tests/cli/fake_nodes.py "$@"; }
+nodes() { run timeout 120 python3 tests/cli/fake_nodes.py "$@"; }
 has() { [[ "$output" == *"$1"* ]] || { echo "$output"; return 1; }; }
 setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
 
 @test "64 good nodes: go, and soon" {
-    nodes all_good 64
+    nodes soon 64
     [ "$status" -eq 0 ] || { echo "$output"; false; }
     has "exit 0"
-    echo "# $(grep -o 'verdict after.*' <<<"$output")" >&3
+    echo "# $(grep -m1 -o 'verdict after.*' <<<"$output")" >&3
 }
 @test "a failed check: no-go, node and check named" { nodes one_failing; has "exit 65"; has n1; has memlock; has "'go': False"; }
 @test "on-fail=warn: go in spite of it" { nodes one_failing --on-fail warn; has "exit 0"; has n1; }

@@ -3,6 +3,7 @@
 # BUILD names the build directory, relative to the repository or absolute.
 
 bats_require_minimum_version 1.5.0
+load ../timing
 
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
@@ -40,25 +41,18 @@ refused() { # CODE WORD ARGUMENT...
     [ "${#lines[@]}" -eq 1 ] || { echo "more than one line: $output"; return 1; }
 }
 
-no_process() { # PID...: none runs any more within 5 s
+gone() { # PID
+    [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
+no_process() { # PID...: soon none runs any more
     local pid
-    for pid; do
-        for _ in $(seq 250); do
-            [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || continue 2
-            sleep 0.02
-        done
-        echo "process $pid is still there"
-        return 1
-    done
+    for pid; do until_ok gone "$pid"; done
 }
 
 wait_for() { # FILE...
     local file
-    for file; do
-        for _ in $(seq 500); do [ -s "$file" ] && continue 2; sleep 0.02; done
-        echo "$file never came"
-        return 1
-    done
+    for file; do until_ok test -s "$file"; done
 }
 
 # ---- command line ---------------------------------------------------------------------------
@@ -291,11 +285,10 @@ PY
 # ---- ends -----------------------------------------------------------------------------------
 
 @test "exit code 42 stays 42 and is told once" {
-    start=$(date +%s%N)
-    run -42 "$launch" -- sh -c 'exit 42'
-    [ $((($(date +%s%N) - start) / 1000000)) -lt 1000 ]
+    timed -42 "$launch" -- sh -c 'exit 42'
+    assert_under_ms 1000
     [ "${#lines[@]}" -eq 1 ]
-    [[ $output =~ ^'dt-launch: rank 0 (local 0 on '.*') exited with code 42 after 0.'[0-9]' s: sh -c exit 42'$ ]]
+    [[ $output =~ ^'dt-launch: rank 0 (local 0 on '.*') exited with code 42 after '[0-9]+.[0-9]' s: sh -c exit 42'$ ]]
 }
 
 @test "a signal is 128 + its number, with its name" {
@@ -307,21 +300,20 @@ PY
 }
 
 @test "the first failing rank ends the others, gives the code and the one sentence" {
-    run -42 timeout 10 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && exit 42; exec sleep 30'
+    run -42 timeout 60 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && exit 42; exec sleep 300'
     [ "${#lines[@]}" -eq 1 ]
     [[ $output == *'rank 2 (local 2 on '*'exited with code 42'* ]]
 }
 
 @test "a rank that ignores SIGTERM is killed after --kill-grace" {
-    start=$(date +%s%N)
-    run -3 timeout 10 "$launch" --nproc-per-node 2 --kill-grace 0.3 -- \
+    timed -3 timeout 60 "$launch" --nproc-per-node 2 --kill-grace 0.3 -- \
         sh -c 'if test $RANK = 1; then sleep 0.2; exit 3; fi; trap "" TERM; echo $$ >pid; while :; do sleep 0.1; done'
-    [ $((($(date +%s%N) - start) / 1000000)) -lt 4000 ]
+    assert_under_ms 4000
     no_process "$(cat pid)"
 }
 
 @test "what the ranks leave behind is ended, in whatever session it is" {
-    run -0 timeout 10 "$launch" --nproc-per-node 2 -- sh -c 'setsid sh -c "echo \$\$ >left.$RANK; exec sleep 60" & while ! test -s left.$RANK; do sleep 0.02; done'
+    run -0 timeout 60 "$launch" --nproc-per-node 2 -- sh -c 'setsid sh -c "echo \$\$ >left.$RANK; exec sleep 60" & while ! test -s left.$RANK; do sleep 0.02; done'
     no_process "$(cat left.0)" "$(cat left.1)"
 }
 
@@ -337,8 +329,12 @@ PY
     cat >catch.py <<'PY'
 import os, signal, sys, time
 seen = []
+def hit(number):
+    name = signal.Signals(number).name
+    seen.append(name)
+    open("%s.%s" % (name, os.environ["RANK"]), "w").write("1")
 for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT):
-    signal.signal(s, lambda n, f: seen.append(signal.Signals(n).name))
+    signal.signal(s, lambda n, f: hit(n))
 def leave(n, f):
     open("seen." + os.environ["RANK"], "w").write(" ".join(seen))
     sys.exit(0)
@@ -356,7 +352,10 @@ PY
     "$launch" --nproc-per-node 2 -- python3 catch.py 3>&- &
     agent=$!
     wait_for ready.0 ready.1
-    for signal in USR1 USR2 HUP INT; do kill -$signal "$agent"; sleep 0.2; done
+    for signal in USR1 USR2 HUP INT; do
+        kill -$signal "$agent"
+        wait_for "SIG$signal.0" "SIG$signal.1"
+    done
     kill -TERM "$agent"
     wait "$agent"
     [ "$(cat seen.0)" = 'SIGUSR1 SIGUSR2 SIGHUP SIGINT' ]
@@ -420,24 +419,23 @@ PY
 }
 
 @test "prefixed output: the reader goes away, the job ends" {
-    run -0 timeout 10 bash -c "'$launch' -l -- sh -c 'while echo line; do :; done' 2>err | head -1"
+    run -0 timeout 60 bash -c "'$launch' -l -- sh -c 'while echo line; do :; done' 2>err | head -1"
     [ "$output" = '[0] line' ]
 }
 
 @test "prefixed output: a reader that never reads does not keep a failed job" {
     mkfifo fifo
-    sleep 30 <fifo 3>&- &
+    sleep 300 <fifo 3>&- &
     reader=$!
-    start=$(date +%s%N)
-    run -7 timeout 20 bash -c "'$launch' -l --nproc-per-node 2 --kill-grace 0.2 -- sh -c 'test \$RANK = 0 && { sleep 0.3; exit 7; }; yes' >fifo"
-    [ $((($(date +%s%N) - start) / 1000000)) -lt 8000 ]
+    timed -7 timeout 60 bash -c "'$launch' -l --nproc-per-node 2 --kill-grace 0.2 -- sh -c 'test \$RANK = 0 && { sleep 0.3; exit 7; }; yes' >fifo"
+    assert_under_ms 8000
     kill "$reader"
     [[ $output == *'exited with code 7'* ]]
 }
 
 @test "prefixed output: full disk is told once, the job goes on" {
     # 4 MB are more than the pipes hold, so that a rank that nobody reads would stand still or die
-    run -0 timeout 20 bash -c "'$launch' -l --nproc-per-node 2 -- sh -c 'yes | head -c 4000000 && echo rank \$RANK is done >&2' >/dev/full"
+    run -0 timeout 60 bash -c "'$launch' -l --nproc-per-node 2 -- sh -c 'yes | head -c 4000000 && echo rank \$RANK is done >&2' >/dev/full"
     [ "$(grep -c 'can not be written' <<<"$output")" -eq 1 ]
     [ "$(grep -c 'rank [01] is done' <<<"$output")" -eq 2 ]
     [[ $output != *SIGPIPE* ]]

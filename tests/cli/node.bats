@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # dt-node by hand, and as the plugin runs it: request on fd 0, answers on fd 1, plan into fd 3.
 
+load ../timing
+
 setup() {
     dir=$BATS_TEST_TMPDIR
     build=$(realpath "${BUILD:-build}")
@@ -19,19 +21,18 @@ session() { # request, masks: sent when dt-node has answered, as the plugin does
     rm -f "$out"
     {
         printf '%s\n' "$1"
-        for _ in {1..400}; do
-            if grep -qs checked "$out"; then break; fi
-            sleep 0.02
-        done
+        until_ok grep -qs checked "$out"
         printf '%s' "${2:-}"
-    } | timeout 20 "$node" --config "$dir/dt.conf" >"$out" 3>"$dir/dt.conf.plan" || true
+    } | timeout 70 "$node" --config "$dir/dt.conf" >"$out" 3>"$dir/dt.conf.plan" || true
     output=$(<"$out")
 }
 serve() {
     python3 tests/cli/fake_nodes.py serve "$1" "$dir/port" 3>&- &
     server=$!
-    until [ -e "$dir/port" ]; do sleep 0.02; done
-    rendezvous="timeout 1"$'\n'"rendezvous 1/127.0.0.1/$(cat "$dir/port")/0123456789abcdef0123456789abcdef"
+    until_ok test -e "$dir/port"
+    local timeout=10 # where the answer comes, it is not waited for
+    [ "$1" != silent ] || timeout=1
+    rendezvous="timeout $timeout"$'\n'"rendezvous 1/127.0.0.1/$(cat "$dir/port")/0123456789abcdef0123456789abcdef"
 }
 teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
 
@@ -84,8 +85,9 @@ teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
     python3 - "$dir/port.report" <<'PY'
 import json, sys
 report = json.load(open(sys.argv[1]))
-assert abs(report["facts"]["clock.offset_us"]) < 200000, report["facts"]["clock.offset_us"]
-assert 0 <= report["facts"]["clock.rtt_us"] < 1000000 and report["port"] == 40123
+offset, rtt = report["facts"]["clock.offset_us"], report["facts"]["clock.rtt_us"]
+assert 0 <= rtt < 10000000 and abs(offset) < 200000 + rtt, (offset, rtt)
+assert report["port"] == 40123
 PY
 }
 @test "no-go from the gather: quiet, with its code" {
@@ -120,9 +122,9 @@ PY
 }
 @test "the plugin goes away while dt-node waits: it ends" {
     serve silent
-    start=$(date +%s%N)
-    run timeout 10 "$node" --config "$dir/dt.conf" 3>/dev/null < <(request fast $'timeout 9\n'"${rendezvous#*$'\n'}")
-    [ $(( ($(date +%s%N) - start) / 1000000 )) -lt 2000 ]
+    local start=$SECONDS
+    run timeout 60 "$node" --config "$dir/dt.conf" 3>/dev/null < <(request fast $'timeout 30\n'"${rendezvous#*$'\n'}")
+    [ $((SECONDS - start)) -lt 25 ] # with a plugin that stays it waits for 31 s
     [ -z "$output" ]
 }
 @test "a p5.48xlarge tree: 8 ranks, one GPU and one NIC group each" {

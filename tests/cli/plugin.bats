@@ -55,7 +55,7 @@ CONF
     echo "optional $plugin" >"$BATS_TEST_TMPDIR/plugstack.conf"
     printf '#!/bin/sh\n' >"$BATS_TEST_TMPDIR/job"
     for program in srun sbatch salloc; do
-        run slurm timeout 5 "$program" --dt-bind=nearest "$BATS_TEST_TMPDIR/job"
+        run slurm timeout 60 "$program" --dt-bind=nearest "$BATS_TEST_TMPDIR/job"
         [ "$status" -eq 255 ]
         [ "$(grep -c "error: dt: --dt-bind=nearest: 'nearest' is unknown; it must be auto, explain" <<<"$output")" -eq 1 ]
     done
@@ -64,7 +64,7 @@ CONF
 @test "garbage in DT_ variables is refused with 64 before anything is submitted" {
     echo "optional $plugin" >"$BATS_TEST_TMPDIR/plugstack.conf"
     for setting in VALIDATE=fsat ENV=x BIND=x ON_FAIL=x TIMEOUT=-3 "VALIDATE=$(printf '\033[2J')"; do
-        run slurm timeout 5 env "DT_$setting" srun true
+        run slurm timeout 60 env "DT_$setting" srun true
         [ "$status" -eq 64 ]
         [[ $output == *"dt: DT_${setting%%=*}="* && $output != *$'\033'* ]]
     done

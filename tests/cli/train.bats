@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # dt-train from its command line: it learns, saves, resumes bit for bit, and refuses with one sentence.
 
+load ../timing
+
 setup() {
     local name
     for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
@@ -134,7 +136,7 @@ TEXT
     [ "$(ls "$TMP/other")" = step-00000010.dtc ]
     # and when rank 0's are all damaged, the job ends with one sentence, not in a hang
     truncate -s -100 "$TMP/mine"/*
-    run timeout 20 mpirun --allow-run-as-root --oversubscribe -np 2 "$BIN" "${SMALL[@]}" --steps 20 \
+    run timeout 120 mpirun --allow-run-as-root --oversubscribe -np 2 "$BIN" "${SMALL[@]}" --steps 20 \
         --resume --checkpoint "$TMP/mine"
     [ "$status" -eq 78 ]
     [ "$(grep -c "dt-train: rank 0 on .*: no checkpoint in $TMP/mine can be used" <<<"$output")" -eq 1 ]
@@ -143,9 +145,9 @@ TEXT
 @test "SIGUSR1 saves and goes on, SIGTERM saves and ends with 143" {
     "$BIN" "${SMALL[@]}" --steps 1000000 --print-every 1 --checkpoint "$TMP/c" >"$TMP/out" 3>&- &
     pid=$!
-    until grep -q '^ *2 ' "$TMP/out"; do sleep 0.02; done
+    until_ok grep -q '^ *2 ' "$TMP/out"
     kill -USR1 $pid
-    until grep -q 'saved in' "$TMP/out"; do sleep 0.02; done
+    until_ok grep -q 'saved in' "$TMP/out"
     kill -TERM $pid
     status=0
     wait $pid || status=$?
@@ -206,7 +208,7 @@ TEXT
     sed 's/times/timez/' "$TEXT" >"$TMP/content"
     head -c 5000 "$TEXT" >"$TMP/size"
     for other in content size none; do
-        run timeout 20 mpirun --allow-run-as-root --oversubscribe -np 1 "$BIN" "${SMALL[@]}" : \
+        run timeout 120 mpirun --allow-run-as-root --oversubscribe -np 1 "$BIN" "${SMALL[@]}" : \
             -np 1 "$BIN" "${SMALL[@]:2}" --data "$TMP/$other"
         [ "$status" -eq 78 ]
         [ "$(grep -c "^dt-train: rank 1 on $(hostname): .*data" <<<"$output")" -eq 1 ]
