@@ -82,3 +82,48 @@ line() { # NODE VERSION [NODES]
     run "$env" versions --compare --root /; [ "$status" -eq 64 ]; has "no --root"
     run "$env" versions word; [ "$status" -eq 64 ]; has "one word too many: 'word'"
 }
+
+task() { # NODE-NUMBER ARGUMENTS: a task of a step of three nodes, as srun starts it
+    clean SLURM_JOB_ID=$$ SLURM_STEP_ID=3 SLURM_STEP_NUM_NODES=3 SLURM_STEP_NODELIST="localhost,b,c" SLURM_LOCALID=0 \
+        SLURM_NODEID="$1" SLURM_PROCID="$1" SLURMD_NODENAME="$(cut -d, -f$(($1 + 1)) <<<localhost,b,c)" \
+        "$env" versions --root "$root" "${@:2}"
+}
+
+@test "a step of three nodes: one answer, from the first; the other tasks are silent" {
+    library "$root/efa/libfabric.so.1" x
+    mkdir -p "$root/efa/pkgconfig"
+    printf 'Name: libfabric\nVersion: 2.1.0amzn5.0\n' >"$root/efa/pkgconfig/libfabric.pc"
+    clean() { env -i PATH=/nowhere LD_LIBRARY_PATH=/efa "$@"; }
+    task 1 >"$dir/b" & b=$!
+    (clean() { env -i PATH=/nowhere "$@"; }; task 2) >"$dir/c" & c=$!
+    run task 0
+    wait $b; wait $c
+    [ "$status" -eq 1 ]
+    has "localhost, the first of 3 nodes:"; has "* libfabric 2.1.0amzn5.0"
+    has "libfabric: odd: c has not there; 2 other nodes: 2.1.0amzn5.0"
+    [ ! -s "$dir/b" ] && [ ! -s "$dir/c" ]
+    # other tasks of a node do not even try
+    run clean SLURM_JOB_ID=7 SLURM_STEP_ID=3 SLURM_STEP_NUM_NODES=3 SLURM_STEP_NODELIST=a,b,c SLURM_LOCALID=1 \
+        SLURM_NODEID=0 SLURM_PROCID=1 "$env" versions --timeout 1
+    [ "$status" -eq 0 ]; [ -z "$output" ]
+}
+
+@test "a node that is not heard is named, and strangers are not heard" {
+    local port=$((18000 + ($$ * 101 + 3) % 2000))
+    (for _ in {1..100}; do
+        { printf 'dt-env 1 %s.3 2\nno json\n' $$ >"/dev/tcp/localhost/$port"; } 2>/dev/null && break
+        sleep 0.02
+    done) &
+    task 1 & b=$!
+    run task 0 --timeout 3
+    wait $b
+    [ "$status" -eq 66 ]; has "only 2 of 3 nodes reported"; has "not heard in 3 s: c"
+    run task 1 --timeout 1
+    [ "$status" -eq 66 ]; has "b: nothing of what"; has "localhost, the first node of the step, did not answer"
+}
+
+@test "--timeout wants seconds" {
+    for word in 0 -1 x 5000; do
+        run "$env" versions --timeout="$word"; [ "$status" -eq 64 ]; has "'$word' is not a number of seconds"
+    done
+}
