@@ -35,7 +35,7 @@ static void skip_blanks(struct parser *in)
 static bool accept(struct parser *in, const char *token)
 {
     skip_blanks(in);
-    if (strncmp(in->p, token, strlen(token)) != 0)
+    if (*in->p != *token || strncmp(in->p, token, strlen(token)) != 0)
         return false;
     in->p += strlen(token);
     return true;
@@ -50,13 +50,14 @@ static struct dt_env_node *new_node(struct parser *in, enum dt_env_op op, uint16
         return NULL;
     }
     if (expr->count == expr->room) {
-        struct dt_env_node *grown = realloc(expr->nodes, (expr->room + 16) * sizeof(*grown));
+        size_t room = expr->room ? expr->room * 2 : 4; /* most conditions have few terms */
+        struct dt_env_node *grown = realloc(expr->nodes, room * sizeof(*grown));
         if (!grown) {
             dt_error_set(in->err, "no memory left for a condition");
             return NULL;
         }
         expr->nodes = grown;
-        expr->room += 16;
+        expr->room = room;
     }
     *index = (uint16_t)expr->count;
     expr->nodes[expr->count] = (struct dt_env_node){.op = op};
@@ -65,7 +66,7 @@ static struct dt_env_node *new_node(struct parser *in, enum dt_env_op op, uint16
 
 static bool word_char(char c)
 {
-    return isalnum((unsigned char)c) || (c && strchr("_.+-", c));
+    return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '+' || c == '-';
 }
 
 static int take_text(struct parser *in, struct dt_env_operand *operand, const char *start,

@@ -154,6 +154,12 @@ struct dt_env_rules {
 int dt_env_rules_parse(struct dt_env_rules *rules, const char *file, char *text, bool site,
                        struct dt_error *err);
 
+/* rules.c: in two steps, for a caller that wants the text, too. The text of a file, under dt's trust
+ * rules, or NULL; and rules of it: a new set, or the admin's own added to *rules. text is taken over. */
+char *dt_env_rules_text(const char *path, size_t *len, struct dt_error *err);
+int dt_env_rules_take(struct dt_env_rules **rules, const char *path, char *text, bool site,
+                      struct dt_error *err);
+
 /* syntax.c: `rule "NAME" { option = value ... }`, words cut out of the text in place. */
 struct dt_env_syntax {
     const char *file;

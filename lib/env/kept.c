@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf/conf.h"
 #include "env/internal.h"
 
 static char *kept_path(const char *directory, bool site)
@@ -22,15 +21,19 @@ static char *kept_path(const char *directory, bool site)
     return path;
 }
 
-static bool same(const char *path, const char *text, size_t len)
+static bool equal_times(struct timespec a, struct timespec b)
 {
-    size_t kept_len = 0;
-    int open_errno;
-    char *kept = dt_conf_read_text(path, &kept_len, &open_errno, NULL);
-    bool equal = kept && kept_len == len && !memcmp(kept, text, len);
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
 
-    free(kept);
-    return equal;
+/* A copy has the size and the time of what it was made from. */
+static bool is_copy_of(const char *kept, const struct stat *source)
+{
+    struct stat st;
+
+    return stat(kept, &st) == 0 && S_ISREG(st.st_mode) &&
+           (st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
+           st.st_size == source->st_size && equal_times(st.st_mtim, source->st_mtim);
 }
 
 static bool write_all(int fd, const char *text, size_t len)
@@ -48,17 +51,18 @@ static bool write_all(int fd, const char *text, size_t len)
 }
 
 /* By rename, so that nobody ever reads half of it. A failure only means that nothing is kept. */
-static void keep(const char *path, const char *text, size_t len)
+static void keep(const char *path, const char *text, size_t len, const struct stat *source)
 {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, source->st_mtim};
     char *temporary = NULL;
     int fd;
 
-    if (same(path, text, len) || asprintf(&temporary, "%s.%ld", path, (long)getpid()) < 0)
+    if (asprintf(&temporary, "%s.%ld", path, (long)getpid()) < 0)
         return;
     unlink(temporary);
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd >= 0) {
-        bool done = write_all(fd, text, len);
+        bool done = write_all(fd, text, len) && futimens(fd, times) == 0;
         done = close(fd) == 0 && done;
         if (!done || rename(temporary, path))
             unlink(temporary);
@@ -66,21 +70,36 @@ static void keep(const char *path, const char *text, size_t len)
     free(temporary);
 }
 
-/* One file into `rules`, by whichever of the two functions. */
-static int load_one(struct dt_env_rules **rules, const char *path, bool site, struct dt_error *err)
+/* Load one file, and keep what was read when it was right and is not what is kept already. */
+static int load_and_keep(struct dt_env_rules **rules, const char *path, const char *directory,
+                         const char *kept, bool site, struct dt_error *err)
 {
-    return site ? dt_env_rules_add_site(*rules, path, err) : dt_env_rules_load(rules, path, err);
+    struct stat source;
+    bool is_new = kept && stat(path, &source) == 0 && !is_copy_of(kept, &source);
+    size_t len;
+    char *text = dt_env_rules_text(path, &len, err), *copy = NULL;
+    int rc;
+
+    if (!text)
+        return -1;
+    if (is_new)
+        copy = strdup(text); /* rules are cut out of the text in place */
+    rc = dt_env_rules_take(rules, path, text, site, err);
+    if (rc == 0 && copy) {
+        mkdir(directory, 0755); /* first launch since the boot; only root can */
+        keep(kept, copy, len, &source);
+    }
+    free(copy);
+    return rc;
 }
 
-static void keep_copy(const char *path, const char *kept)
+static int load_kept(struct dt_env_rules **rules, const char *kept, bool site)
 {
-    size_t len = 0;
-    int open_errno;
-    char *text = dt_conf_read_text(path, &len, &open_errno, NULL);
+    struct dt_error ignored;
+    size_t len;
+    char *text = kept ? dt_env_rules_text(kept, &len, &ignored) : NULL;
 
-    if (text)
-        keep(kept, text, len);
-    free(text);
+    return text ? dt_env_rules_take(rules, kept, text, site, &ignored) : -1;
 }
 
 static int nothing(struct dt_env_rules **rules, struct dt_error *err)
@@ -101,15 +120,12 @@ static int load_or_stand_in(struct dt_env_rules **rules, const char *path, const
                             bool site, struct dt_error *warning, struct dt_error *err)
 {
     char *kept = kept_path(directory, site);
-    struct dt_error why = {0}, ignored;
+    struct dt_error why = {0};
     int rc = 0;
 
-    if (load_one(rules, path, site, &why) == 0) {
-        if (kept) {
-            mkdir(directory, 0755); /* first launch since the boot; only root can */
-            keep_copy(path, kept);
-        }
-    } else if (kept && load_one(rules, kept, site, &ignored) == 0) {
+    if (load_and_keep(rules, path, directory, kept, site, &why) == 0)
+        goto out;
+    if (load_kept(rules, kept, site) == 0) {
         warn(warning, "the last rules that were right are used", &why);
     } else {
         warn(warning,
@@ -117,6 +133,7 @@ static int load_or_stand_in(struct dt_env_rules **rules, const char *path, const
              &why);
         rc = site ? 0 : nothing(rules, err);
     }
+out:
     free(kept);
     return rc;
 }

@@ -65,14 +65,21 @@ static int bad(struct draft *d, int option, const char *text)
     return located(d, d->words[option] ? d->lines[option] : d->rule->line);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* Blanks, line ends and indentation become one blank. */
 static void squeeze(char *text)
 {
     char *to = text;
 
-    for (const char *p = text; *p; p++) {
-        bool blank = isspace((unsigned char)*p);
-        if (!blank)
+    /* most texts are fine as they are, for most of their length */
+    while ((unsigned char)*to > ' ' || (*to == ' ' && to > text && (unsigned char)to[1] > ' '))
+        to++;
+    for (const char *p = to; *p; p++) {
+        if (!is_blank(*p))
             *to++ = *p;
         else if (to > text && to[-1] != ' ')
             *to++ = ' ';
@@ -268,7 +275,7 @@ static int finish(struct draft *d)
 static int take_option(struct draft *d, const struct dt_env_option *option)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(option_names[i], option->key) != 0)
+        if (*option_names[i] != *option->key || strcmp(option_names[i], option->key) != 0)
             continue;
         if (d->words[i]) {
             dt_error_set(d->err, "option '%s' is set twice, keep one", option->key);
@@ -284,16 +291,21 @@ static int take_option(struct draft *d, const struct dt_env_option *option)
     return located(d, option->key_line);
 }
 
-static int check_name(struct draft *d)
+/* seen: the names of this file's rules so far, in their order. */
+static int check_name(struct draft *d, struct dt_env_names *seen)
 {
-    for (size_t i = 0; i + 1 < d->rules->count; i++) {
-        const struct dt_env_rule *other = &d->rules->items[i];
-        if (other->site != d->rule->site || strcmp(other->name, d->rule->name) != 0)
-            continue;
-        dt_error_set(d->err, "there is a rule of this name in line %d already", other->line);
+    size_t first = d->rules->count - 1 - seen->count, len = strlen(d->rule->name);
+    uint16_t index = dt_env_names_find(seen, d->rule->name, len);
+
+    if (index != DT_ENV_NO_NAME) {
+        dt_error_set(d->err, "there is a rule of this name in line %d already",
+                     d->rules->items[first + index].line);
         return located(d, d->rule->line);
     }
-    return 0;
+    if (dt_env_names_add(seen, d->rule->name, len) != DT_ENV_NO_NAME)
+        return 0;
+    dt_error_set(d->err, "no memory left, or too many rules");
+    return located(d, d->rule->line);
 }
 
 static struct dt_env_rule *new_rule(struct dt_env_rules *rules)
@@ -309,7 +321,7 @@ static struct dt_env_rule *new_rule(struct dt_env_rules *rules)
 }
 
 static int parse_rule(struct dt_env_rules *rules, struct dt_env_syntax *in, char *name, bool site,
-                      struct dt_error *err)
+                      struct dt_env_names *seen, struct dt_error *err)
 {
     struct dt_env_rule *rule = new_rule(rules);
     struct draft d = {.rules = rules, .rule = rule, .file = in->file, .err = err};
@@ -324,7 +336,7 @@ static int parse_rule(struct dt_env_rules *rules, struct dt_env_syntax *in, char
     while ((more = dt_env_syntax_option(in, &option, err)) > 0)
         if (take_option(&d, &option))
             return -1;
-    return more < 0 || check_name(&d) ? -1 : finish(&d);
+    return more < 0 || check_name(&d, seen) ? -1 : finish(&d);
 }
 
 static void rule_fini(struct dt_env_rule *rule)
@@ -348,6 +360,7 @@ int dt_env_rules_parse(struct dt_env_rules *rules, const char *file, char *text,
                        struct dt_error *err)
 {
     struct dt_env_syntax in = {.file = file, .p = text, .line = 1};
+    struct dt_env_names seen = {0};
     size_t before = rules->count;
     char *name;
     int more;
@@ -357,8 +370,9 @@ int dt_env_rules_parse(struct dt_env_rules *rules, const char *file, char *text,
         return dt_error_set(err, "no memory left for the rules");
     }
     while ((more = dt_env_syntax_rule(&in, &name, err)) > 0)
-        if (parse_rule(rules, &in, name, site, err))
+        if (parse_rule(rules, &in, name, site, &seen, err))
             break;
+    dt_env_names_fini(&seen);
     if (more == 0)
         return 0;
     while (rules->count > before)

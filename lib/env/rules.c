@@ -18,13 +18,12 @@ const char *dt_env_severity_name(enum dt_env_severity severity)
     return names[severity];
 }
 
-static char *read_text(const char *path, struct dt_error *err)
+char *dt_env_rules_text(const char *path, size_t *len, struct dt_error *err)
 {
-    size_t len = 0;
     int open_errno;
-    char *text = dt_conf_read_text(path, &len, &open_errno, err);
+    char *text = dt_conf_read_text(path, len, &open_errno, err);
 
-    if (text && strlen(text) != len) {
+    if (text && strlen(text) != *len) {
         dt_error_set(err, "%s holds a NUL byte: not a text file", path);
         free(text);
         return NULL;
@@ -32,23 +31,28 @@ static char *read_text(const char *path, struct dt_error *err)
     return text;
 }
 
-static int add_file(struct dt_env_rules *rules, const char *path, bool site, struct dt_error *err)
-{
-    char *text = read_text(path, err);
-
-    return text ? dt_env_rules_parse(rules, path, text, site, err) : -1;
-}
-
-int dt_env_rules_load(struct dt_env_rules **rules, const char *path, struct dt_error *err)
+static int take_shipped(struct dt_env_rules **rules, const char *path, char *text,
+                        struct dt_error *err)
 {
     *rules = calloc(1, sizeof(**rules));
-    if (!*rules)
+    if (!*rules) {
+        free(text);
         return dt_error_set(err, "no memory left for the rules");
-    if (add_file(*rules, path, false, err) == 0)
+    }
+    if (dt_env_rules_parse(*rules, path, text, false, err) == 0)
         return 0;
     dt_env_rules_destroy(*rules);
     *rules = NULL;
     return -1;
+}
+
+int dt_env_rules_load(struct dt_env_rules **rules, const char *path, struct dt_error *err)
+{
+    size_t len;
+    char *text = dt_env_rules_text(path, &len, err);
+
+    *rules = NULL;
+    return text ? take_shipped(rules, path, text, err) : -1;
 }
 
 static bool replaced(const struct dt_env_rule *rule, const struct dt_env_rule *site, size_t count)
@@ -89,15 +93,29 @@ static int put_in_front(struct dt_env_rules *rules, size_t first)
     return 0;
 }
 
-int dt_env_rules_add_site(struct dt_env_rules *rules, const char *path, struct dt_error *err)
+static int take_site(struct dt_env_rules *rules, const char *path, char *text, struct dt_error *err)
 {
     size_t first = rules->count;
 
-    if (add_file(rules, path, true, err))
+    if (dt_env_rules_parse(rules, path, text, true, err))
         return -1;
     if (put_in_front(rules, first) == 0)
         return 0;
     while (rules->count > first)
         drop_rule(&rules->items[--rules->count]);
     return dt_error_set(err, "no memory left for the rules");
+}
+
+int dt_env_rules_add_site(struct dt_env_rules *rules, const char *path, struct dt_error *err)
+{
+    size_t len;
+    char *text = dt_env_rules_text(path, &len, err);
+
+    return text ? take_site(rules, path, text, err) : -1;
+}
+
+int dt_env_rules_take(struct dt_env_rules **rules, const char *path, char *text, bool site,
+                      struct dt_error *err)
+{
+    return site ? take_site(*rules, path, text, err) : take_shipped(rules, path, text, err);
 }

@@ -7,7 +7,6 @@
  *
  * Read apart from libconfuse because two hundred rules must be loaded in 2 ms at every launch, and
  * because an error must name the line of the word. Words are cut out of the text in place. */
-#include <ctype.h>
 #include <string.h>
 
 #include "env/internal.h"
@@ -32,16 +31,22 @@ static int wrong(struct dt_env_syntax *in, struct dt_error *err, const char *exp
                         (int)(len > 40 ? 40 : len), in->p, expected);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static void skip_blanks(struct dt_env_syntax *in)
 {
-    for (; peek(in); in->p++) {
-        if (peek(in) == '#')
+    for (char c; (c = peek(in)); in->p++) {
+        if (c == '#') {
             in->p += 1 + strcspn(in->p + 1, "\n");
-        if (!peek(in))
-            return;
-        if (peek(in) == '\n')
+            if (!(c = *in->p))
+                return;
+        }
+        if (c == '\n')
             in->line++;
-        else if (!isspace((unsigned char)peek(in)))
+        else if (!is_blank(c))
             return;
     }
 }
@@ -57,7 +62,18 @@ static int expect(struct dt_env_syntax *in, char c, const char *expected, struct
 
 static bool plain(char c)
 {
-    return c && !isspace((unsigned char)c) && !strchr("={}#'\"", c);
+    switch (c) {
+    case '\0':
+    case '=':
+    case '{':
+    case '}':
+    case '#':
+    case '\'':
+    case '"':
+        return false;
+    default:
+        return !is_blank(c);
+    }
 }
 
 static char *take_word(struct dt_env_syntax *in)

@@ -204,7 +204,8 @@ _Static_assert(KNOWN_COUNT <= DT_ENV_FACT_COUNT, "struct dt_env_world has too fe
 int dt_env_fact_index(const char *name, size_t len)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (!strncmp(known[i].name, name, len) && known[i].name[len] == '\0')
+        if (known[i].name[0] == *name && !strncmp(known[i].name, name, len) &&
+            known[i].name[len] == '\0')
             return (int)i;
     return -1;
 }

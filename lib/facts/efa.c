@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check/check.h"
 #include "facts/reader.h"
 
 #define CLASS "sys/class/infiniband"
@@ -53,9 +54,18 @@ static void read_state(const struct dt_root *root, json_t *device, const char *f
     json_object_set_new(device, file, json_string(word));
 }
 
-static json_t *read_device(const struct dt_root *root, int class, const char *name)
+/* No check is about the rate, and 32 more files are felt. */
+static void read_rate(const struct dt_root *root, json_t *device, const char *folder)
 {
-    char folder[520], pci[sizeof folder], rate[64];
+    char rate[64];
+    if (dt_root_read(root, rate, sizeof rate, "%s/ports/1/rate", folder) > 0)
+        json_object_set_new(device, "gbps", json_integer(strtoll(rate, NULL, 10)));
+}
+
+static json_t *read_device(const struct dt_reader *reader, int class, const char *name)
+{
+    const struct dt_root *root = reader->root;
+    char folder[520], pci[sizeof folder];
     struct dt_pci_id id;
     long long numa;
     if (!real_folder(class, name, folder, sizeof folder))
@@ -70,8 +80,8 @@ static json_t *read_device(const struct dt_root *root, int class, const char *na
         json_object_set_new(device, "numa", json_integer(numa));
     read_state(root, device, folder, "state");
     read_state(root, device, folder, "phys_state");
-    if (dt_root_read(root, rate, sizeof rate, "%s/ports/1/rate", folder) > 0)
-        json_object_set_new(device, "gbps", json_integer(strtoll(rate, NULL, 10)));
+    if (reader->request->level >= DT_LEVEL_FULL)
+        read_rate(root, device, folder);
     return device;
 }
 
@@ -94,7 +104,7 @@ void dt_read_efa(struct dt_reader *reader)
     long long active = 0;
     json_t *devices = json_array();
     for (int i = 0; i < count; i++) {
-        json_t *device = read_device(reader->root, class, names[i]);
+        json_t *device = read_device(reader, class, names[i]);
         if (!device)
             continue;
         active += is(device, "state", "ACTIVE") && is(device, "phys_state", "LinkUp");

@@ -31,7 +31,8 @@
  *   neuron.count                     int
  *   efa.count                        int, RDMA devices of vendor 0x1d0f with device 0xefa*
  *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
- *   efa.devices                      array of {"name","bdf","numa","state","phys_state","gbps","device"}
+ *   efa.devices                      array of {"name","bdf","numa","state","phys_state","device"};
+ *                                    from level full on also "gbps"
  *   net.interface net.address        string, of the default route
  *   net.interfaces                   array of {"name","address"}, at most 64: running, with an address;
  *                                    in the kernel's order, which is the order in which NCCL takes them

@@ -21,18 +21,19 @@ static bool is_gpu(const struct dt_root *root, const char *bdf)
     return dt_pci_identify(root, folder, &id) && id.vendor == 0x10de && id.class >> 16 == 0x03;
 }
 
-/* More than half of the devices on the bus of a p5.48xlarge are NICs, which need no second look. */
-static bool is_known_nic(const struct dt_reader *reader, const char *bdf)
+/* More than half of the devices on the bus of a p5.48xlarge are NICs, which need no second look: an
+ * object with their addresses as keys. */
+static json_t *known_nics(const struct dt_reader *reader)
 {
+    json_t *nics = json_object(), *device;
     size_t i;
-    json_t *device;
     json_array_foreach(json_object_get(reader->doc, "efa.devices"), i, device)
     {
-        const char *known = json_string_value(json_object_get(device, "bdf"));
-        if (known && strcmp(known, bdf) == 0)
-            return true;
+        const char *bdf = json_string_value(json_object_get(device, "bdf"));
+        if (bdf)
+            json_object_set_new(nics, bdf, json_true());
     }
-    return false;
+    return nics;
 }
 
 /* Keeps "pci.gpus", a list of addresses, in the document until dt_read_gpu has used it. */
@@ -44,13 +45,14 @@ void dt_read_gpu_pci(struct dt_reader *reader)
         dt_reader_why(reader, "gpu.pci_count", "/" PCI ": %s", strerror(-count));
         return;
     }
-    json_t *found = json_array();
+    json_t *found = json_array(), *nics = known_nics(reader);
     for (int i = 0; i < count; i++) {
-        if (!is_known_nic(reader, devices[i]) && is_gpu(reader->root, devices[i]))
+        if (!json_object_get(nics, devices[i]) && is_gpu(reader->root, devices[i]))
             json_array_append_new(found, json_string(devices[i]));
     }
     dt_reader_int(reader, "gpu.pci_count", (long long)json_array_size(found));
     dt_reader_take(reader, "pci.gpus", found);
+    json_decref(nics);
     if (count >= 0)
         dt_names_free(devices);
 }

@@ -2,7 +2,10 @@
 /* The admin's own rules, and what becomes of a job when a rules file is wrong. */
 #include "env_scene.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #define HEAD(name)  "rule \"" name "\" {\nwhen = 'efa.count > 0'\n"
 #define TAIL        "reason = r\nsource = s\n}\n"
@@ -237,6 +240,54 @@ static void test_the_last_good_rules_stand_in(void **state)
     files_fini(&f);
 }
 
+static void assert_copy(const struct files *f, const char *text, ino_t *inode)
+{
+    char path[512], have[4096] = "";
+    struct stat st;
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/env-rules.good", f->keep);
+    assert_int_equal(stat(path, &st), 0);
+    *inode = st.st_ino;
+    assert_non_null(file = fopen(path, "r"));
+    assert_true(fread(have, 1, sizeof have - 1, file) > 0);
+    fclose(file);
+    assert_string_equal(have, text);
+}
+
+/* At every launch the file is read, and its copy only looked at. */
+static void test_a_copy_is_made_once(void **state)
+{
+    struct timespec later_on[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) + 1}};
+    struct files f;
+    ino_t first, second, third;
+
+    (void)state;
+    files_init(&f, SHIPPED, "");
+    assert_kept(&f, NULL, "env: 1 set (A=1)");
+    assert_copy(&f, SHIPPED, &first);
+    assert_kept(&f, NULL, "env: 1 set (A=1)");
+    assert_copy(&f, SHIPPED, &second);
+    assert_int_equal(first, second);
+    /* what is written later may have the same size */
+    char *later = strdup(SHIPPED);
+    *strchr(later, '1') = '2';
+    write_file(f.shipped, later);
+    assert_int_equal(utimensat(AT_FDCWD, f.shipped, later_on, 0), 0);
+    assert_kept(&f, NULL, "env: 1 set (A=2)");
+    assert_copy(&f, later, &third);
+    /* a copy that others may write is made anew */
+    char path[512];
+    snprintf(path, sizeof path, "%s/env-rules.good", f.keep);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_kept(&f, NULL, "env: 1 set (A=2)");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0644);
+    free(later);
+    files_fini(&f);
+}
+
 static void test_without_a_good_copy(void **state)
 {
     struct files f;
@@ -262,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_wrong_site_file_changes_nothing),
         cmocka_unit_test(test_line_of_the_word),
         cmocka_unit_test(test_the_last_good_rules_stand_in),
+        cmocka_unit_test(test_a_copy_is_made_once),
         cmocka_unit_test(test_without_a_good_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

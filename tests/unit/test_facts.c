@@ -31,9 +31,8 @@ static void reads_a_whole_node(void **state)
     assert_string_equal(item(world, "efa.devices", 0, "name"), "rdmap32s0");
     assert_string_equal(item(world, "efa.devices", 0, "bdf"), "0000:20:00.0");
     assert_string_equal(item(world, "efa.devices", 0, "device"), "1d0f:efa1");
-    assert_int_equal(json_integer_value(json_object_get(
-                         json_array_get(dt_facts_array(&world->facts, "efa.devices"), 0), "gbps")),
-                     100);
+    assert_null(
+        json_object_get(json_array_get(dt_facts_array(&world->facts, "efa.devices"), 0), "gbps"));
     assert_string_equal(text(world, "net.interface"), "ens32");
     assert_absent(world, "net.address", "tree");
     assert_absent(world, "shm.size_mib", "/dev/shm");
@@ -103,6 +102,15 @@ static void sees_broken_efa(void **state)
     assert_absent(world, "instance.type", "product_name");
 }
 
+static void reads_rates_at_full(void **state)
+{
+    struct world *world = *state;
+    world->request.level = DT_LEVEL_FULL;
+    collect(world);
+    json_t *device = json_array_get(dt_facts_array(&world->facts, "efa.devices"), 31);
+    assert_int_equal(json_integer_value(json_object_get(device, "gbps")), 100);
+}
+
 static void measures_at_deep(void **state)
 {
     struct world *world = *state;
@@ -135,6 +143,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_a_whole_node, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_versions, setup, teardown),
         cmocka_unit_test_setup_teardown(sees_broken_efa, setup, teardown),
+        cmocka_unit_test_setup_teardown(reads_rates_at_full, setup, teardown),
         cmocka_unit_test_setup_teardown(measures_at_deep, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_this_machine, setup, teardown),
     };
