@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules as a document: docs/env-rules.md and the section RULES of dt-env-rules(7). */
+/* The rules as a document: docs/env-rules.md and the section RULES of dt-env(1). */
 #include <string.h>
 
 #include "env/internal.h"
@@ -84,7 +84,8 @@ char *dt_env_rules_document(const struct dt_env_rules *rules, bool scdoc)
                     "<!-- Made from configs/env-rules.conf; a test fails when the two differ. -->\n"
                     "# The environment rules\n\n"
                     "What dt sets, keeps, warns about and refuses, and why. The language of the "
-                    "conditions is described at the head of configs/env-rules.conf.\n\n"
+                    "conditions is described at the head of configs/env-rules.conf; "
+                    "env-coverage.md tells what there is no rule about, and why.\n\n"
                     "| rule | variable | action | when | not known | why | source |\n"
                     "| --- | --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < rules->count; i++) {
