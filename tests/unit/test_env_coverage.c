@@ -49,7 +49,7 @@ static void check_variables(const struct coverage *c, char *cell)
 static void check_rules(struct coverage *c, char *cell)
 {
     char *save = NULL;
-    size_t index;
+    size_t index, count = 0;
 
     if (!strncmp(cell, "none: ", 6)) {
         assert_true(strlen(cell) > 20);
@@ -59,7 +59,10 @@ static void check_rules(struct coverage *c, char *cell)
         if (!rule_index(c, name, &index))
             fail_msg("env-coverage.md:%d: there is no rule '%s'", c->line, name);
         c->named[index] = true;
+        count++;
     }
+    if (count == 0)
+        fail_msg("env-coverage.md:%d: neither a rule nor a reason why there is none", c->line);
 }
 
 static void read_line(struct coverage *c, char *line)
