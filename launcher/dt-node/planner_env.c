@@ -82,17 +82,28 @@ static void put_rank(const struct planner *p, struct dt_buf *plan, int rank,
     }
 }
 
+static bool same_shape(const struct planner_rank *a, const struct planner_rank *b)
+{
+    return a->known == b->known && a->cores == b->cores && a->gpus == b->gpus && a->nics == b->nics;
+}
+
+/* Ranks are mostly alike, and then so are their environments, but for rules that count them. */
 static int put_ranks(const struct planner *p, const struct planner_rank *ranks, struct dt_buf *plan,
                      struct dt_buf *told, struct dt_error *err)
 {
-    for (int rank = 0; rank < p->request->local_tasks; rank++) {
-        struct dt_env_plan env;
-        if (plan_rank(&env, p, rank, &ranks[rank], err) < 0)
-            return -1;
-        put_rank(p, plan, rank, &env, told);
-        dt_env_plan_fini(&env);
+    bool counted = dt_env_rules_use(p->engine->rules, "rank.local");
+    struct dt_env_plan env = {0};
+    int rc = 0;
+    for (int rank = 0; rank < p->request->local_tasks && rc == 0; rank++) {
+        if (rank == 0 || counted || !same_shape(&ranks[rank], &ranks[rank - 1])) {
+            dt_env_plan_fini(&env);
+            rc = plan_rank(&env, p, rank, &ranks[rank], err);
+        }
+        if (rc == 0)
+            put_rank(p, plan, rank, &env, told);
     }
-    return 0;
+    dt_env_plan_fini(&env);
+    return rc;
 }
 
 static void put_all(const struct planner *p, struct dt_buf *plan, bool over)

@@ -61,6 +61,9 @@ int dt_env_rules_load_kept(struct dt_env_rules **rules, const char *path, const 
                            struct dt_error *err);
 void dt_env_rules_destroy(struct dt_env_rules *rules);
 
+/* Does any rule look at this fact ("rank.local"), in its condition or for its value? */
+bool dt_env_rules_use(const struct dt_env_rules *rules, const char *fact);
+
 /* ---- what shall be: injection ---------------------------------------------------------------- */
 
 struct dt_env_item {

@@ -119,3 +119,34 @@ int dt_env_rules_take(struct dt_env_rules **rules, const char *path, char *text,
 {
     return site ? take_site(*rules, path, text, err) : take_shipped(rules, path, text, err);
 }
+
+static bool condition_uses(const struct dt_env_expr *expr, int fact)
+{
+    for (size_t i = 0; expr && i < expr->count; i++) {
+        const struct dt_env_operand *a = &expr->nodes[i].a, *b = &expr->nodes[i].b;
+        if ((a->kind == DT_OPERAND_FACT && a->index == fact) ||
+            (b->kind == DT_OPERAND_FACT && b->index == fact))
+            return true;
+    }
+    return false;
+}
+
+static bool value_uses(const char *value, const char *fact)
+{
+    size_t len = strlen(fact);
+
+    for (const char *p = strstr(value, "${"); p; p = strstr(p + 2, "${"))
+        if (!strncmp(p + 2, fact, len) && p[2 + len] == '}')
+            return true;
+    return false;
+}
+
+bool dt_env_rules_use(const struct dt_env_rules *rules, const char *fact)
+{
+    int index = dt_env_fact_index(fact, strlen(fact));
+
+    for (size_t i = 0; i < rules->count; i++)
+        if (condition_uses(rules->items[i].when, index) || value_uses(rules->items[i].value, fact))
+            return true;
+    return false;
+}

@@ -205,6 +205,31 @@ static void test_line_of_the_word(void **state)
     files_fini(&f);
 }
 
+static void test_which_facts_rules_use(void **state)
+{
+    struct files f;
+    struct dt_env_rules *rules;
+    struct dt_error err;
+
+    (void)state;
+    files_init(
+        &f, SHIPPED,
+        "rule \"v\" {\nwhen = 'missing($X) || !(gpu.count == 8)'\naction = set\nvariable = B\n"
+        "value = 'x${rank.local}/x'\n" TAIL);
+    assert_int_equal(dt_env_rules_load(&rules, f.shipped, &err), 0);
+    assert_true(dt_env_rules_use(rules, "efa.count"));
+    assert_false(dt_env_rules_use(rules, "efa.active"));
+    assert_false(dt_env_rules_use(rules, "rank.local"));
+    assert_false(dt_env_rules_use(rules, "gpu.count"));
+    if (dt_env_rules_add_site(rules, f.site, &err))
+        fail_msg("%s", err.text);
+    assert_true(dt_env_rules_use(rules, "rank.local"));
+    assert_false(dt_env_rules_use(rules, "rank.loca"));
+    assert_true(dt_env_rules_use(rules, "gpu.count"));
+    dt_env_rules_destroy(rules);
+    files_fini(&f);
+}
+
 /* ---- kept -------------------------------------------------------------------------------------- */
 
 static void assert_kept(const struct files *f, const char *said, const char *summary)
@@ -312,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_words_of_the_admin_only),
         cmocka_unit_test(test_wrong_site_file_changes_nothing),
         cmocka_unit_test(test_line_of_the_word),
+        cmocka_unit_test(test_which_facts_rules_use),
         cmocka_unit_test(test_the_last_good_rules_stand_in),
         cmocka_unit_test(test_a_copy_is_made_once),
         cmocka_unit_test(test_without_a_good_copy),
