@@ -25,7 +25,7 @@ struct engine {
     struct dt_nccl_settings nccl;  /* what NCCL's own files set */
     char *const *job_env;          /* borrowed */
     struct dt_nccl_asked nccl_asked;
-    struct dt_facts_question question; /* of nccl_asked */
+    struct dt_facts_question question; /* of NCCL's files, and then of versions */
     char **user_env;                   /* the job's variables, and those of NCCL's files */
     struct dt_facts facts;
     const struct dt_instance *instance; /* NULL: type unknown */
@@ -61,6 +61,13 @@ int engine_load_rules(struct engine *engine, struct dt_error *err);
 void engine_ask_env(struct engine *engine, const struct dt_facts_request *request,
                     char *const *environ);
 int engine_user_env(struct engine *engine, struct dt_error *err);
+const char *engine_job_value(const struct engine *engine, const char *name); /* NULL: not set */
 char *engine_table(const struct engine *engine, const char *name, struct dt_error *err);
+
+/* engine_versions.c: copies of libraries that the job's own environment leads to. _ask: the second half
+ * of the question, in the child; _take: their versions into the facts. */
+void engine_versions_ask(int out, const struct engine *engine);
+bool engine_versions_begun(const struct engine *engine);
+int engine_versions_take(struct engine *engine, struct dt_error *err);
 
 #endif

@@ -47,11 +47,24 @@ static const char *value_in(char *const *environ, const char *name)
     return NULL;
 }
 
+const char *engine_job_value(const struct engine *e, const char *name)
+{
+    return value_in(e->job_env, name);
+}
+
+/* In the child that has become the user. */
+static void ask(int out, void *argument)
+{
+    struct engine *e = argument;
+    dt_nccl_conf_ask(out, &e->nccl_asked);
+    engine_versions_ask(out, e);
+}
+
 void engine_ask_env(struct engine *e, const struct dt_facts_request *request, char *const *environ)
 {
     e->job_env = environ;
     e->nccl_asked = (struct dt_nccl_asked){request, value_in(environ, "NCCL_CONF_FILE")};
-    e->question = (struct dt_facts_question){.ask = dt_nccl_conf_ask, .argument = &e->nccl_asked};
+    e->question = (struct dt_facts_question){.ask = ask, .argument = e};
 }
 
 /* A file system that hangs has kept the child from NCCL's files, which may well lie elsewhere: these
@@ -64,14 +77,15 @@ static int read_nccl(struct engine *e, struct dt_error *err)
     if (q->state == DT_QUESTION_UNASKED)
         return dt_nccl_conf_read(&e->nccl, e->nccl_asked.request, e->nccl_asked.conf_file, nccl,
                                  err);
-    const char *failure = q->state == DT_QUESTION_UNANSWERED ? q->why.text : NULL;
+    bool whole = q->state == DT_QUESTION_ANSWERED || engine_versions_begun(e);
+    const char *failure = whole ? NULL : q->why.text;
     return dt_nccl_conf_take(&e->nccl, q->answer, failure, &e->nccl_asked, nccl, err);
 }
 
 /* What NCCL will find in its files is the user's own too: the environment would win over it. */
 int engine_user_env(struct engine *e, struct dt_error *err)
 {
-    if (read_nccl(e, err) < 0)
+    if (engine_versions_take(e, err) < 0 || read_nccl(e, err) < 0)
         return -1;
     e->user_env = dt_nccl_environ(e->job_env, &e->nccl);
     return e->user_env ? 0 : dt_error_set(err, "out of memory");

@@ -10,7 +10,9 @@
  *   instance.type                    string: DMI product name, or dt.conf's; absent: unknown machine
  *   instance.source                  "dmi" | "config"
  *   driver.nvidia driver.efa driver.neuron                 string, versions of kernel modules
- *   lib.libfabric lib.nccl lib.ofi_nccl lib.rdma_core efa.installer   string, of what lies in the usual places
+ *   lib.libfabric lib.nccl lib.ofi_nccl lib.rdma_core efa.installer   string, of what lies in the usual
+ *                                    places; where a job leads elsewhere, dt-node puts its own there
+ *   lib.torch lib.cuda lib.neuron    string, only then
  *   cpu.online numa.count            int;  cpu.list  string, "0-191"
  *   cpu.isa                          "avx512_bf16" | "avx512" | "avx2" | "other", of an x86 processor
  *   cpu.openblas_coretype            string, kernels that OpenBLAS should take and does not by itself

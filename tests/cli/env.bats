@@ -157,6 +157,19 @@ libfabric() { # DIRECTORY VERSION: a copy below the tree
     [ "$status" -eq 2 ]
     [[ "$(clean LD_LIBRARY_PATH=/old print --root "$dir/tree")" == *"export FI_EFA_USE_DEVICE_RDMA=1"* ]]
     [[ "$(clean LD_LIBRARY_PATH=/new print --root "$dir/tree")" != *FI_EFA_USE_DEVICE_RDMA* ]]
+    # and so does dt-node for the ranks, also where only PATH leads elsewhere
+    plan() { env -i "$@" "$build/libexec/dt-node" --plan --ranks 8 --config "$dir/dt.conf" --root "$dir/tree"; }
+    run plan LD_LIBRARY_PATH=/old
+    [ "$status" -eq 0 ]; has "env-default FI_EFA_USE_DEVICE_RDMA 1"
+    run plan LD_LIBRARY_PATH=/new
+    [ "$status" -eq 0 ]; lacks FI_EFA_USE_DEVICE_RDMA
+    mkdir -p "$dir/tree/venv/bin" "$dir/tree/venv/lib/python3.11/site-packages/torch-2.1.0.dist-info" \
+        "$dir/tree/venv/lib/python3.11/site-packages/torch"
+    touch "$dir/tree/venv/bin/python3" "$dir/tree/venv/pyvenv.cfg"
+    chmod +x "$dir/tree/venv/bin/python3"
+    old_name() { run env -i NCCL_ASYNC_ERROR_HANDLING=1 "$@" "$build/libexec/dt-node" --plan --explain --config "$dir/dt.conf" --root "$dir/tree"; }
+    old_name PATH=/usr/bin; has "no-effect%20%20warn%20%20%20%20%20%20%20%20%20%20NCCL_ASYNC"
+    old_name PATH=/venv/bin:/usr/bin; lacks "no-effect%20%20warn%20%20%20%20%20%20%20%20%20%20NCCL_ASYNC"
 }
 @test "files that variables name and that are not there" {
     touch "$dir/there.so"

@@ -176,6 +176,21 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
     assert_lines 1 '^dt: .*--container-env=.*FI_EFA_USE_HUGE_PAGE'
 }
 
+@test "a libfabric of the job's own: the ranks get what that one needs" {
+    mkdir -p old/pkgconfig
+    printf 'const char dt_text[] = "x";\n' | "${CC:-gcc}" -shared -fPIC -x c - -o old/libfabric.so.1
+    printf 'Name: libfabric\nVersion: 1.17.1\n' >old/pkgconfig/libfabric.pc
+    run srun -N2 -n2 --dt-env sh -c 'echo "got <$FI_EFA_USE_DEVICE_RDMA>"'
+    assert_lines 2 '^got <>$'
+    LD_LIBRARY_PATH=$PWD/old run srun -N2 -n2 --dt-env sh -c 'echo "got <$FI_EFA_USE_DEVICE_RDMA>"'
+    assert_code 0
+    assert_lines 2 '^got <1>$'
+    # what the version that the nodes have would refuse is fine with this one
+    LD_LIBRARY_PATH=$PWD/old FI_EFA_MTU_SIZE=9000 run srun -N2 -n2 --dt-validate echo "a rank ran"
+    assert_code 0
+    assert_lines 2 '^a rank ran$'
+}
+
 @test "rules of the admin: over the user's value, away with it, or off; nothing else can" {
     { site_rule force set NCCL_DEBUG VERSION
       site_rule away unset NCCL_IB_HCA
@@ -297,9 +312,11 @@ C
     cp "$prefix/bin/dt-launch" bin
     printf '#!/bin/sh\ncommand=$1\nshift\nexec %s/bin/dt-env "$command" --config %s "$@"\n' "$prefix" "$conf" >bin/dt-env
     chmod +x bin/dt-env
+    # this machine's own libfabric is in its loader's cache; the nodes' is not
+    export LD_LIBRARY_PATH=/opt/amazon/efa/lib64
     NCCL_DEBUG=WARN run srun -N2 --ntasks-per-node=2 --output=rank-%t bin/dt-launch --env auto -- cat /proc/self/environ
     assert_code 0
-    assert_planned 4 2 NCCL_DEBUG=WARN
+    assert_planned 4 2 NCCL_DEBUG=WARN LD_LIBRARY_PATH=/opt/amazon/efa/lib64
     run tr '\0' '\n' <rank-3
     assert_says "SITE_RANK=r1"
 }
