@@ -119,9 +119,18 @@ void dt_check_efa_count(const struct dt_check_context *context, struct dt_check_
     long long count;
     bool known = dt_facts_int(context->facts, "efa.count", &count);
     int wanted = context->instance ? context->instance->efas : 0;
-    if (!context->instance) {
-        dt_check_skip(result, "no table entry for %s: only compared between the nodes",
+    if (!context->instance && known && count > 0) {
+        /* A machine of EC2 then: the user should hear that nobody counts for him. */
+        dt_judge(result, DT_WARN, "/sys/class/infiniband");
+        dt_judge_value(result, "%lld EFA device%s", count, plural(count));
+        dt_judge_limit(result, "a number from instances.conf, which lacks %s",
+                       dt_check_type(context));
+        dt_judge_next(result, "describe %s there: until then what all nodes lack is not noticed",
                       dt_check_type(context));
+        return;
+    }
+    if (!context->instance) {
+        dt_check_skip(result, "no table entry for %s", dt_check_type(context));
         return;
     }
     if (wanted == 0) {
