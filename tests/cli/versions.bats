@@ -84,7 +84,7 @@ line() { # NODE VERSION [NODES]
 }
 
 task() { # NODE-NUMBER ARGUMENTS: a task of a step of three nodes, as srun starts it
-    clean SLURM_JOB_ID=$$ SLURM_STEP_ID=3 SLURM_STEP_NUM_NODES=3 SLURM_STEP_NODELIST="localhost,b,c" SLURM_LOCALID=0 \
+    env -i PATH=/nowhere LD_LIBRARY_PATH="${path:-}" SLURM_JOB_ID=$$ SLURM_STEP_ID=3 SLURM_STEP_NUM_NODES=3 SLURM_STEP_NODELIST="localhost,b,c" SLURM_LOCALID=0 \
         SLURM_NODEID="$1" SLURM_PROCID="$1" SLURMD_NODENAME="$(cut -d, -f$(($1 + 1)) <<<localhost,b,c)" \
         "$env" versions --root "$root" "${@:2}"
 }
@@ -93,10 +93,9 @@ task() { # NODE-NUMBER ARGUMENTS: a task of a step of three nodes, as srun start
     library "$root/efa/libfabric.so.1" x
     mkdir -p "$root/efa/pkgconfig"
     printf 'Name: libfabric\nVersion: 2.1.0amzn5.0\n' >"$root/efa/pkgconfig/libfabric.pc"
-    clean() { env -i PATH=/nowhere LD_LIBRARY_PATH=/efa "$@"; }
-    task 1 >"$dir/b" & b=$!
-    (clean() { env -i PATH=/nowhere "$@"; }; task 2) >"$dir/c" & c=$!
-    run task 0
+    path=/efa task 1 >"$dir/b" & b=$!
+    task 2 >"$dir/c" & c=$!
+    path=/efa run task 0
     wait $b; wait $c
     [ "$status" -eq 1 ]
     has "localhost, the first of 3 nodes:"; has "* libfabric 2.1.0amzn5.0"
