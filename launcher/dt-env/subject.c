@@ -16,9 +16,10 @@ enum { KEY_AS = 512, KEY_WITH, KEY_ROOT, KEY_CONFIG };
 
 static const struct argp_option subject_options_table[] = {
     {"as", KEY_AS, "TYPE", 0, "Answer for this EC2 instance type instead of this machine", 1},
-    {"with", KEY_WITH, "COMPONENT=VERSION,...", 0,
-     "Take these versions as installed: libfabric, ofi-nccl, nccl, efa-installer, efa-driver, "
-     "rdma-core, kernel, nvidia-driver, cuda, neuron-driver, neuron, torch",
+    {"with", KEY_WITH, "LIST", 0,
+     "Take these versions as installed, as libfabric=1.22.0,nccl=2.27.5; there are libfabric, "
+     "ofi-nccl, nccl, efa-installer, efa-driver, rdma-core, kernel, nvidia-driver, cuda, "
+     "neuron-driver, neuron and torch",
      1},
     {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 1},
     {"config", KEY_CONFIG, "FILE", 0, "Read this instead of the installed dt.conf", 1},

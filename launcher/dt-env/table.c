@@ -60,7 +60,7 @@ static char *does_of(const struct dt_env_finding *f)
         dt_buf_puts(&out, "takes it away (the admin's rule)");
         break;
     case DT_ENV_WARN:
-        dt_buf_puts(&out, "keeps it, warns");
+        dt_buf_puts(&out, f->value ? "keeps it, warns" : "warns"); /* of the node, not a value */
         break;
     case DT_ENV_REFUSE:
         dt_buf_puts(&out, "refuses the job");
@@ -168,6 +168,35 @@ static void put_summary(struct dt_buf *out, const struct verdict *v, bool color)
     dt_buf_puts(out, "\n");
 }
 
+/* One row for all that nothing is to be said of. */
+static void add_quiet(struct dt_columns *columns, const struct verdict *v, bool wide)
+{
+    struct dt_buf names = DT_BUF_INIT, head = DT_BUF_INIT;
+    size_t count = 0;
+    for (size_t i = 0; i < v->count; i++)
+        if (v->items[i].quiet)
+            dt_buf_printf(&names, "%s%s", count++ ? ", " : "", v->items[i].finding->variable);
+    dt_buf_printf(&head, "%zu other%s%s", count, count == 1 ? "" : "s",
+                  wide         ? ""
+                  : count == 1 ? ", dt keeps it"
+                               : ", dt keeps them");
+    dt_buf_puts(&names, "; no rule has anything to say of ");
+    dt_buf_puts(&names, count == 1 ? "it" : "them");
+    if (count > 0 && wide)
+        dt_columns_add(columns,
+                       (const char *[]){head_of(DT_ENV_FINE), head.data, "",
+                                        count == 1 ? "keeps it" : "keeps them", names.data},
+                       0, DT_PAINT_GREEN);
+    if (count > 0 && !wide) {
+        dt_columns_add(columns, (const char *[]){head_of(DT_ENV_FINE), head.data}, 0,
+                       DT_PAINT_GREEN);
+        dt_columns_add(columns, (const char *[]){NULL, names.data}, 0, DT_PAINT_NONE);
+    }
+    columns->failed |= names.failed || head.failed;
+    dt_buf_fini(&names);
+    dt_buf_fini(&head);
+}
+
 static void put_remarks(struct dt_buf *out, const struct verdict *v, int width, bool color)
 {
     bool wide = width >= WIDE;
@@ -177,6 +206,8 @@ static void put_remarks(struct dt_buf *out, const struct verdict *v, int width, 
                        DT_PAINT_DIM);
     for (size_t i = 0; i < v->count; i++) {
         struct words w;
+        if (v->items[i].quiet)
+            continue;
         if (!words_of(&w, &v->items[i]))
             out->failed = true;
         else if (wide)
@@ -185,6 +216,7 @@ static void put_remarks(struct dt_buf *out, const struct verdict *v, int width, 
             add_narrow(&columns, &v->items[i], &w);
         words_fini(&w);
     }
+    add_quiet(&columns, v, wide);
     dt_columns_print(&columns, out, "", width, color);
     dt_columns_fini(&columns);
 }

@@ -37,27 +37,31 @@ static void put_names(struct dt_buf *out, json_t *list, const char *spec, const 
         dt_buf_puts(out, none);
 }
 
-/* What NCCL takes of this node's interfaces, since a list of prefixes is not easily read. */
-static void put_interfaces(struct dt_buf *out, const struct subject *subject,
+/* What NCCL takes of this node's interfaces, since a list of prefixes is not easily read. False:
+ * nothing is to be said of that. */
+static bool put_interfaces(struct dt_buf *out, const struct subject *subject,
                            const struct user_setting *setting)
 {
     json_t *list = dt_facts_array(&subject->facts, "net.interfaces");
     if (strcmp(setting->name, "NCCL_SOCKET_IFNAME") != 0 || !list || !setting->value ||
         strlen(setting->value) < 2)
-        return;
+        return false;
     dt_buf_puts(out, "; of the interfaces ");
     put_names(out, list, NULL, "");
     dt_buf_puts(out, " NCCL takes ");
     put_names(out, list, setting->value, "none");
+    return true;
 }
 
 static char *message_of(const struct subject *subject, const struct dt_env_finding *finding,
-                        const struct user_setting *setting)
+                        const struct user_setting *setting, bool *quiet)
 {
     struct dt_buf out = DT_BUF_INIT;
+    *quiet = finding->severity == DT_ENV_FINE && !*finding->rule && setting;
     dt_buf_puts(&out, finding->message);
     if (setting) {
-        put_interfaces(&out, subject, setting);
+        if (put_interfaces(&out, subject, setting))
+            *quiet = false;
         if (*setting->origin)
             dt_buf_printf(&out, " (%s%s%s)", setting->origin, *setting->doubt ? ", " : "",
                           setting->doubt);
@@ -73,8 +77,10 @@ static int add(struct verdict *v, const struct subject *subject,
     if (!grown)
         return no_memory(err);
     v->items = grown;
-    grown[v->count] = (struct remark){finding, setting, message_of(subject, finding, setting)};
-    if (!grown[v->count++].message)
+    struct remark *remark = &grown[v->count++];
+    *remark = (struct remark){.finding = finding, .setting = setting};
+    remark->message = message_of(subject, finding, setting, &remark->quiet);
+    if (!remark->message)
         return no_memory(err);
     if (finding->severity > v->worst)
         v->worst = finding->severity;

@@ -10,6 +10,7 @@ struct remark {
     const struct dt_env_finding *finding;
     const struct user_setting *setting; /* NULL: the user has no such variable */
     char *message;                      /* with the origin and what it hangs on */
+    bool quiet; /* fine, and nothing is to be said but that a component reads it */
 };
 
 struct verdict {

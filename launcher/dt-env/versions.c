@@ -9,13 +9,15 @@
 
 #include "base/exitcode.h"
 #include "dt-env.h"
+#include "report/columns.h"
+#include "terminal.h"
 #include "versions.h"
 
 enum { KEY_JSON = 256, KEY_ROOT, KEY_PROGRAM, KEY_COMPARE, KEY_TIMEOUT };
 
 static const struct argp_option versions_table[] = {
     {"json", KEY_JSON, NULL, 0, "One JSON object a line: one for each copy", 0},
-    {"root", KEY_ROOT, "DIR", 0, "Look at the tree below DIR as if it were a machine", 0},
+    {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 0},
     {"program", KEY_PROGRAM, "FILE", 0,
      "The program whose libraries are meant (default: the python3 or python that PATH leads to)",
      0},
@@ -117,28 +119,39 @@ static int print_json(const struct dt_versions *versions, const char *node, long
     return rc;
 }
 
-static int width_of(const struct dt_versions *versions, bool component)
+/* The mark says that the program loads this copy. */
+static void add_row(struct dt_columns *columns, const struct dt_version *v)
 {
-    int width = component ? 9 : 7;
-    for (size_t i = 0; i < versions->count; i++) {
-        const struct dt_version *v = &versions->items[i];
-        const char *text = component ? v->component : v->version ? v->version : "?";
-        int len = (int)strlen(text);
-        width = len > width ? len : width;
-    }
-    return width;
+    struct dt_buf where = DT_BUF_INIT;
+    dt_buf_printf(&where, "%s%s(%s; %s)", v->path, *v->path ? " " : "", v->found, v->why);
+    dt_columns_add(columns,
+                   (const char *[]){v->loads ? "*" : NULL, v->component,
+                                    v->version ? v->version : "?", where.data},
+                   v->loads ? 2 : 3, v->loads ? DT_PAINT_GREEN : DT_PAINT_DIM);
+    columns->failed |= where.failed;
+    dt_buf_fini(&where);
 }
 
-void versions_print(const struct dt_versions *versions, const char *prefix)
+int versions_print(const struct dt_versions *versions, const char *indent)
 {
-    int component = width_of(versions, true), version = width_of(versions, false);
-    for (size_t i = 0; i < versions->count; i++) {
-        const struct dt_version *v = &versions->items[i];
-        printf("%s%c %-*s %-*s  %s (%s; %s)\n", prefix, v->loads ? '*' : ' ', component,
-               v->component, version, v->version ? v->version : "?", v->path, v->found, v->why);
-    }
-    if (versions->count == 0)
-        printf("%snothing of what distributed training needs was found\n", prefix);
+    struct dt_columns columns = {.count = 4};
+    struct dt_buf out = DT_BUF_INIT;
+    dt_columns_add(&columns,
+                   (const char *[]){NULL, "COMPONENT", "VERSION",
+                                    "COPY (VERSION FROM; WHY IT IS LOADED, *, OR NOT)"},
+                   4, DT_PAINT_NONE);
+    for (size_t i = 0; i < versions->count; i++)
+        add_row(&columns, &versions->items[i]);
+    if (versions->count > 0)
+        dt_columns_print(&columns, &out, indent, terminal_width(), terminal_color());
+    else
+        dt_buf_printf(&out, "%snothing of what distributed training needs was found\n", indent);
+    bool failed = out.failed || columns.failed;
+    if (!failed)
+        fputs(out.data, stdout);
+    dt_columns_fini(&columns);
+    dt_buf_fini(&out);
+    return failed ? -1 : 0;
 }
 
 static int detect(const struct versions_options *o, struct dt_versions *versions,
@@ -169,8 +182,9 @@ static int show(const struct versions_options *o, const struct dt_versions *vers
         code = DT_EXIT_HELPER;
     } else if (!o->json && in_step) {
         code = versions_of_step(&step, versions, node, err);
-    } else if (!o->json) {
-        versions_print(versions, "");
+    } else if (!o->json && versions_print(versions, "") < 0) {
+        dt_error_set(err, "out of memory");
+        code = DT_EXIT_HELPER;
     }
     free(node);
     if (in_step)

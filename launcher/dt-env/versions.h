@@ -18,7 +18,8 @@ struct versions_options {
 /* nodes: of the step, 0: of none. -1: no memory. */
 int versions_put_json(struct dt_buf *out, const struct dt_versions *versions, const char *node,
                       long nodes);
-void versions_print(const struct dt_versions *versions, const char *prefix);
+/* For people, as wide as the terminal; every line begins with indent. -1: no memory. */
+int versions_print(const struct dt_versions *versions, const char *indent);
 
 /* Exit status; a message in err. */
 int versions_of_step(const struct step *step, const struct dt_versions *versions, const char *node,

@@ -112,9 +112,11 @@ static int print_step(const struct step *step, const struct dt_versions *version
     if (dt_versions_compare(&found, nodes, err) < 0)
         return DT_EXIT_HELPER;
     printf("%s, the first of %zu nodes:\n", node, step->nodes.count);
-    versions_print(versions, "");
-    printf("\n");
-    int code = print_comparison(&found, false);
+    int code = DT_EXIT_HELPER;
+    if (versions_print(versions, "") == 0) {
+        printf("\n");
+        code = print_comparison(&found, false);
+    }
     print_missing(step, heard);
     dt_versions_comparison_fini(&found);
     return code;
@@ -143,13 +145,14 @@ static int other_node(const struct step *step, const struct dt_versions *version
                       const struct dt_buf *own, struct dt_error *err)
 {
     char *prefix;
+    int rc = -1;
     if (step_send(step, own, err) == 0)
         return 0;
     if (asprintf(&prefix, "%s: ", node) >= 0) {
-        versions_print(versions, prefix);
+        rc = versions_print(versions, prefix);
         free(prefix);
     }
-    return DT_EXIT_INCOMPLETE;
+    return rc < 0 ? DT_EXIT_HELPER : DT_EXIT_INCOMPLETE;
 }
 
 int versions_of_step(const struct step *step, const struct dt_versions *versions, const char *node,

@@ -94,6 +94,15 @@ severity() { jq -r --arg v "$1" '[.findings[] | select(.variable == $v) | .sever
     column=$(awk '/VARIABLE/ { print index($0, "WHY") }' <<<"$output")
     [ "$(awk -v c="$column" '/ rule mtu-size/ { print match($0, /rule mtu-size/) }' <<<"$output")" = "$column" ]
 }
+@test "names that nothing is to be said of share one line; versions as wide as the terminal" {
+    run clean NCCL_HOME=/x CUDA_HOME=/y FI_EFA_MTU_SIZE=1 check --as p5.48xlarge
+    [ "$(grep -c 'others, dt keeps them' <<<"$output")" -eq 1 ]; has "CUDA_HOME, NCCL_HOME; no rule has anything to say of them"
+    [ "$(clean NCCL_HOME=/x CUDA_HOME=/y check --as p5.48xlarge --json | jq -r '[.findings[].variable] | join(",")')" = "CUDA_HOME,NCCL_HOME" ]
+    run env COLUMNS=60 LD_LIBRARY_PATH=/usr/lib "$env" versions
+    [ "$status" -eq 0 ]; lacks $'\e'
+    [ "$(awk 'length > 60 && !/[^ ]{20}/' <<<"$output")" = "" ]
+    has VERSION
+}
 @test "on a terminal there is colour, with NO_COLOR there is none" {
     command -v script >/dev/null || skip "script(1) is not installed"
     printf '#!/bin/sh\nFI_EFA_MTU_SIZE=1 TERM=xterm exec %q check --config %q --as p5.48xlarge\n' "$env" "$dir/dt.conf" >"$dir/run"

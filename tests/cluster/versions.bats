@@ -35,7 +35,7 @@ across() { # srun's arguments
     run srun -N3 --ntasks-per-node=2 "$dt_env" versions
     assert_code 0
     assert_lines 1 "the first of 3 nodes:$"
-    assert_lines 1 "^[*] libfabric "
+    assert_lines 1 "^[*]  libfabric "
     assert_lines 1 "^3 nodes: all versions are equal$"
     broken=$CLUSTER-2
     dt_cluster break "$broken" libfabric-odd --name "$CLUSTER"
@@ -44,6 +44,6 @@ across() { # srun's arguments
     assert_lines 1 "^libfabric: odd: $CLUSTER-2 has 2.1.0amzn3.0; 2 other nodes: 2.1.0amzn5.0$"
     run srun -N1 -n1 "$dt_env" versions
     assert_code 0
-    assert_lines 1 "^[*] libfabric "
+    assert_lines 1 "^[*]  libfabric "
     assert_silent_about "nodes"
 }
