@@ -60,7 +60,7 @@ MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) 
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
-all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(MAN) ## build everything
+all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
@@ -136,6 +136,12 @@ $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
 
 $(BUILD)/localcluster/dt-personality: $(call obj,$(wildcard contrib/localcluster/personality*.c)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+
+# Nodes that speak dt's protocol, many in one process: for tests/cli/gather.bats and bench/launch.
+$(BUILD)/tools/crowd: $(call obj,tests/tools/crowd.c) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@

@@ -224,6 +224,18 @@ void helper_stop(struct helper *helper, int wait_ms, bool kill_late)
     helper->pid = 0;
 }
 
+bool helper_crashed(const struct helper *helper, struct sentence *why)
+{
+    siginfo_t info = {0};
+    if (helper->pid <= 0 ||
+        waitid(P_PID, (id_t)helper->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        info.si_pid != helper->pid || info.si_code == CLD_EXITED)
+        return false;
+    say(why, "%s was killed by signal %d (%s)", helper->name, info.si_status,
+        strsignal(info.si_status));
+    return true;
+}
+
 /* It closed its pipe: say what became of it. */
 static int ended(struct helper *helper, struct sentence *why)
 {

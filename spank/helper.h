@@ -40,6 +40,9 @@ int helper_tell(struct helper *helper, const struct text *text, long long deadli
                 struct sentence *why);
 int helper_ask(struct helper *helper, char **line, long long deadline, struct sentence *why);
 
+/* Did a signal end it? Looks only, and never waits. */
+bool helper_crashed(const struct helper *helper, struct sentence *why);
+
 /* Close the pipes, give it `wait_ms` to end, then kill it (kill_late) or leave it to init. */
 void helper_stop(struct helper *helper, int wait_ms, bool kill_late);
 

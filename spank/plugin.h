@@ -30,6 +30,7 @@ struct local {
 struct remote {
     bool on;         /* the plan of dt-node is to be applied */
     bool asked;      /* an option of validation came with the step */
+    bool reported;   /* dt-gather knows this node */
     long components; /* of a het step; 0: none. Ranks are then counted by Slurm, over all of them */
     long component;
     int fail_code;   /* not 0: tasks end with it */

@@ -17,7 +17,7 @@
 #include "plugin.h"
 
 #define GATHER_START_MS 2000
-#define GATHER_END_MS   50      /* srun's own end must not wait for dt-gather's */
+#define GATHER_END_MS   500     /* for a last word; as a rule it is long gone */
 #define QUEUE_SECONDS   "86400" /* a het allocation may wait in the queue after dt-gather started */
 
 extern char **environ;
@@ -257,7 +257,18 @@ out:
     pthread_mutex_unlock(&mutex);
 }
 
+/* A dt-gather that has not decided by now never will: it names whom it has waited for. One that
+ * crashed can not, and the nodes leave that to us as well: it would be one line a node. */
 void srun_exit(struct plugin *plugin)
 {
-    helper_stop(&plugin->local.gather, GATHER_END_MS, false);
+    struct helper *gather = &plugin->local.gather;
+    struct text end = {0};
+    struct sentence why;
+    text_puts(&end, "end\n");
+    if (helper_crashed(gather, &why))
+        slurm_error("dt: %s; nodes that had not heard its verdict started nothing", why.text);
+    else if (gather->pid > 0)
+        helper_tell(gather, &end, now_ms(), &why);
+    text_fini(&end);
+    helper_stop(gather, GATHER_END_MS, false);
 }

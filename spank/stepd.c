@@ -28,20 +28,42 @@ bool stepd_is_training_step(spank_t spank)
            step < FIRST_SPECIAL_STEP;
 }
 
-/* Remember the code; say the sentence unless dt-gather has told the user already (NULL). */
-static void fail(struct remote *remote, int code, const char *sentence)
+/* Remember the code. 0: it had failed before, and that was told. */
+static int remember(struct remote *remote, int code)
 {
     remote->on = false;
     if (remote->fail_code)
-        return;
+        return 0;
     remote->fail_code = code > 0 && code < 256 ? code : DT_EXIT_HELPER;
-    if (!sentence)
-        return;
-    /* dt-node's own sentences name the node already. */
-    if (strncmp(sentence, "node ", strlen("node ")) == 0)
-        slurm_spank_log("dt: %s", sentence);
-    else
-        slurm_spank_log("dt: node %s: %s", remote->node_name ? remote->node_name : "?", sentence);
+    return remote->fail_code;
+}
+
+/* The sentence names the node; dt-node's own do so already. */
+static const char *naming(const struct remote *remote, const char *sentence, struct text *line)
+{
+    if (strncmp(sentence, "node ", strlen("node ")) != 0)
+        text_printf(line, "node %s: ", remote->node_name ? remote->node_name : "?");
+    text_puts(line, sentence);
+    return line->failed ? sentence : line->data;
+}
+
+/* Nobody else tells the user. */
+static void fail(struct remote *remote, int code, const char *sentence)
+{
+    struct text line = {0};
+    if (remember(remote, code))
+        slurm_spank_log("dt: %s", naming(remote, sentence, &line));
+    text_fini(&line);
+}
+
+/* dt-gather's table tells the user, or srun's plugin where dt-gather is gone; slurmd's log has the
+ * node's own words. */
+static void fail_quietly(struct remote *remote, int code, const char *sentence)
+{
+    struct text line = {0};
+    if (remember(remote, code))
+        slurm_info("dt: %s", naming(remote, sentence, &line));
+    text_fini(&line);
 }
 
 /* The tasks are forked already and have their own copy of us: the plan carries the bad news to
@@ -91,27 +113,35 @@ static bool asked_elsewhere(const struct remote *remote, char **job_environ)
            (variable && *variable && strcmp(variable, "off") != 0);
 }
 
+/* What dt-node said went wrong. */
+struct refusal {
+    int code;
+    bool quiet; /* the user is told by others */
+    const char *sentence;
+};
+
 /* "checked go", "checked fail CODE quiet|loud TEXT", "planned", "planned fail ...". 0: go on. */
-static int take_answer(struct remote *remote, char *line, const char *verb, bool go)
+static int take_answer(struct refusal *refusal, char *line, const char *verb, bool go)
 {
     char *rest = line, *word = strsep(&rest, " ");
     char *second = strsep(&rest, " ");
     if (strcmp(word, verb) == 0 && (go ? second && strcmp(second, "go") == 0 : !second))
         return 0;
     if (strcmp(word, verb) == 0 && second && strcmp(second, "fail") == 0 && rest) {
-        int code = atoi(strsep(&rest, " "));
+        refusal->code = atoi(strsep(&rest, " "));
         char *how = strsep(&rest, " ");
-        bool quiet = how && strcmp(how, "quiet") == 0;
+        refusal->quiet = how && strcmp(how, "quiet") == 0;
         if (rest && !strchr(rest, ' '))
             word_decode(rest);
         if (rest)
             text_printable(rest);
-        fail(remote, code, quiet ? NULL : rest ? rest : "dt-node refused without a reason");
+        refusal->sentence = rest ? rest : "dt-node refused without a reason";
         return -1;
     }
-    fail(remote, DT_EXIT_HELPER,
-         "dt-node answered something that this plugin does not understand; install both from the "
-         "same release");
+    *refusal = (struct refusal){
+        DT_EXIT_HELPER, false,
+        "dt-node answered something that this plugin does not understand; install both from the "
+        "same release"};
     return -1;
 }
 
@@ -146,10 +176,12 @@ static unsigned item(spank_t spank, spank_item_t which)
     return value;
 }
 
-/* dt-node is gone or never was. dt-gather names this node in its table and refuses the others at
- * once; where it can not be told, or there is none, the sentence is ours to say. */
-static void helper_failed(struct remote *remote, spank_t spank, const char *rendezvous,
-                          const char *sentence)
+/* A failure that dt-node has not told dt-gather, because it is gone, or never was. dt-gather then
+ * hears it from us, names this node in its table and refuses the others at once. Where it can not be
+ * told, it still names a node that it has not heard of ("no connection"), and when it is gone itself
+ * srun's plugin says so. Only of a node that had reported nobody else would tell. */
+static void tell_gather(struct remote *remote, spank_t spank, const char *rendezvous,
+                        const struct refusal *refusal)
 {
     struct gather_node node = {.name = remote->node_name ? remote->node_name : "?",
                                .job = item(spank, S_JOB_ID),
@@ -159,8 +191,26 @@ static void helper_failed(struct remote *remote, spank_t spank, const char *rend
                                .tasks = item(spank, S_JOB_TOTAL_TASK_COUNT),
                                .component = remote->component,
                                .components = remote->components};
-    bool told = rendezvous && gather_tell(rendezvous, &node, DT_EXIT_HELPER, sentence, TELL_MS);
-    fail(remote, DT_EXIT_HELPER, told ? NULL : sentence);
+    if (rendezvous && gather_tell(rendezvous, &node, refusal->code, refusal->sentence, TELL_MS))
+        fail_quietly(remote, refusal->code, refusal->sentence);
+    else if (rendezvous && !remote->reported)
+        fail_quietly(remote, DT_EXIT_INCOMPLETE, refusal->sentence);
+    else
+        fail(remote, refusal->code, refusal->sentence);
+}
+
+/* Its first answer but "reported", which only says that dt-gather knows this node now. */
+static int ask_checked(struct remote *remote, char **line, long long deadline, struct sentence *why)
+{
+    for (;;) {
+        if (helper_ask(&remote->node, line, deadline, why) < 0)
+            return -1;
+        if (strcmp(*line, "reported") != 0)
+            return 0;
+        remote->reported = true;
+        free(*line);
+        *line = NULL;
+    }
 }
 
 static void check_node(struct plugin *plugin, spank_t spank, const char *rendezvous,
@@ -169,6 +219,7 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
     struct remote *remote = &plugin->remote;
     struct text request = {0};
     struct sentence why;
+    struct refusal refusal = {.code = DT_EXIT_HELPER, .sentence = why.text};
     char *line = NULL;
     double seconds = strtod(options_value(&plugin->options, SETTING_TIMEOUT), NULL);
     long long deadline = now_ms() + (long long)(seconds * 1000) + 2000;
@@ -177,13 +228,18 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
     int port = reserve_port(&remote->port);
     request_format(&request, plugin, spank, port, rendezvous, job_environ);
     if (!remote->masks || request.failed) {
-        fail(remote, DT_EXIT_HELPER, "out of memory");
+        refusal.sentence = "out of memory";
+        tell_gather(remote, spank, rendezvous, &refusal);
     } else if (start_node(plugin, &why) < 0 ||
                helper_tell(&remote->node, &request, deadline, &why) < 0 ||
-               helper_ask(&remote->node, &line, deadline, &why) < 0) {
-        helper_failed(remote, spank, rendezvous, why.text);
-    } else if (take_answer(remote, line, "checked", true) == 0) {
+               ask_checked(remote, &line, deadline, &why) < 0) {
+        tell_gather(remote, spank, rendezvous, &refusal);
+    } else if (take_answer(&refusal, line, "checked", true) == 0) {
         remote->on = true;
+    } else if (refusal.quiet) {
+        fail_quietly(remote, refusal.code, refusal.sentence);
+    } else {
+        tell_gather(remote, spank, rendezvous, &refusal);
     }
     free(line);
     text_fini(&request);
@@ -268,6 +324,7 @@ static void ask_plan(struct remote *remote)
 {
     struct text masks = {0};
     struct sentence why;
+    struct refusal refusal;
     char *line = NULL;
     long long deadline = now_ms() + PLAN_MS;
     for (uint32_t task = 0; task < remote->tasks; task++) {
@@ -279,7 +336,9 @@ static void ask_plan(struct remote *remote)
     if (helper_tell(&remote->node, &masks, deadline, &why) < 0 ||
         helper_ask(&remote->node, &line, deadline, &why) < 0)
         fail(remote, DT_EXIT_HELPER, why.text);
-    else if (take_answer(remote, line, "planned", false) == 0)
+    else if (take_answer(&refusal, line, "planned", false) < 0)
+        fail(remote, refusal.code, refusal.sentence);
+    else
         check_plan(remote);
     free(line);
     text_fini(&masks);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipe from srun: het components are announced on it ("component G nodes N nodelist L"), and
- * its end means that srun is gone and nobody waits for a verdict any more. */
+/* The pipe from srun. Het components are announced on it ("component G nodes N nodelist L"); "end"
+ * means that the step has ended while srun is still there; the pipe's own end means that srun is
+ * gone and nobody waits for a verdict any more. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,10 @@ static void take_line(struct gather *g, char *line)
 {
     struct dt_error err;
     int group, nodes, at = 0;
+    if (strcmp(line, "end") == 0) {
+        judge_too_late(g);
+        return;
+    }
     if (sscanf(line, "component %d nodes %d %n", &group, &nodes, &at) != 2 || at == 0 ||
         group < 0 || nodes < 1 || nodes > 65536) {
         dt_error_set(&err, "dt-gather was told '%s', which it does not understand", line);

@@ -21,25 +21,21 @@
 #include "options.h"
 #include "wire/message.h"
 
-#define HELLO_SECONDS 2 /* a peer that has not said who it is by then is dropped */
-#define FLUSH_SECONDS 1 /* for the verdict to leave, at most */
+#define HELLO_SECONDS 2   /* a peer that has not said who it is by then is dropped */
+#define FLUSH_SECONDS 1   /* for the verdict to leave, at most */
+#define GRACE_MS      500 /* for the plugin of a node whose dt-node is gone to say why */
 
 struct peer;
 
 struct node {
-    char *name;            /* as it said itself; NULL: never seen */
-    struct peer *reporter; /* whose report this is; NULL once that connection is gone */
-    int connections;       /* open ones that said hello */
+    struct dt_report_node report; /* name: as it said itself; lost: why there is no report */
+    struct peer *reporter;        /* whose report this is; NULL once that connection is gone */
+    int connections;              /* open ones that said hello */
     bool reported;
-    bool settled; /* reported, or lost for good */
-    char *lost;   /* why there is no report */
-    enum dt_lost how;
-    int failed_code; /* exit code that the node asks for; 0: none */
-    struct dt_facts facts;
-    struct dt_check_results checks;
-    char *env_summary;
+    bool settled;     /* reported, or lost for good */
+    bool unexplained; /* lost a moment ago: its plugin may be about to say why */
+    int failed_code;  /* exit code that the node asks for; 0: none */
     int port;
-    long took_us;
     char address[INET6_ADDRSTRLEN]; /* the reporter's */
 };
 
@@ -57,13 +53,14 @@ struct gather {
     struct event_base *base;
     struct listening listening;
     struct dt_buf control_text; /* half a line from srun */
-    struct event *accept4, *accept6, *control, *deadline;
+    struct event *accept4, *accept6, *control, *deadline, *grace;
     struct component *components;
     size_t component_count, known_components;
     size_t node_count, settled_count; /* of known components */
-    struct peer *peers;               /* list */
-    size_t peer_count, unsent;        /* unsent: peers that still wait for their verdict's bytes */
-    size_t wrong_tokens, strangers;   /* refused connections */
+    size_t unexplained_count;
+    struct peer *peers;             /* list */
+    size_t peer_count, unsent;      /* unsent: peers that still wait for their verdict's bytes */
+    size_t wrong_tokens, strangers; /* refused connections */
     size_t second_reports;
     double started, first_connection; /* monotonic seconds; 0: none yet */
     double waiting_since;             /* start, or first hello where the start was long before */
@@ -87,7 +84,13 @@ int roster_know(struct gather *gather, size_t group, int nodes, const char *node
 struct node *roster_find(struct gather *gather, const struct dt_hello *hello, struct dt_error *err);
 void roster_settle(struct gather *gather, struct node *node);
 void roster_lose(struct gather *gather, struct node *node, enum dt_lost how, const char *why);
+/* Lost, and its plugin is given a moment to say why. */
+void roster_lose_unexplained(struct gather *gather, struct node *node, enum dt_lost how,
+                             const char *why);
+void roster_explained(struct gather *gather); /* nobody is waited for any more */
 void roster_unsettle(struct gather *gather, struct node *node);
+void roster_lose_missing(struct gather *gather); /* time is up */
+/* Every node has reported or is lost, and what was lost has had its time to explain. */
 bool roster_complete(const struct gather *gather);
 
 /* peer.c */
@@ -100,5 +103,7 @@ void control_read(evutil_socket_t fd, short what, void *gather);
 
 /* judge.c: compare, decide, write the report, print, tell the nodes. */
 void judge(struct gather *gather);
+/* The step ended before the verdict: one sentence about whom was waited for. */
+void judge_too_late(struct gather *gather);
 
 #endif

@@ -14,12 +14,21 @@
 #include "report_file.h"
 #include "terminal.h"
 
+static void complain(const char *what, const char *sentence)
+{
+    char *line;
+    if (asprintf(&line, "dt: %s%s\n", what, sentence) < 0)
+        return;
+    terminal_print(line);
+    free(line);
+}
+
 static char *name_of(const struct gather *g, const struct component *component, int i)
 {
     const struct node *node = &component->nodes[i];
     char *name = NULL;
-    if (node->name)
-        return strdup(node->name);
+    if (node->report.name)
+        return strdup(node->report.name);
     if ((size_t)i < component->names.count)
         return strdup(component->names.names[i]);
     if (g->component_count > 1 && asprintf(&name, "node %d of %d of het component %td", i,
@@ -31,17 +40,9 @@ static char *name_of(const struct gather *g, const struct component *component, 
 /* Hands what the roster holds over to the report. */
 static void move_node(struct dt_report_node *to, struct node *from, char *name)
 {
+    *to = from->report;
+    from->report = (struct dt_report_node){.name = to->name};
     to->name = name;
-    to->facts = from->facts;
-    to->checks = from->checks;
-    to->env_summary = from->env_summary;
-    to->lost = from->lost;
-    to->how = from->how;
-    to->took_us = from->took_us;
-    from->facts = (struct dt_facts){0};
-    from->checks = (struct dt_check_results){0};
-    from->env_summary = NULL;
-    from->lost = NULL;
 }
 
 static int fill_report(struct gather *g, struct dt_report *report, struct dt_error *err)
@@ -87,20 +88,10 @@ static void write_report(struct gather *g, const struct dt_report *report,
                          struct dt_verdict *verdict)
 {
     struct dt_error err = {{0}};
-    if (!g->options.report)
-        return;
-    json_t *document = dt_report_json(report, verdict);
-    int rc = document ? report_file_write(g->options.report, document, &err)
-                      : dt_error_set(&err, "report '%s': out of memory", g->options.report);
-    json_decref(document);
-    if (rc == 0)
+    if (!g->options.report || report_file_write(g->options.report, report, verdict, &err) == 0)
         return;
     bool abort = verdict->go && !g->options.warn_only;
-    char *line;
-    if (asprintf(&line, "dt: %s%s\n", abort ? "" : "warning: ", err.text) >= 0) {
-        terminal_print(line);
-        free(line);
-    }
+    complain(abort ? "" : "warning: ", err.text);
     if (!abort)
         return;
     verdict->go = false;
@@ -221,11 +212,7 @@ void judge(struct gather *g)
         verdict.code = DT_EXIT_HELPER;
         free(verdict.reason);
         verdict.reason = strdup(err.text);
-        char *line;
-        if (asprintf(&line, "dt: the nodes' reports could not be judged: %s\n", err.text) >= 0) {
-            terminal_print(line);
-            free(line);
-        }
+        complain("the nodes' reports could not be judged: ", err.text);
     } else {
         write_report(g, &report, &verdict);
         print(g, &report, &verdict);
@@ -235,4 +222,31 @@ void judge(struct gather *g)
     dt_verdict_fini(&verdict);
     dt_report_fini(&report);
     linger(g);
+}
+
+void judge_too_late(struct gather *g)
+{
+    struct dt_report report = {0};
+    struct dt_verdict verdict = {0};
+    struct dt_error err = {{0}};
+    struct dt_buf line = DT_BUF_INIT;
+    if (g->decided)
+        return;
+    roster_explained(g);
+    if (roster_complete(g)) {
+        judge(g);
+        return;
+    }
+    g->decided = true;
+    roster_lose_missing(g);
+    if (decide(g, &report, &verdict, &err) == 0) {
+        write_report(g, &report, &verdict);
+        dt_buf_printf(&line, "the step ended before dt's verdict: %s; slurmd's log there says more",
+                      verdict.reason);
+        complain("", line.data ? line.data : "out of memory");
+    }
+    dt_buf_fini(&line);
+    dt_verdict_fini(&verdict);
+    dt_report_fini(&report);
+    event_base_loopbreak(g->base);
 }

@@ -40,34 +40,26 @@ static int fail(int code, const struct dt_error *err)
     return code;
 }
 
-static void settle_missing(struct gather *g, struct node *node)
-{
-    struct dt_error reason;
-    if (node->settled)
-        return;
-    dt_error_set(&reason,
-                 node->connections > 0 ? "it connected, but sent no report in %.1f s"
-                                       : "no connection in %.1f s",
-                 gather_now() - g->waiting_since);
-    roster_lose(g, node, DT_LOST_SILENT, reason.text);
-}
-
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct gather *g = context;
-    struct dt_error err;
     if (g->decided)
         return;
-    for (size_t c = 0; c < g->component_count; c++) {
-        /* Of a component that nobody ever spoke of, one node stands for all. */
-        if (!g->components[c].known && roster_know(g, c, 1, NULL, &err) < 0)
-            continue;
-        for (int i = 0; i < g->components[c].node_count; i++)
-            settle_missing(g, &g->components[c].nodes[i]);
-    }
+    roster_lose_missing(g);
     judge(g);
+}
+
+/* Whoever wanted to explain a lost node has had the time. */
+static void on_grace(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct gather *g = context;
+    roster_explained(g);
+    if (!g->decided && roster_complete(g))
+        judge(g);
 }
 
 static void set_up_process(void)
@@ -138,7 +130,8 @@ static int start_events(struct gather *g, struct dt_error *err)
     g->accept6 = watch(g, g->listening.fd6, peer_accept);
     g->control = watch(g, STDIN_FILENO, control_read);
     g->deadline = evtimer_new(g->base, on_deadline, g);
-    if (!g->control || !g->deadline || (!g->accept4 && !g->accept6) ||
+    g->grace = evtimer_new(g->base, on_grace, g);
+    if (!g->control || !g->deadline || !g->grace || (!g->accept4 && !g->accept6) ||
         evtimer_add(g->deadline, &timeout) < 0)
         return dt_error_set(err,
                             "standard input can not be waited for: it must be a pipe from srun");
@@ -196,6 +189,7 @@ static void finish(struct gather *g)
     free_event(g->accept6);
     free_event(g->control);
     free_event(g->deadline);
+    free_event(g->grace);
     if (g->base)
         event_base_free(g->base);
     if (g->listening.fd4 >= 0)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections: who they are, what they report, and what is done with strangers. */
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +10,13 @@
 #include <unistd.h>
 
 #include "gather.h"
+#include "report/message.h"
+#include "stream.h"
 
 struct peer {
     struct gather *gather;
     struct peer *next, *previous;
-    struct bufferevent *stream;
+    struct stream stream;
     struct event *hello_deadline; /* NULL after the hello */
     struct dt_frames frames;
     struct node *node; /* NULL before the hello */
@@ -24,6 +24,8 @@ struct peer {
     bool counted;      /* its refusal is in another count than that of strangers */
     char address[INET6_ADDRSTRLEN];
 };
+
+static const struct timeval hello_patience = {.tv_sec = HELLO_SECONDS};
 
 static void lose_node(struct peer *peer)
 {
@@ -36,9 +38,9 @@ static void lose_node(struct peer *peer)
     if (g->decided)
         return;
     if (reporter && node->reported)
-        roster_lose(g, node, DT_LOST_LEFT, "closed its connection after its report");
+        roster_lose_unexplained(g, node, DT_LOST_LEFT, "closed its connection after its report");
     else if (!node->settled && node->connections == 0)
-        roster_lose(g, node, DT_LOST_FAILED, "closed its connection before its report");
+        roster_lose_unexplained(g, node, DT_LOST_FAILED, "closed its connection before its report");
 }
 
 static void peer_close(struct peer *peer)
@@ -50,7 +52,7 @@ static void peer_close(struct peer *peer)
         g->unsent--;
     if (peer->hello_deadline)
         event_free(peer->hello_deadline);
-    bufferevent_free(peer->stream);
+    stream_fini(&peer->stream);
     dt_frames_fini(&peer->frames);
     if (peer->previous)
         peer->previous->next = peer->next;
@@ -71,25 +73,23 @@ static void maybe_judge(struct gather *g)
         judge(g);
 }
 
-static int send_object(struct peer *peer, json_t *object, struct dt_error *err)
-{
-    unsigned char *bytes;
-    size_t len;
-    int rc = object ? dt_frame_encode(object, &bytes, &len, err) : -1;
-    json_decref(object);
-    if (rc < 0)
-        return -1;
-    rc = bufferevent_write(peer->stream, bytes, len);
-    free(bytes);
-    return rc;
-}
-
 static int send_welcome(struct peer *peer, struct dt_error *err)
 {
     struct timespec now;
+    unsigned char *bytes = NULL;
+    size_t len = 0;
     clock_gettime(CLOCK_REALTIME, &now);
     json_int_t us = (json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    return send_object(peer, json_pack("{s:s,s:I}", "type", "welcome", "clock_us", us), err);
+    json_t *welcome = json_pack("{s:s,s:I,s:b}", "type", "welcome", "clock_us", us, "full",
+                                peer->gather->options.report != NULL);
+    int rc =
+        welcome ? dt_frame_encode(welcome, &bytes, &len, err) : dt_error_set(err, "out of memory");
+    json_decref(welcome);
+    if (rc < 0 || !bytes)
+        return -1;
+    rc = stream_send(&peer->stream, bytes, len);
+    free(bytes);
+    return rc < 0 ? dt_error_set(err, "it does not listen") : 0;
 }
 
 static int take_hello(struct peer *peer, const json_t *object, struct dt_error *err)
@@ -106,11 +106,7 @@ static int take_hello(struct peer *peer, const json_t *object, struct dt_error *
     struct node *node = roster_find(g, &hello, err);
     if (!node)
         return -1;
-    if (node->reported) { /* as a rule one of its other addresses, too late to matter */
-        peer->counted = true;
-        return dt_error_set(err, "node %s has reported already", node->name);
-    }
-    if (node->settled && !node->failed_code && !g->decided)
+    if (node->report.lost && !node->failed_code && !g->decided)
         roster_unsettle(g, node); /* it is back */
     peer->node = node;
     node->connections++;
@@ -121,30 +117,12 @@ static int take_hello(struct peer *peer, const json_t *object, struct dt_error *
     return send_welcome(peer, err);
 }
 
-static int read_report(struct node *node, const json_t *object, struct dt_error *err)
-{
-    json_t *facts = NULL, *checks = NULL;
-    const char *env = "";
-    json_int_t took = 0;
-    json_error_t why;
-    if (json_unpack_ex((json_t *)object, &why, 0, "{s:o,s:o,s:s,s:i,s:I}", "facts", &facts,
-                       "checks", &checks, "env", &env, "port", &node->port, "took_us", &took) < 0)
-        return dt_error_set(err, "sent a report of a wrong shape: %s", why.text);
-    if (node->port < 0 || node->port > 65535 || !json_is_array(checks))
-        return dt_error_set(err, "sent a report with impossible values");
-    if (dt_facts_from_json(&node->facts, facts, err) < 0 ||
-        dt_check_results_from_json(&node->checks, checks, err) < 0)
-        return dt_error_prefix(err, "sent a report that can not be used");
-    node->took_us = (long)took;
-    node->env_summary = strdup(env);
-    return 0;
-}
-
 static int take_report(struct peer *peer, const json_t *object, struct dt_error *err)
 {
     struct gather *g = peer->gather;
     struct node *node = peer->node;
-    if (read_report(node, object, err) < 0) {
+    bool keep_detail = g->options.report != NULL;
+    if (dt_report_take(&node->report, &node->port, object, keep_detail, err) < 0) {
         roster_lose(g, node, DT_LOST_FAILED, err->text);
         return -1;
     }
@@ -155,6 +133,7 @@ static int take_report(struct peer *peer, const json_t *object, struct dt_error 
     return 0;
 }
 
+/* Said by dt-node, or by the plugin for a dt-node that is gone, whether or not it had reported. */
 static int take_failed(struct peer *peer, const json_t *object, struct dt_error *err)
 {
     int code = 0;
@@ -171,65 +150,55 @@ static int take_failed(struct peer *peer, const json_t *object, struct dt_error 
 
 static int take_object(struct peer *peer, const json_t *object, struct dt_error *err)
 {
-    if (!peer->node)
+    struct gather *g = peer->gather;
+    struct node *node = peer->node;
+    if (!node)
         return take_hello(peer, object, err);
-    if (!peer->gather->decided && !peer->node->reported && dt_message_is(object, "report"))
+    if (!g->decided && !node->settled && dt_message_is(object, "report"))
         return take_report(peer, object, err);
-    if (!peer->gather->decided && !peer->node->settled && dt_message_is(object, "failed"))
+    if (!g->decided && !node->failed_code && dt_message_is(object, "failed"))
         return take_failed(peer, object, err);
-    if (peer->node->reporter && peer->node->reporter != peer && dt_message_is(object, "report"))
-        peer->gather->second_reports++;
+    if (node->reporter && node->reporter != peer && dt_message_is(object, "report"))
+        g->second_reports++;
     return dt_error_set(err, "a message out of turn");
 }
 
-static int take_bytes(struct peer *peer, struct dt_error *err)
+static int take_bytes(struct peer *peer, const void *bytes, size_t len, struct dt_error *err)
 {
-    struct evbuffer *input = bufferevent_get_input(peer->stream);
-    struct evbuffer_iovec piece;
-    int rc = 0;
-    while (rc == 0 && evbuffer_peek(input, -1, NULL, &piece, 1) > 0 && piece.iov_len > 0) {
-        size_t len = piece.iov_len;
-        rc = dt_frames_feed(&peer->frames, piece.iov_base, len, err);
-        evbuffer_drain(input, len);
-        json_t *object;
-        int more = 0;
-        while (rc == 0 && (more = dt_frames_next(&peer->frames, &object, err)) == 1) {
-            rc = take_object(peer, object, err);
-            json_decref(object);
-        }
-        if (more < 0)
-            rc = -1;
+    int rc = dt_frames_feed(&peer->frames, bytes, len, err);
+    json_t *object;
+    int more = 0;
+    while (rc == 0 && (more = dt_frames_next(&peer->frames, &object, err)) == 1) {
+        rc = take_object(peer, object, err);
+        json_decref(object);
     }
-    return rc;
+    if (more == 0 && peer->frames.start == peer->frames.len)
+        dt_frames_fini(&peer->frames); /* with ten thousand peers, buffers that wait add up */
+    return more < 0 ? -1 : rc;
 }
 
-static void on_read(struct bufferevent *stream, void *context)
+static void on_read(evutil_socket_t fd, short what, void *context)
 {
-    (void)stream;
+    (void)what;
     struct peer *peer = context;
     struct gather *g = peer->gather;
     struct dt_error err; /* counted, not printed: strangers must not fill a terminal */
-    if (take_bytes(peer, &err) < 0) {
+    char chunk[65536];
+    ssize_t n = recv((int)fd, chunk, sizeof chunk, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        peer_close(peer);
+    } else if (take_bytes(peer, chunk, (size_t)n, &err) < 0) {
         g->strangers += !peer->node && !peer->counted;
         peer_close(peer);
     }
     maybe_judge(g);
 }
 
-static void on_event(struct bufferevent *stream, short what, void *context)
+/* All that was sent has left: after the verdict, this peer is served. */
+static void on_sent(void *context)
 {
-    (void)stream;
-    (void)what; /* end of file or an error: gone */
-    struct peer *peer = context;
-    struct gather *g = peer->gather;
-    peer_close(peer);
-    maybe_judge(g);
-}
-
-/* The output is empty: after the verdict, this peer is served. */
-static void on_written(struct bufferevent *stream, void *context)
-{
-    (void)stream;
     struct peer *peer = context;
     struct gather *g = peer->gather;
     if (!peer->waits)
@@ -244,6 +213,11 @@ static void on_hello_deadline(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct peer *peer = context;
+    char byte;
+    if (recv(peer->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+        evtimer_add(peer->hello_deadline, &hello_patience); /* it spoke: this end is the slow one */
+        return;
+    }
     peer->gather->strangers++;
     peer_close(peer);
 }
@@ -257,38 +231,31 @@ static void name_address(struct peer *peer, const struct sockaddr_storage *addre
 }
 
 /* Owns fd, also when it fails. */
-static bool peer_create(struct gather *g, int fd, const struct sockaddr_storage *address)
+static void peer_create(struct gather *g, int fd, const struct sockaddr_storage *address)
 {
-    static const struct timeval patience = {.tv_sec = HELLO_SECONDS};
     struct peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
         close(fd);
-        return false;
+        return;
     }
     peer->gather = g;
     dt_frames_init(&peer->frames, DT_WIRE_HELLO_MAX);
     name_address(peer, address);
-    peer->stream = bufferevent_socket_new(g->base, fd, BEV_OPT_CLOSE_ON_FREE);
     peer->hello_deadline = evtimer_new(g->base, on_hello_deadline, peer);
-    if (!peer->stream || !peer->hello_deadline) {
-        if (peer->stream)
-            bufferevent_free(peer->stream);
-        else
-            close(fd);
+    if (stream_init(&peer->stream, g->base, fd, on_read, on_sent, peer) < 0 ||
+        !peer->hello_deadline) {
         if (peer->hello_deadline)
             event_free(peer->hello_deadline);
+        stream_fini(&peer->stream);
         free(peer);
-        return false;
+        return;
     }
-    evtimer_add(peer->hello_deadline, &patience);
-    bufferevent_setcb(peer->stream, on_read, on_written, on_event, peer);
-    bufferevent_enable(peer->stream, EV_READ | EV_WRITE);
+    evtimer_add(peer->hello_deadline, &hello_patience);
     peer->next = g->peers;
     if (g->peers)
         g->peers->previous = peer;
     g->peers = peer;
     g->peer_count++;
-    return true;
 }
 
 static size_t most_peers(const struct gather *g)
@@ -328,7 +295,7 @@ void peers_send_verdict(struct gather *g, const json_t *verdict)
     if (dt_frame_encode(verdict, &bytes, &len, &err) < 0)
         return;
     for (struct peer *p = g->peers; p; p = p->next) {
-        if (!p->node || bufferevent_write(p->stream, bytes, len) < 0)
+        if (!p->node || stream_send(&p->stream, bytes, len) <= 0)
             continue;
         p->waits = true;
         g->unsent++;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+
 struct target {
     char *path; /* links resolved where it exists */
     char *temp; /* NULL: written in place */
@@ -87,20 +89,50 @@ static int write_all(int fd, const char *text, size_t len)
     return 0;
 }
 
-int report_file_write(const char *path, const json_t *document, struct dt_error *err)
+/* Pieces of the report gathered into fewer writes. */
+struct pieces {
+    struct dt_buf buf;
+    int fd;
+    int error; /* 0 or -errno */
+};
+
+static int flush(struct pieces *pieces)
 {
-    char *text = json_dumps(document, JSON_INDENT(1));
-    if (!text)
-        return dt_error_set(err, "report file '%s': the report could not be put into JSON", path);
+    pieces->error =
+        pieces->buf.failed ? -ENOMEM : write_all(pieces->fd, pieces->buf.data, pieces->buf.len);
+    dt_buf_clear(&pieces->buf);
+    return pieces->error;
+}
+
+static int take_piece(const char *bytes, size_t len, void *context)
+{
+    enum { ENOUGH = 1 << 16 };
+    struct pieces *pieces = context;
+    dt_buf_append(&pieces->buf, bytes, len);
+    return pieces->buf.len < ENOUGH && !pieces->buf.failed ? 0 : flush(pieces);
+}
+
+static int write_document(int fd, const struct dt_report *report, const struct dt_verdict *verdict)
+{
+    struct pieces pieces = {.fd = fd};
+    int rc = dt_report_write(report, verdict, take_piece, &pieces);
+    if (rc == 0)
+        rc = flush(&pieces);
+    else
+        rc = pieces.error ? pieces.error : -ENOMEM;
+    dt_buf_fini(&pieces.buf);
+    return rc;
+}
+
+int report_file_write(const char *path, const struct dt_report *report,
+                      const struct dt_verdict *verdict, struct dt_error *err)
+{
     struct target t;
     int rc = target_open(&t, path);
     if (rc == 0)
-        rc = write_all(t.fd, text, strlen(text));
-    if (rc == 0)
-        rc = write_all(t.fd, "\n", 1);
+        rc = write_document(t.fd, report, verdict);
     int closed = target_close(&t, rc == 0);
     if (rc == 0)
         rc = closed;
-    free(text);
     return rc < 0 ? fail(err, path, -rc) : 0;
 }

@@ -18,11 +18,7 @@ int roster_init(struct gather *g, struct dt_error *err)
 
 static void node_fini(struct node *node)
 {
-    free(node->name);
-    free(node->lost);
-    free(node->env_summary);
-    dt_facts_fini(&node->facts);
-    dt_check_results_fini(&node->checks);
+    dt_report_node_fini(&node->report);
 }
 
 void roster_fini(struct gather *g)
@@ -92,9 +88,15 @@ struct node *roster_find(struct gather *g, const struct dt_hello *hello, struct 
     struct component *component = &g->components[group];
     component->tasks = hello->tasks;
     struct node *node = &component->nodes[hello->node_id];
-    if (!node->name)
-        node->name = strdup(hello->node);
+    if (!node->report.name)
+        node->report.name = strdup(hello->node);
     return node;
+}
+
+static void explained(struct gather *g, struct node *node)
+{
+    g->unexplained_count -= node->unexplained;
+    node->unexplained = false;
 }
 
 void roster_settle(struct gather *g, struct node *node)
@@ -102,31 +104,82 @@ void roster_settle(struct gather *g, struct node *node)
     if (!node->settled)
         g->settled_count++;
     node->settled = true;
-    free(node->lost);
-    node->lost = NULL;
+    explained(g, node);
+    free(node->report.lost);
+    node->report.lost = NULL;
+}
+
+/* What a lost node said is not compared: it will not run. Its checks still tell something. */
+static void forget(struct node *node)
+{
+    node->reported = false;
+    dt_facts_fini(&node->report.facts);
 }
 
 void roster_lose(struct gather *g, struct node *node, enum dt_lost how, const char *why)
 {
     roster_settle(g, node);
-    node->lost = strdup(why);
-    node->how = how;
-    /* What a lost node said is not compared: it will not run. */
-    node->reported = false;
-    dt_facts_fini(&node->facts);
-    node->facts = (struct dt_facts){0};
+    node->report.lost = strdup(why);
+    node->report.how = how;
+    forget(node);
 }
 
+void roster_lose_unexplained(struct gather *g, struct node *node, enum dt_lost how, const char *why)
+{
+    static const struct timeval grace = {.tv_usec = GRACE_MS * 1000};
+    roster_lose(g, node, how, why);
+    node->unexplained = true;
+    g->unexplained_count++;
+    evtimer_add(g->grace, &grace);
+}
+
+void roster_explained(struct gather *g)
+{
+    for (size_t c = 0; c < g->component_count; c++) {
+        for (int i = 0; i < g->components[c].node_count; i++)
+            explained(g, &g->components[c].nodes[i]);
+    }
+}
+
+/* It is back, and reports anew. */
 void roster_unsettle(struct gather *g, struct node *node)
 {
+    struct dt_report_node fresh = {.name = node->report.name};
     if (node->settled)
         g->settled_count--;
     node->settled = false;
-    free(node->lost);
-    node->lost = NULL;
+    explained(g, node);
+    node->report.name = NULL;
+    dt_report_node_fini(&node->report);
+    node->report = fresh;
+}
+
+static void lose_missing(struct gather *g, struct node *node)
+{
+    struct dt_error reason;
+    if (node->settled)
+        return;
+    dt_error_set(&reason,
+                 node->connections > 0 ? "it connected, but sent no report in %.1f s"
+                                       : "no connection in %.1f s",
+                 gather_now() - g->waiting_since);
+    roster_lose(g, node, DT_LOST_SILENT, reason.text);
+}
+
+void roster_lose_missing(struct gather *g)
+{
+    struct dt_error err;
+    for (size_t c = 0; c < g->component_count; c++) {
+        /* Of a component that nobody ever spoke of, one node stands for all. */
+        if (!g->components[c].known && roster_know(g, c, 1, NULL, &err) < 0)
+            continue;
+        for (int i = 0; i < g->components[c].node_count; i++)
+            lose_missing(g, &g->components[c].nodes[i]);
+    }
 }
 
 bool roster_complete(const struct gather *g)
 {
-    return g->known_components == g->component_count && g->settled_count == g->node_count;
+    return g->known_components == g->component_count && g->settled_count == g->node_count &&
+           g->unexplained_count == 0;
 }

@@ -173,6 +173,7 @@ static void take_welcome(struct link *link, struct attempt *a)
         long long middle = a->hello_us + (arrived_us - a->hello_us) / 2;
         link->rtt_us = arrived_us - a->hello_us;
         link->offset_us = middle - json_integer_value(clock);
+        link->wants_all = json_is_true(json_object_get(object, "full"));
         link->winner = a;
     }
     json_decref(object);
@@ -353,8 +354,10 @@ int link_send(struct link *link, json_t *message, double deadline, struct dt_err
             sent += (size_t)n;
         else if (errno == EAGAIN)
             rc = wait_for(link, POLLOUT, deadline, "did not take the report", err);
-        else if (errno != EINTR)
+        else if (errno != EINTR) {
+            link->gather_gone = true;
             rc = dt_error_set(err, "the connection to dt-gather broke: %s", strerror(errno));
+        }
     }
     free(bytes);
     return rc;
@@ -370,8 +373,10 @@ int link_wait_message(struct link *link, json_t **message, double deadline, stru
             return rc < 0 ? -1 : 0;
         if (wait_for(link, POLLIN, deadline, "gave no verdict", err) < 0)
             return -1;
-        if (attempt_read(link->winner, &arrived_us) < 0)
-            return dt_error_set(err, "dt-gather closed the connection before its verdict (srun "
-                                     "ended, or dt-gather failed: see srun's messages)");
+        if (attempt_read(link->winner, &arrived_us) >= 0)
+            continue;
+        link->gather_gone = true;
+        return dt_error_set(err, "dt-gather closed the connection before its verdict (srun "
+                                 "ended, or dt-gather failed: see srun's messages)");
     }
 }

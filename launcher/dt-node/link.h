@@ -21,6 +21,8 @@ struct link {
     struct attempt *winner; /* NULL: no welcome yet */
     int plugin_fd;          /* closed by the plugin: give up */
     bool plugin_gone;
+    bool gather_gone; /* it closed the connection */
+    bool wants_all;   /* the full report, for a report file */
     double started;
     long long offset_us, rtt_us; /* of the clock; valid once there is a winner */
 };

@@ -16,6 +16,7 @@
 #include "engine.h"
 #include "link.h"
 #include "planner.h"
+#include "report/message.h"
 
 #define PLAN_FD         3
 #define CONNECT_SECONDS 5.0
@@ -155,33 +156,74 @@ static int take_verdict(struct session *s, struct failure *f)
     return dt_decision_from_json(&s->decision, s->verdict, &f->err);
 }
 
-static json_t *make_report(struct session *s)
+static json_t *make_report(const struct session *s)
 {
-    json_t *checks = dt_check_results_to_json(&s->engine.checks);
-    const char *env = s->engine.env.summary ? s->engine.env.summary : "";
-    return json_pack("{s:s,s:O,s:o,s:s,s:i,s:I}", "type", "report", "facts", s->engine.facts.doc,
-                     "checks", checks, "env", env, "port", s->request.port, "took_us",
-                     (json_int_t)((link_now() - s->started) * 1e6));
+    const char *env = s->engine.env.summary;
+    struct dt_report_message message = {.facts = &s->engine.facts,
+                                        .checks = &s->engine.checks,
+                                        .env = env ? env : "",
+                                        .port = s->request.port,
+                                        .took_us = (long)((link_now() - s->started) * 1e6)};
+    return dt_report_message(&message, s->link.wants_all);
 }
 
-static int report(struct session *s, struct failure *f)
+/* From now on dt-gather knows this node: what happens to it later is not in its table by itself. */
+static int send_to_gather(struct session *s, json_t *message, struct failure *f)
 {
-    if (link_wait_welcome(&s->link, connect_deadline(s), &f->err) < 0)
+    if (link_send(&s->link, message, verdict_deadline(s), &f->err) < 0)
         return -1;
-    if (dt_facts_set_int(&s->engine.facts, "clock.offset_us", s->link.offset_us) < 0 ||
-        dt_facts_set_int(&s->engine.facts, "clock.rtt_us", s->link.rtt_us) < 0 ||
-        engine_check(&s->engine, s->level, &f->err) < 0)
-        return -1;
-    return link_send(&s->link, make_report(s), verdict_deadline(s), &f->err);
+    answer("reported\n");
+    return 0;
+}
+
+/* This node can not judge itself. The gather is told, so that the others need not wait for it, and
+ * tells the user. Where it can not be reached it names this node all the same, as one that never
+ * connected. */
+static void confess(struct session *s, struct failure *f)
+{
+    struct failure verdict = {0};
+    if (!s->linked || !s->link.hello)
+        return;
+    f->quiet = true;
+    if (!s->link.winner && link_wait_welcome(&s->link, connect_deadline(s), &verdict.err) < 0)
+        return;
+    json_t *message =
+        json_pack("{s:s,s:i,s:s}", "type", "failed", "code", f->code, "reason", f->err.text);
+    if (send_to_gather(s, message, &verdict) == 0 && take_verdict(s, &verdict) == 0)
+        f->quiet = !s->decision.go;
+}
+
+/* Until the verdict dt-gather, or srun when dt-gather is gone, tells the user of a node that is
+ * missing; its own reason is for slurmd's log. */
+static int unheard(struct session *s, struct failure *f, bool quiet)
+{
+    f->quiet = quiet;
+    dt_error_prefix(&f->err, "node %s", s->request.node_name);
+    return fail(f, DT_EXIT_INCOMPLETE);
+}
+
+static int finish_checks(struct session *s, struct failure *f)
+{
+    if (dt_facts_set_int(&s->engine.facts, "clock.offset_us", s->link.offset_us) == 0 &&
+        dt_facts_set_int(&s->engine.facts, "clock.rtt_us", s->link.rtt_us) == 0 &&
+        engine_check(&s->engine, s->level, &f->err) == 0)
+        return 0;
+    return fail(f, DT_EXIT_HELPER);
 }
 
 /* Report and hear what becomes of the job. */
 static int validate(struct session *s, struct failure *f)
 {
-    if (report(s, f) < 0 || take_verdict(s, f) < 0) {
-        dt_error_prefix(&f->err, "node %s", s->request.node_name);
-        return fail(f, DT_EXIT_INCOMPLETE);
+    if (link_wait_welcome(&s->link, connect_deadline(s), &f->err) < 0)
+        return unheard(s, f, true);
+    if (finish_checks(s, f) < 0) {
+        confess(s, f);
+        return -1;
     }
+    if (send_to_gather(s, make_report(s), f) < 0)
+        return unheard(s, f, true);
+    if (take_verdict(s, f) < 0)
+        return unheard(s, f, s->link.gather_gone);
     if (s->decision.go)
         return 0;
     f->quiet = true;
@@ -189,29 +231,12 @@ static int validate(struct session *s, struct failure *f)
     return fail(f, s->decision.code);
 }
 
-/* This node can not judge itself. The gather is told, so that the others need not wait for it, and
- * tells the user; when it can not be reached, the plugin has to. */
-static void confess(struct session *s, struct failure *f)
-{
-    struct dt_error ignored;
-    if (!s->linked || !s->link.hello ||
-        link_wait_welcome(&s->link, connect_deadline(s), &ignored) < 0)
-        return;
-    json_t *message =
-        json_pack("{s:s,s:i,s:s}", "type", "failed", "code", f->code, "reason", f->err.text);
-    struct failure verdict = {0};
-    if (link_send(&s->link, message, verdict_deadline(s), &ignored) == 0 &&
-        take_verdict(s, &verdict) == 0)
-        f->quiet = !s->decision.go;
-}
-
 static int check(struct session *s, const char *config, struct failure *f)
 {
-    if (understand(s, f) < 0)
+    bool off = strcmp(s->request.validate, dt_level_name(DT_LEVEL_OFF)) == 0;
+    if (!off && s->request.rendezvous && start_link(s, f) < 0)
         return -1;
-    if (s->level != DT_LEVEL_OFF && start_link(s, f) < 0)
-        return -1;
-    if (look(s, config, f) < 0) {
+    if (understand(s, f) < 0 || look(s, config, f) < 0) {
         confess(s, f);
         return -1;
     }

@@ -77,7 +77,7 @@ int dt_judge_finish(struct dt_check_result *result);
 void dt_check_result_fini(struct dt_check_result *result);
 
 /* Array of {"name","result","value","limit","source","next","message","us"}. From outside: names
- * must be in the registry, texts are made printable. */
+ * must be in the registry, texts are made printable; source, message and us may be left out. */
 json_t *dt_check_result_to_json(const struct dt_check_result *result);
 json_t *dt_check_results_to_json(const struct dt_check_results *results);
 int dt_check_results_from_json(struct dt_check_results *results, const json_t *array,

@@ -169,11 +169,11 @@ static int take_text(char **text, const char *from)
 
 static int from_json(struct dt_check_result *result, json_t *json, struct dt_error *err)
 {
-    const char *name, *verdict, *value, *limit, *source, *next, *message;
-    json_int_t us;
+    const char *name, *verdict, *value, *limit, *source = "", *next, *message = NULL;
+    json_int_t us = 0;
     *result = (struct dt_check_result){0};
-    if (json_unpack(json, "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "name", &name, "result", &verdict,
-                    "value", &value, "limit", &limit, "source", &source, "next", &next, "message",
+    if (json_unpack(json, "{s:s,s:s,s:s,s:s,s:s,s?s,s?s,s?I}", "name", &name, "result", &verdict,
+                    "value", &value, "limit", &limit, "next", &next, "source", &source, "message",
                     &message, "us", &us) < 0)
         return dt_error_set(err, "a check result lacks a field or has one of a wrong type");
     result->name = registered(name);
@@ -187,7 +187,7 @@ static int from_json(struct dt_check_result *result, json_t *json, struct dt_err
     result->us = us < 0 ? 0 : us > 3600000000LL ? 3600000000L : (long)us;
     if (take_text(&result->value, value) < 0 || take_text(&result->limit, limit) < 0 ||
         take_text(&result->source, source) < 0 || take_text(&result->next, next) < 0 ||
-        take_text(&result->message, message) < 0)
+        (message ? take_text(&result->message, message) : dt_judge_finish(result)) < 0)
         return dt_error_set(err, "out of memory");
     return 0;
 }

@@ -32,6 +32,9 @@ struct dt_findings {
     size_t checks; /* how many comparisons were made */
 };
 
+/* Every fact that a comparison looks at, NULL at the end: what a node has to send of its facts. */
+extern const char *const dt_compare_keys[];
+
 int dt_compare(struct dt_findings *findings, const struct dt_compare_node *nodes, size_t count,
                const struct dt_conf *conf, struct dt_error *err);
 void dt_findings_fini(struct dt_findings *findings);

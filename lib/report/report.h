@@ -19,13 +19,15 @@ enum dt_lost {
 };
 
 struct dt_report_node {
-    char *name;            /* NULL: never said its name ("node 3 of 4") */
-    struct dt_facts facts; /* .doc NULL: no report */
-    struct dt_check_results checks;
-    char *env_summary; /* what the environment judge did there */
-    char *lost;        /* NULL: reported; else the reason: "no connection in 5.0 s" */
-    enum dt_lost how;  /* where lost is not NULL */
-    long took_us;      /* in dt-node */
+    char *name;                     /* NULL: never said its name ("node 3 of 4") */
+    struct dt_facts facts;          /* those that are compared or shown; .doc NULL: no report */
+    struct dt_check_results checks; /* those that did not pass */
+    size_t ran;                     /* checks that were made, whatever their result */
+    char *env_summary;              /* what the environment judge did there */
+    char *detail;     /* all checks and facts, as they go into the document; NULL: not kept */
+    char *lost;       /* NULL: reported; else the reason: "no connection in 5.0 s" */
+    enum dt_lost how; /* where lost is not NULL */
+    long took_us;     /* in dt-node */
 };
 
 struct dt_report {
@@ -50,6 +52,7 @@ int dt_report_verdict(const struct dt_report *report, struct dt_verdict *verdict
                       struct dt_error *err);
 void dt_verdict_fini(struct dt_verdict *verdict);
 void dt_report_fini(struct dt_report *report);
+void dt_report_node_fini(struct dt_report_node *node);
 
 /* The table for people, without trailing blank line. width: columns of the terminal, 0 = unknown
  * (100). color: ANSI colours. Good nodes are folded into one line; bad ones get a line a failed
@@ -57,7 +60,10 @@ void dt_report_fini(struct dt_report *report);
 char *dt_report_table(const struct dt_report *report, const struct dt_verdict *verdict, int width,
                       bool color);
 
-/* The document that --dt-report=FILE gets; schema 1 in docs/report.schema.json. New reference. */
-json_t *dt_report_json(const struct dt_report *report, const struct dt_verdict *verdict);
+/* The document that --dt-report=FILE gets; schema 1 in docs/report.schema.json. It is handed to
+ * `write` piece by piece, since that of many nodes is large. 0; else what `write` returned first
+ * that was not 0, or -1: out of memory. */
+int dt_report_write(const struct dt_report *report, const struct dt_verdict *verdict,
+                    json_dump_callback_t write, void *context);
 
 #endif

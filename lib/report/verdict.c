@@ -15,16 +15,21 @@ void dt_verdict_fini(struct dt_verdict *verdict)
     *verdict = (struct dt_verdict){0};
 }
 
+void dt_report_node_fini(struct dt_report_node *node)
+{
+    free(node->name);
+    dt_facts_fini(&node->facts);
+    dt_check_results_fini(&node->checks);
+    free(node->env_summary);
+    free(node->detail);
+    free(node->lost);
+    *node = (struct dt_report_node){0};
+}
+
 void dt_report_fini(struct dt_report *report)
 {
-    for (size_t i = 0; i < report->node_count; i++) {
-        struct dt_report_node *node = &report->nodes[i];
-        free(node->name);
-        dt_facts_fini(&node->facts);
-        dt_check_results_fini(&node->checks);
-        free(node->env_summary);
-        free(node->lost);
-    }
+    for (size_t i = 0; i < report->node_count; i++)
+        dt_report_node_fini(&report->nodes[i]);
     free(report->nodes);
     dt_findings_fini(&report->findings);
     free(report->job);

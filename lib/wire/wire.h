@@ -4,11 +4,11 @@
  *
  *   node   -> gather   {"type":"hello","dt":1,"token":T,"node":NAME,"nodeid":K,"nodes":N,"tasks":W,
  *                       "step":"J.S","het_group":G,"het_size":H}         (het_*: -1, 0: no het job)
- *   gather -> node     {"type":"welcome","clock_us":CLOCK_REALTIME}
- *   node   -> gather   {"type":"report","facts":{...},"checks":[...],"env":"summary","port":P,
- *                       "took_us":U}
- *       or             {"type":"failed","code":C,"reason":"..."}           (it could not judge
- * itself) gather -> node     {"type":"verdict","go":bool,"code":C,"reason":"...","master_addr":A,
+ *   gather -> node     {"type":"welcome","clock_us":CLOCK_REALTIME,"full":bool}
+ *   node   -> gather   {"type":"report","facts":{...},"checks":[...],"ran":N,"env":"summary",
+ *                       "port":P,"took_us":U}      (brief or full: lib/report/message.h)
+ *       or             {"type":"failed","code":C,"reason":"..."}      (it could not judge itself)
+ *   gather -> node     {"type":"verdict","go":bool,"code":C,"reason":"...","master_addr":A,
  *                       "master_port":P,"components":[[NODES,TASKS],...]}
  *
  * A hello with a wrong token, a frame over the limit, or anything that is no frame ends the

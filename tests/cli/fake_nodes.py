@@ -207,7 +207,9 @@ def duplicate():
     time.sleep(0.3)
     nodes[1].report("FAIL")
     assert nodes[1].verdict() is None
-    assert Node(gather, 0, 2).welcome() is None
+    late = good_nodes(gather, 2, [0])[0]
+    late.report("FAIL")
+    assert late.verdict() is None
     other = good_nodes(gather, 2, [1])[0]
     other.report()
     assert nodes[0].verdict()["go"]
@@ -220,6 +222,40 @@ def failed():
     nodes[0].report()
     nodes[1].sock.sendall(frame({"type": "failed", "code": 78, "reason": "/etc/dt.conf:3: oops"}))
     assert nodes[1].verdict()["code"] == 78
+    gather.end()
+
+
+def explained(when):
+    """dt-node of node 1 is gone, before or after its report, and all others have reported; then its plugin says
+    why. Or 'early': the plugin speaks while dt-gather does not know yet that dt-node is gone."""
+    gather = Gather("--nodes", "3", "--timeout", "60")
+    nodes = good_nodes(gather, 3, range(3))
+    nodes[0].report()
+    if when != "before":
+        nodes[1].report()
+    if when == "before":
+        nodes[2].report()
+    time.sleep(0.1)
+    if when != "early":
+        nodes[1].sock.close()
+        time.sleep(0.1)
+    plugin = Node(gather, 1, 3)
+    plugin.sock.sendall(frame({"type": "failed", "code": 67, "reason": "dt-node was killed by signal 11"}))
+    if when != "before": # there the verdict comes on the welcome's heels
+        assert plugin.welcome()
+        nodes[2].report()
+    print(nodes[0].verdict())
+    gather.end()
+
+
+def end():
+    """The step ends before the verdict: srun says so on the pipe."""
+    gather = Gather("--nodes", "3", "--nodelist", "n[0-2]", "--timeout", "60")
+    nodes = good_nodes(gather, 3, [0])
+    nodes[0].report()
+    time.sleep(0.2)
+    gather.process.stdin.write(b"end\n")
+    gather.process.stdin.flush()
     gather.end()
 
 
@@ -281,7 +317,8 @@ def free_port():
 
 
 def serve(answer, port_file):
-    """A gather for one dt-node: 'go' says go, 'nogo' says no-go, 'silent' never answers."""
+    """A gather for one dt-node: 'go' says go, 'full' too, and wants all; 'nogo' says no-go, 'silent' never
+    answers, 'leave' goes after the report, 'undecided' stays and says nothing more."""
     server = socket.create_server(("127.0.0.1", 0))
     with open(port_file + ".new", "w", encoding="ascii") as out:
         out.write(str(server.getsockname()[1]))
@@ -292,9 +329,14 @@ def serve(answer, port_file):
     if answer == "silent":
         sock.recv(1)
         return
-    sock.sendall(frame({"type": "welcome", "clock_us": int(time.time() * 1e6)}))
+    sock.sendall(frame({"type": "welcome", "clock_us": int(time.time() * 1e6), "full": answer == "full"}))
     report = read_frame(sock)
-    go = answer == "go"
+    if answer == "leave":
+        return
+    if answer == "undecided":
+        sock.recv(1)
+        return
+    go = answer in ("go", "full")
     sock.sendall(frame({"type": "verdict", "go": go, "code": 0 if go else 65, "reason": "because",
                         "master_addr": "10.1.2.3", "master_port": 4321,
                         "components": [[hello["nodes"], hello["tasks"]]]}))

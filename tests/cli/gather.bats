@@ -21,7 +21,22 @@ setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
 @test "strangers beyond the limit are closed, nodes still get in" { nodes many_strangers; has "closed at once 20"; has "exit 0"; }
 @test "death after the report is named" { nodes death after "$dir/r"; [ "$status" -eq 0 ]; has "exit 66"; has "n1"; grep -q "closed its connection after its report" "$dir/r"; }
 @test "death before the report is named" { nodes death before "$dir/r"; [ "$status" -eq 0 ]; has "exit 66"; grep -q "closed its connection before its report" "$dir/r"; }
-@test "of two nodes with one id the first report wins" { nodes duplicate; [ "$status" -eq 0 ]; has "exit 0"; has "1 second report"; }
+@test "a dt-node that is gone: its plugin says why, and the table says it once" {
+    local when
+    for when in before after early; do
+        nodes explained "$when"
+        [ "$status" -eq 0 ] || { echo "$output"; false; }
+        has "exit 67"
+        [ "$(grep -c "dt-node was killed by" <<<"$(grep "^dt: " <<<"$output")")" -eq 1 ] || { echo "$output"; false; }
+        [[ "$output" != *"closed its connection"* ]] || { echo "$when: $output"; false; }
+    done
+}
+@test "the step ends before the verdict: one sentence names whom it waited for" {
+    nodes end
+    has "dt: the step ended before dt's verdict: 2 of 3 nodes did not report: n[1-2] (no connection in"
+    [ "$(grep -c "^dt: " <<<"$output")" -eq 1 ] || { echo "$output"; false; }
+}
+@test "of two nodes with one id the first report wins" { nodes duplicate; [ "$status" -eq 0 ]; has "exit 0"; has "2 second reports"; }
 @test "a node that could not check itself" { nodes failed; has "exit 78"; has "/etc/dt.conf:3: oops"; has n1; }
 @test "a refused variable fails the job and is named" { nodes env_refused; has "exit 65"; has "FI_PROVIDER=sockets"; }
 @test "a report of a wrong shape loses its node" { nodes bad_report; has "exit 66"; has n1; }
@@ -29,6 +44,35 @@ setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
 @test "het components, told by srun" { nodes het; has "exit 0"; has "[[1, 1], [2, 2]]"; }
 @test "every port of the range in use" { nodes ports "$(python3 tests/cli/fake_nodes.py free_port)"; has "fail 67 all 1 ports of the range"; has "exit 67"; }
 
+crowd() { run timeout 120 "${BUILD:-build}/tools/crowd" "$@" "$dir/node.json" "$gather"; }
+number() { sed -n "s/.*\b$1=\([0-9]*\).*/\1/p" <<<"$output"; }
+real_report() { # of a p5.48xlarge
+    "${BUILD:-build}/localcluster/dt-personality" tree --instances configs/instances.conf --type p5.48xlarge --out "$dir/tree" >/dev/null
+    printf 'data-directory = "%s"\ncache-directory = ""\n' "$PWD/configs" >"$dir/dt.conf"
+    "${BUILD:-build}/libexec/dt-node" --print --json --root "$dir/tree" --config "$dir/dt.conf" >"$dir/node.json" || true
+}
+@test "1000 nodes of a real tree: all hear the verdict, 4 KB a report, little memory; one odd node is named" {
+    real_report
+    crowd --nodes 1000 --odd 777
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
+    has "n00777"; has "code=65"
+    [ "$(number report_bytes)" -le 4096 ]
+    [ "$(number rss_mib)" -le 64 ]
+}
+@test "64 nodes and a report file: the verdict's document has all facts and checks of each" {
+    real_report
+    crowd --together --file "$dir/r.json"
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
+    python3 - "$dir/r.json" "$dir/node.json" <<'PY'
+import json, sys
+document, node = (json.load(open(path)) for path in sys.argv[1:])
+assert len(document["nodes"]) == 64
+for one in document["nodes"]:
+    assert set(one["facts"]) >= set(node["facts"]), set(node["facts"]) - set(one["facts"])
+    assert len(one["facts"]["efa.devices"]) == 32
+    assert [c["name"] for c in one["checks"]] == [c["name"] for c in node["checks"]]
+PY
+}
 @test "the report file is whole JSON and nothing is left beside it" {
     nodes all_good 2 --report "$dir/r.json"
     has "exit 0"

@@ -77,7 +77,7 @@ teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
 @test "go from the gather: verdict, master and rank in the plan, clock in the report" {
     serve go
     session "$(request fast "$rendezvous")" $'mask 0 0\nend\n'
-    [ "$output" = $'checked go\nplanned' ] || { echo "$output"; false; }
+    [ "$output" = $'reported\nchecked go\nplanned' ] || { echo "$output"; false; }
     grep -qx 'all set DT_VERDICT go:7.0' "$dir/dt.conf.plan"
     grep -qx 'all default MASTER_ADDR 10.1.2.3' "$dir/dt.conf.plan"
     grep -qx 'all default MASTER_PORT 4321' "$dir/dt.conf.plan"
@@ -93,7 +93,7 @@ PY
 @test "no-go from the gather: quiet, with its code" {
     serve nogo
     session "$(request fast "$rendezvous")"
-    [ "$output" = "checked fail 65 quiet because" ] || { echo "$output"; false; }
+    [ "$output" = $'reported\nchecked fail 65 quiet because' ] || { echo "$output"; false; }
 }
 @test "bad config with validation: the gather hears of it" {
     serve nogo
@@ -102,19 +102,47 @@ PY
     has "checked fail 78 quiet"
     grep -q '"type": "failed", "code": 78' "$dir/port.report"
 }
-@test "a gather that never answers: loud 66 at the deadline" {
+@test "a gather that never answers: 66 at the deadline, for the log: it names the node itself" {
     serve silent
     session "$(request fast "$rendezvous")"
-    has "checked fail 66 loud node n0: dt-gather of srun can not be reached"; has "127.0.0.1"
+    has "checked fail 66 quiet node n0: dt-gather of srun can not be reached"; has "127.0.0.1"
 }
-@test "a gather that is not there: loud 66 with address and reason" {
+@test "a gather that is not there: 66 with address and reason, for the log: srun tells" {
     port=$(python3 tests/cli/fake_nodes.py free_port)
     session "$(request fast "timeout 9"$'\n'"rendezvous 1/127.0.0.1/$port/0123456789abcdef0123456789abcdef")"
-    has "checked fail 66 loud"; has "127.0.0.1: Connection refused"
+    has "checked fail 66 quiet"; has "127.0.0.1: Connection refused"
+    [[ "$output" != *reported* ]]
 }
 @test "an address that can not be reached" {
     session "$(request fast $'timeout 0.6\nrendezvous 1/240.0.0.1/9/0123456789abcdef0123456789abcdef')"
-    has "checked fail 66 loud"; has "240.0.0.1: "
+    has "checked fail 66 quiet"; has "240.0.0.1: "
+}
+@test "a gather that takes the report and goes: 66, for the log: srun tells" {
+    serve leave
+    session "$(request fast "$rendezvous")"
+    has $'reported\nchecked fail 66 quiet node n0: '; has "before its verdict"
+}
+@test "a gather that takes the report and never decides: loud 66, as nobody else tells" {
+    serve undecided
+    session "$(request fast "$rendezvous")"
+    has $'reported\nchecked fail 66 loud node n0: '; has "gave no verdict"
+}
+@test "all checks and facts travel only when the gather wants a report file" {
+    serve go
+    session "$(request fast "$rendezvous")" $'mask 0 0\nend\n'
+    mv "$dir/port.report" "$dir/brief"
+    rm "$dir/port"
+    serve full
+    session "$(request fast "$rendezvous")" $'mask 0 0\nend\n'
+    python3 - "$dir/brief" "$dir/port.report" <<'PY'
+import json, sys
+brief, full = (json.load(open(path)) for path in sys.argv[1:])
+assert "cpu.list" not in brief["facts"] and "cpu.list" in full["facts"]
+assert brief["ran"] == full["ran"] == sum(c["result"] != "SKIP" for c in full["checks"])
+wrong = [c["name"] for c in full["checks"] if c["result"] not in ("PASS", "SKIP")]
+assert [c["name"] for c in brief["checks"]] == wrong, (brief["checks"], wrong)
+assert len(json.dumps(brief)) < 4096
+PY
 }
 @test "validation without a rendezvous: 68" {
     session "$(request fast)"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reports of hostile nodes: facts and check results from any JSON, compared, judged, shown. Input:
- * one JSON array, an item a node: {"facts":{...},"checks":[...],"lost":"..."}; else one node's
- * facts. */
+ * one JSON array, an item a node: a message "report", or {"facts":{...},"checks":[...],
+ * "lost":"..."}; else one node's facts. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "facts/reader.h"
-#include "report/report.h"
+#include "report/message.h"
 
 enum { NODES_MAX = 8 };
 
@@ -20,8 +20,14 @@ static void take_node(struct dt_report_node *node, struct dt_compare_node *compa
     json_t *facts = json_object_get(json, "facts");
     const char *lost = json_string_value(json_object_get(json, "lost"));
     struct dt_error err;
+    int port;
     if (index > 0 && asprintf(&node->name, "dt-%zu", index) < 0)
         abort();
+    if (dt_report_take(node, &port, json, true, &err) == 0) {
+        compared->name = node->name ? node->name : "?";
+        compared->facts = &node->facts;
+        return;
+    }
     if (dt_facts_from_json(&node->facts, facts ? facts : json, &err) < 0 || lost)
         node->lost = strdup(lost ? lost : err.text);
     if (dt_check_results_from_json(&node->checks, json_object_get(json, "checks"), &err) < 0 &&
@@ -29,6 +35,25 @@ static void take_node(struct dt_report_node *node, struct dt_compare_node *compa
         abort(); /* a refusal always says why */
     compared->name = node->name ? node->name : "?";
     compared->facts = node->facts.doc ? &node->facts : NULL;
+}
+
+static int append(const char *bytes, size_t len, void *context)
+{
+    dt_buf_append(context, bytes, len);
+    return 0;
+}
+
+/* Whatever nodes say, the document is JSON. */
+static void write_document(const struct dt_report *report, const struct dt_verdict *verdict)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    if (dt_report_write(report, verdict, append, &text) != 0)
+        abort();
+    json_t *document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!document)
+        abort();
+    json_decref(document);
+    dt_buf_fini(&text);
 }
 
 static void judge(json_t *json)
@@ -48,7 +73,7 @@ static void judge(json_t *json)
     for (size_t i = 0; i < report.node_count; i++) {
         struct dt_check_context context = {
             .facts = &report.nodes[i].facts, .conf = &conf, .level = DT_LEVEL_DEEP};
-        if (report.nodes[i].checks.count || !report.nodes[i].facts.doc)
+        if (report.nodes[i].checks.items || !report.nodes[i].facts.doc)
             continue;
         if (dt_check_run(&report.nodes[i].checks, &context, &err) < 0)
             abort();
@@ -57,14 +82,13 @@ static void judge(json_t *json)
         dt_report_verdict(&report, &verdict, &err) < 0)
         abort();
     char *table = dt_report_table(&report, &verdict, 80, false);
-    json_t *document = dt_report_json(&report, &verdict);
-    if (!table || !document)
+    if (!table)
         abort();
+    write_document(&report, &verdict);
     for (const char *c = table; *c; c++) {
         if (((unsigned char)*c < 0x20 && *c != '\n') || *c == 0x7f)
             abort(); /* the terminal must not be driven */
     }
-    json_decref(document);
     free(table);
     dt_verdict_fini(&verdict);
     dt_report_fini(&report);

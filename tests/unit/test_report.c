@@ -1,87 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Verdict, table and document: what a user reads at the end. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+/* Verdict and table: what a user reads at the end. */
+#include "report_scene.h"
 
 #include "base/exitcode.h"
-#include "report/report.h"
-
-static void add_check(struct dt_report_node *node, const char *name, enum dt_result result,
-                      const char *value, const char *limit, const char *next)
-{
-    struct dt_check_result *items =
-        realloc(node->checks.items, (node->checks.count + 1) * sizeof *items);
-    assert_non_null(items);
-    node->checks.items = items;
-    struct dt_check_result *check = &items[node->checks.count++];
-    *check = (struct dt_check_result){.name = name};
-    dt_judge(check, result, "test");
-    dt_judge_value(check, "%s", value);
-    dt_judge_limit(check, "%s", limit);
-    dt_judge_next(check, "%s", next);
-    assert_int_equal(dt_judge_finish(check), 0);
-}
-
-static void report_init(struct dt_report *report, size_t count)
-{
-    *report = (struct dt_report){.node_count = count,
-                                 .level = DT_LEVEL_FAST,
-                                 .took_us = 41234,
-                                 .job = strdup("123.0"),
-                                 .findings = {.checks = 10}};
-    report->nodes = calloc(count, sizeof *report->nodes);
-    for (size_t i = 0; i < count; i++) {
-        struct dt_report_node *node = &report->nodes[i];
-        assert_true(asprintf(&node->name, "dt-%zu", i + 1) > 0);
-        node->facts.doc =
-            json_pack("{s:s,s:i,s:i,s:i,s:s,s:s}", "instance.type", "p5.48xlarge", "gpu.count", 8,
-                      "efa.count", 32, "mem.total_mib", 2097152, "kernel.release", "6.8.0-1021-aws",
-                      "driver.nvidia", "550.127.05");
-        add_check(node, "gpu-count", DT_PASS, "8 GPUs", "8 (p5.48xlarge)", "");
-        add_check(node, "neuron-count", DT_SKIP, "no Neuron", "", "");
-    }
-}
-
-static void lose(struct dt_report *report, size_t node, const char *why)
-{
-    dt_check_results_fini(&report->nodes[node].checks);
-    dt_facts_fini(&report->nodes[node].facts);
-    report->nodes[node].lost = strdup(why);
-}
-
-static void break_efa(struct dt_report *report, size_t node)
-{
-    add_check(&report->nodes[node], "efa-port", DT_FAIL, "rdmap79s0 is DOWN (31 of 32 up)",
-              "32 ACTIVE ports", "reboot or replace the instance");
-}
-
-static void add_finding(struct dt_report *report, size_t node, const char *name,
-                        enum dt_result result, const char *value)
-{
-    struct dt_finding *items =
-        realloc(report->findings.items, (report->findings.count + 1) * sizeof *items);
-    assert_non_null(items);
-    report->findings.items = items;
-    struct dt_finding *finding = &items[report->findings.count++];
-    *finding = (struct dt_finding){.node = node, .result = {.name = name}};
-    dt_judge(&finding->result, result, "test");
-    dt_judge_value(&finding->result, "%s", value);
-    dt_judge_next(&finding->result, "do something");
-    assert_int_equal(dt_judge_finish(&finding->result), 0);
-}
-
-static void verdict_of(const struct dt_report *report, struct dt_verdict *verdict)
-{
-    struct dt_error err;
-    assert_int_equal(dt_report_verdict(report, verdict, &err), 0);
-    assert_non_null(verdict->reason);
-}
 
 static void assert_verdict(const struct dt_report *report, int code, const char *exclude,
                            const char *reason)
@@ -353,94 +274,6 @@ static void other_kinds_are_kept_apart(void **state)
     dt_report_fini(&report);
 }
 
-/* ---- the document against docs/report.schema.json: required keys and their types ---- */
-
-static bool type_is(const json_t *value, const json_t *type)
-{
-    static const char *const names[] = {
-        "object", "array",   "string",  "integer",
-        "number", "boolean", "boolean", "null"}; /* in the order of json_type */
-    const char *have = names[json_typeof(value)];
-    if (json_is_string(type))
-        return strcmp(json_string_value(type), have) == 0;
-    for (size_t i = 0; i < json_array_size(type); i++)
-        if (strcmp(json_string_value(json_array_get(type, i)), have) == 0)
-            return true;
-    return false;
-}
-
-static void conform(const json_t *schema, const json_t *root, const json_t *value,
-                    const char *where)
-{
-    const char *ref = json_string_value(json_object_get(schema, "$ref"));
-    size_t i;
-    json_t *one;
-    const char *key;
-    if (ref) {
-        assert_string_equal(ref, "#/$defs/result");
-        conform(json_object_get(json_object_get(root, "$defs"), "result"), root, value, where);
-    }
-    json_array_foreach(json_object_get(schema, "allOf"), i, one) conform(one, root, value, where);
-    const json_t *type = json_object_get(schema, "type");
-    if (type && !type_is(value, type))
-        fail_msg("%s has a wrong type", where);
-    const json_t *choices = json_object_get(schema, "enum");
-    bool chosen = !choices;
-    json_array_foreach(choices, i, one) chosen |= json_equal(one, value);
-    if (!chosen)
-        fail_msg("%s has none of the values of the schema", where);
-    if (json_object_get(schema, "const"))
-        assert_true(json_equal(json_object_get(schema, "const"), value));
-    json_array_foreach(json_object_get(schema, "required"), i,
-                       one) if (!json_object_get(value, json_string_value(one)))
-        fail_msg("%s lacks %s", where, json_string_value(one));
-    json_t *properties = json_object_get(schema, "properties");
-    json_object_foreach(properties, key, one) if (json_object_get(value, key))
-        conform(one, root, json_object_get(value, key), key);
-    const json_t *items = json_object_get(schema, "items");
-    for (i = 0; items && i < json_array_size(value); i++)
-        conform(items, root, json_array_get(value, i), where);
-}
-
-static void document_conforms_to_the_schema(void **state)
-{
-    struct dt_report report;
-    struct dt_verdict verdict;
-    json_error_t where;
-    (void)state;
-    json_t *schema = json_load_file("docs/report.schema.json", 0, &where);
-    if (!schema)
-        schema = json_load_file("../../docs/report.schema.json", 0, &where);
-    if (!schema)
-        fail_msg("docs/report.schema.json: %s (run from the top of the repository)", where.text);
-    report_init(&report, 4);
-    break_efa(&report, 2);
-    lose(&report, 3, "no connection");
-    free(report.nodes[3].name);
-    report.nodes[3].name = NULL;
-    add_finding(&report, 1, "kernel", DT_FAIL, "5.10");
-    add_finding(&report, SIZE_MAX, "instance-type", DT_WARN, "two");
-    verdict_of(&report, &verdict);
-    json_t *document = dt_report_json(&report, &verdict);
-    assert_non_null(document);
-    conform(schema, schema, document, "document");
-    json_t *nodes = json_object_get(document, "nodes");
-    assert_int_equal(json_array_size(nodes), 4);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(nodes, 0), "result")),
-                        "SKIP");
-    assert_string_equal(json_string_value(json_object_get(json_array_get(nodes, 1), "result")),
-                        "FAIL");
-    assert_string_equal(json_string_value(json_object_get(json_array_get(nodes, 3), "result")),
-                        "LOST");
-    assert_string_equal(
-        json_string_value(json_object_get(json_object_get(document, "verdict"), "exclude")),
-        "dt-[2-3]");
-    json_decref(document);
-    json_decref(schema);
-    dt_verdict_fini(&verdict);
-    dt_report_fini(&report);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,7 +284,6 @@ int main(void)
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(texts_can_not_drive_the_terminal),
         cmocka_unit_test(other_kinds_are_kept_apart),
-        cmocka_unit_test(document_conforms_to_the_schema),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }
