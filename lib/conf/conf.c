@@ -112,6 +112,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
         take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
+        take_string(&conf->topology_override, cfg_getstr(cfg, "topology-override"), err) != 0 ||
         take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
         take_writable_paths(conf, cfg, err) != 0)
         return -1;
@@ -122,7 +123,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 8, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 9, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -135,6 +136,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE), check_path},
         {CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT), check_path},
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
+        {CFG_STR("topology-override", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
         {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_policy},
         {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_policy},
@@ -194,6 +196,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->data_directory);
     free(conf->nvml_library);
     free(conf->cache_directory);
+    free(conf->topology_override);
     free(conf->instance_type);
     free(conf->env_rules_site);
     for (size_t i = 0; conf->writable_paths && conf->writable_paths[i]; i++)

@@ -27,6 +27,7 @@ struct dt_conf {
     char *cache_directory;       /* for the per-boot topology; "" = no cache */
     char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
     char *instance_type;         /* "" = detect by DMI; else override */
+    char *topology_override;     /* where devices hang, for machines that hide it; "" = none */
     char *env_rules_site;        /* the admin's own environment rules; "" = none */
     enum dt_policy env_on_abort; /* a variable that would end the ranks, in a validated step */
     enum dt_policy env_on_bad_rules; /* a rules file with a mistake in it */

@@ -2,6 +2,7 @@
 /* Discovery of the CPU side with hwloc. Devices are left out on purpose: looking for them is what
  * makes hwloc slow, and the facts have them already. */
 #include <errno.h>
+#include <hwloc/shmem.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,22 @@ int dt_topology_cpu_from_xml(hwloc_topology_t *hwloc, const char *text, size_t l
         hwloc_topology_destroy(*hwloc);
         *hwloc = NULL;
     }
+    return rc;
+}
+
+int dt_topology_cpu_adopt(hwloc_topology_t *hwloc, int fd, void *place, size_t len)
+{
+    struct environment env;
+    int rc = -1;
+
+    *hwloc = NULL;
+    if (environment_enter(&env, NULL) == 0) {
+        rc = hwloc_shmem_topology_adopt(hwloc, fd, 0, place, len, 0);
+        if (rc < 0)
+            *hwloc = NULL;
+        rc = rc < 0 && errno == EBUSY ? 1 : rc;
+    }
+    environment_leave(&env);
     return rc;
 }
 

@@ -155,10 +155,11 @@ static int add_nics(struct dt_topology *topology, const struct dt_root *root, co
 
 void dt_topology_sort_devices(struct dt_topology *topology)
 {
-    if (topology->kind != DT_ACCELERATOR_NEURON)
+    if (topology->kind != DT_ACCELERATOR_NEURON && topology->accelerator_count > 1)
         qsort(topology->accelerators, topology->accelerator_count, sizeof(struct dt_device),
               by_bdf);
-    qsort(topology->nics, topology->nic_count, sizeof(struct dt_device), by_bdf);
+    if (topology->nic_count > 1)
+        qsort(topology->nics, topology->nic_count, sizeof(struct dt_device), by_bdf);
 }
 
 int dt_topology_add_devices(struct dt_topology *topology, const struct dt_root *root,

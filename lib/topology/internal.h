@@ -9,6 +9,10 @@
 /* An initialised hwloc topology that will keep packages, NUMA nodes, cores and PUs only. */
 int dt_topology_cpu_init(hwloc_topology_t *hwloc, struct dt_error *err);
 
+/* Map a model that hwloc_shmem_topology_write has put into a file for this place. It can not be
+ * changed. 1: there is something else at the place; -1: it is none of this hwloc's. */
+int dt_topology_cpu_adopt(hwloc_topology_t *hwloc, int fd, void *place, size_t len);
+
 /* Read the CPUs and NUMA nodes below the root with hwloc. On success *hwloc is the caller's. */
 int dt_topology_cpu_discover(hwloc_topology_t *hwloc, const struct dt_root *root,
                              struct dt_error *err);
@@ -19,7 +23,8 @@ int dt_topology_cpu_from_xml(hwloc_topology_t *hwloc, const char *text, size_t l
 /* File that holds this boot's topology of this machine, or NULL: nothing can be cached here. */
 char *dt_topology_cache_path(const struct dt_root *root, const char *directory);
 
-/* 0: *hwloc was loaded from the file; -1: there is no file that can be trusted and used. */
+/* 0: *hwloc was loaded from the file, and can not be changed; -1: there is no file that can be
+ * trusted and used; 1: there is, but not in this process, which has another one loaded. */
 int dt_topology_cache_read(hwloc_topology_t *hwloc, const char *path);
 
 /* Best effort: a cache that can not be written costs time only. */

@@ -30,6 +30,7 @@ struct layout {
     size_t core_count;
     unsigned next_index; /* gp_index of the next object */
     hwloc_bitmap_t all, nodes;
+    size_t *node_order; /* indices of the machine's nodes by the kernel's number */
     struct dt_error *err;
 };
 
@@ -91,6 +92,22 @@ static int collect_nodes(struct layout *layout)
     for (size_t n = 0; n < machine->node_count; n++)
         if (hwloc_bitmap_set(layout->nodes, machine->nodes[n].os))
             return no_memory(layout);
+    return 0;
+}
+
+static int order_nodes(struct layout *layout)
+{
+    const struct dt_machine *machine = layout->machine;
+
+    layout->node_order = calloc(machine->node_count, sizeof(size_t));
+    if (!layout->node_order)
+        return no_memory(layout);
+    for (size_t n = 0; n < machine->node_count; n++) {
+        size_t at = n;
+        for (; at > 0 && machine->nodes[layout->node_order[at - 1]].os > machine->nodes[n].os; at--)
+            layout->node_order[at] = layout->node_order[at - 1];
+        layout->node_order[at] = n;
+    }
     return 0;
 }
 
@@ -378,18 +395,18 @@ static void put_node(struct dt_buf *out, struct layout *layout, const struct dt_
     hwloc_bitmap_free(own);
 }
 
-/* Nodes of a set; nodes without CPUs hang on the machine, behind those with CPUs: the first node of a
- * CPU is its ordinary memory. */
+/* Nodes of a set, rising, as hwloc wants them; nodes without CPUs hang on the machine. */
 static void put_nodes(struct dt_buf *out, struct layout *layout, size_t index)
 {
     const struct dt_machine *machine = layout->machine;
 
-    for (size_t n = 0; n < machine->node_count; n++)
-        if (hwloc_bitmap_isequal(machine->nodes[n].cpus, layout->sets[index].cpus))
-            put_node(out, layout, &machine->nodes[n]);
-    for (size_t n = 0; index == 0 && n < machine->node_count; n++)
-        if (hwloc_bitmap_iszero(machine->nodes[n].cpus))
-            put_node(out, layout, &machine->nodes[n]);
+    for (size_t i = 0; i < machine->node_count; i++) {
+        const struct dt_machine_node *node = &machine->nodes[layout->node_order[i]];
+        if (hwloc_bitmap_iszero(node->cpus)
+                ? index == 0
+                : hwloc_bitmap_isequal(node->cpus, layout->sets[index].cpus))
+            put_node(out, layout, node);
+    }
 }
 
 static void put_core(struct dt_buf *out, struct layout *layout, const struct core *core,
@@ -512,6 +529,7 @@ static void layout_fini(struct layout *layout)
         hwloc_bitmap_free(layout->cores[c].cpus);
     free(layout->sets);
     free(layout->cores);
+    free(layout->node_order);
     hwloc_bitmap_free(layout->all);
     hwloc_bitmap_free(layout->nodes);
 }
@@ -528,8 +546,8 @@ char *dt_machine_hwloc_xml(struct dt_machine *machine, struct dt_error *err)
         no_memory(&layout);
         goto out;
     }
-    if (collect_pus(&layout) || collect_nodes(&layout) || make_sets(&layout) ||
-        make_cores(&layout) || connect_tree(&layout))
+    if (collect_pus(&layout) || collect_nodes(&layout) || order_nodes(&layout) ||
+        make_sets(&layout) || make_cores(&layout) || connect_tree(&layout))
         goto out;
     dt_buf_puts(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                       "<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n<topology version=\"2.0\">\n");

@@ -10,11 +10,11 @@ static int load_cpus(struct dt_topology *topology, const struct dt_root *root,
                      const char *cache_directory, struct dt_error *err)
 {
     char *path = dt_topology_cache_path(root, cache_directory);
-    int rc = 0;
+    int cached = path ? dt_topology_cache_read(&topology->hwloc, path) : 1, rc = 0;
 
-    if (!path || dt_topology_cache_read(&topology->hwloc, path)) {
+    if (cached != 0) {
         rc = dt_topology_cpu_discover(&topology->hwloc, root, err);
-        if (rc == 0 && path)
+        if (rc == 0 && cached < 0)
             dt_topology_cache_write(topology->hwloc, path);
     }
     free(path);

@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     if (dt_topology_parse(&topology, "fuzz", text, size, NULL, NULL, &err) == 0) {
+        hwloc_topology_check(topology.hwloc);
         if (hwloc_get_nbobjs_by_type(topology.hwloc, HWLOC_OBJ_PU) <= 256)
             plan(&topology);
         dt_topology_fini(&topology);
