@@ -81,7 +81,7 @@ static void test_cache_is_used(void **state)
     cache_init(&cache, 4);
     assert_int_equal(load_pus(&cache), 16);
     assert_int_equal(cached(&cache, path, sizeof(path)), 1);
-    assert_non_null(strstr(path, "/topology-2-0f7e8a52-0000-4000-8000-000000000001-"));
+    assert_non_null(strstr(path, "/topology-3-0f7e8a52-0000-4000-8000-000000000001-"));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0644);
     hide_cpus(&cache, true);
@@ -89,30 +89,93 @@ static void test_cache_is_used(void **state)
     cache_fini(&cache);
 }
 
-/* Well-formed, and still not what was written: the seal tells. */
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_ino;
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+");
+    int byte;
+
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    assert_int_not_equal(byte = fgetc(file), EOF);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 1, file), byte ^ 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* One bit is not what was written: the seal tells. The machine is read, and the file replaced. */
 static void test_cache_that_was_changed(void **state)
 {
     struct cache cache;
-    char path[512], text[4096] = "";
+    char path[512];
+    struct stat st;
 
     (void)state;
     cache_init(&cache, 4);
     load_pus(&cache);
     assert_int_equal(cached(&cache, path, sizeof(path)), 1);
-    FILE *file = fopen(path, "r+");
-    assert_non_null(file);
-    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
-    char *at = strstr(text, "\n  <object");
-    assert_non_null(at);
-    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
-    assert_int_equal(fputc(' ', file), ' ');
-    assert_int_equal(fclose(file), 0);
-    load_pus(&cache); /* reads the machine, and replaces the file */
-    file = fopen(path, "r");
-    assert_non_null(file);
-    assert_int_equal(fseek(file, (long)(at - text), SEEK_SET), 0);
-    assert_int_equal(fgetc(file), '\n');
-    fclose(file);
+    assert_int_equal(stat(path, &st), 0);
+    const long places[] = {0, 4096, 12345, st.st_size / 2, st.st_size - 17, st.st_size - 1};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        ino_t before = inode_of(path);
+        assert_int_equal(load_pus(&cache), 16);
+        assert_int_equal(inode_of(path), before);
+        flip(path, places[i]);
+        assert_int_equal(load_pus(&cache), 16);
+        assert_int_not_equal(inode_of(path), before);
+    }
+    cache_fini(&cache);
+}
+
+static char *as_xml(const struct dt_topology *topology)
+{
+    char *xml, *copy;
+    int len;
+
+    assert_int_equal(hwloc_topology_export_xmlbuffer(topology->hwloc, &xml, &len, 0), 0);
+    copy = strdup(xml);
+    hwloc_free_xmlbuffer(topology->hwloc, xml);
+    return copy;
+}
+
+/* What comes from the cache is what was discovered. And the cache holds one model a process: a second
+ * one is discovered, and the file left as it is. */
+static void test_cache_is_the_machine(void **state)
+{
+    struct dt_topology discovered, first, second;
+    struct dt_facts facts = no_facts();
+    struct cache cache;
+    char path[512];
+    ino_t inode;
+
+    (void)state;
+    cache_init(&cache, 4);
+    must_load(&discovered, &cache.tree, &facts, NULL, cache.directory);
+    cached(&cache, path, sizeof(path));
+    inode = inode_of(path);
+    hide_cpus(&cache, true);
+    must_load(&first, &cache.tree, &facts, NULL, cache.directory);
+    hide_cpus(&cache, false);
+    must_load(&second, &cache.tree, &facts, NULL, cache.directory);
+    char *a = as_xml(&discovered), *b = as_xml(&first), *c = as_xml(&second);
+    assert_string_equal(a, b);
+    assert_string_equal(a, c);
+    assert_int_equal(cached(&cache, path, sizeof(path)), 1);
+    assert_int_equal(inode_of(path), inode);
+    free(a);
+    free(b);
+    free(c);
+    dt_topology_fini(&discovered);
+    dt_topology_fini(&first);
+    dt_topology_fini(&second);
+    json_decref(facts.doc);
     cache_fini(&cache);
 }
 
@@ -130,6 +193,10 @@ static void test_cache_of_another_machine_or_boot(void **state)
     put(&cache.tree, "0-3,8-11,4-7,12-15", "sys/devices/system/node/node1/cpulist");
     load_pus(&cache);
     assert_int_equal(cached(&cache, path, sizeof(path)), 3);
+    snprintf(path, sizeof(path), "%s/topology-2-0f7e8a52-x.xml", cache.directory);
+    FILE *earlier = fopen(path, "w"); /* in the form of an earlier dt */
+    assert_non_null(earlier);
+    fclose(earlier);
     put(&cache.tree, "0f7e8a52-0000-4000-8000-000000000002", "proc/sys/kernel/random/boot_id");
     load_pus(&cache);
     assert_int_equal(cached(&cache, path, sizeof(path)), 1); /* the last boot's are gone */
@@ -242,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cache_is_used),
         cmocka_unit_test(test_cache_that_was_changed),
+        cmocka_unit_test(test_cache_is_the_machine),
         cmocka_unit_test(test_cache_of_another_machine_or_boot),
         cmocka_unit_test(test_broken_cache_is_replaced),
         cmocka_unit_test(test_cache_that_others_can_write),
