@@ -48,13 +48,14 @@ NODE_SRC   := $(wildcard launcher/dt-node/*.c)
 GATHER_SRC := $(wildcard launcher/dt-gather/*.c)
 LAUNCH_SRC := $(wildcard launcher/dt-launch/*.c)
 ENV_SRC    := $(wildcard launcher/dt-env/*.c)
+TOPO_SRC   := $(wildcard launcher/dt-topo/*.c)
 TRAIN_SRC  := $(wildcard bench/train/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
-PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
+PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
@@ -99,6 +100,11 @@ $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
 
 $(BUILD)/bin/dt-env: $(call obj,$(ENV_SRC)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+
+$(BUILD)/bin/dt-topo: $(call obj,$(TOPO_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
@@ -221,7 +227,7 @@ $(BUILD)/man/%: docs/man/%.scd
 DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev \
               libopenmpi-dev scdoc
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
-DEPS_RUN   := openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
+DEPS_RUN   := librsvg2-2 fonts-dejavu-core openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
 DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
               shellcheck mandoc gawk hwloc-nox
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
@@ -305,7 +311,7 @@ INSTALL_MAN := $(filter-out %/dt-cluster.8,$(MAN))
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
-	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
+	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
@@ -318,7 +324,7 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	for m in $(INSTALL_MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
-	rm -f $(foreach p,dt-launch dt-env dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	rm -f $(foreach p,dt-launch dt-env dt-topo dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
 	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true

@@ -19,4 +19,6 @@ void alloc_post_options(struct plugin *plugin)
         refuse(why.text);
     if (options->given[SOURCE_OPTION][SETTING_REPORT] && options_off(options, SETTING_VALIDATE))
         refuse("--dt-report needs --dt-validate: without validation there is nothing to report");
+    if (options->given[SOURCE_OPTION][SETTING_NIC] && options_off(options, SETTING_BIND))
+        refuse("--dt-nic needs --dt-bind: without a plan there are no NICs to give");
 }

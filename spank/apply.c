@@ -25,6 +25,9 @@ static const struct {
     {"cpus", PLAN_CPUS, false, false},
     {"memory", PLAN_MEMORY, false, true},
     {"say", PLAN_SAY, false, false},
+    {"found", PLAN_FOUND, false, false},
+    {"bind-set", PLAN_BIND_SET, true, true},
+    {"bind-default", PLAN_BIND_DEFAULT, true, true},
 };
 
 static bool find_verb(const char *word, bool for_all, size_t *which)

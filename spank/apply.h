@@ -4,6 +4,7 @@
 #ifndef DT_SPANK_APPLY_H
 #define DT_SPANK_APPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <slurm/spank.h>
@@ -20,7 +21,16 @@ enum plan_verb {
     PLAN_SAY,
     PLAN_ENV_SET, /* as the first three, and what was done is noted in DT_ENV_APPLIED */
     PLAN_ENV_DEFAULT,
-    PLAN_ENV_UNSET
+    PLAN_ENV_UNSET,
+    PLAN_FOUND,    /* the mask that the plan was made for */
+    PLAN_BIND_SET, /* as the first two, where the rank was really bound */
+    PLAN_BIND_DEFAULT
+};
+
+/* What has become of the binding so far. */
+struct bound {
+    bool stood_back;  /* the mask is no more the one that the plan was made for */
+    bool memory_kept; /* there was a memory policy already */
 };
 
 struct plan_line {
@@ -34,6 +44,7 @@ struct apply {
     char rank_name[16];  /* global rank, for sentences */
     int refused;         /* the code, after PLAN_REFUSED */
     struct text *noted;  /* names for DT_ENV_APPLIED so far */
+    struct bound *bound;
 };
 
 #define PLAN_REFUSED 1 /* "dt-refused CODE": slurmstepd gave up after the tasks were forked */

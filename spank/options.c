@@ -18,9 +18,9 @@ static const struct {
          "[dt] check and compare all nodes before anything starts (no value: fast)", "off"},
     [SETTING_ENV] = {"env", "dt-env", "DT_ENV", "auto|explain|off",
                      "[dt] set the EFA, NCCL and libfabric variables this node needs", NULL},
-    [SETTING_BIND] = {"bind", "dt-bind", "DT_BIND", "auto|explain|off[,POLICY]",
-                      "[dt] bind ranks by topology; POLICY of memory: "
-                      "preferred|bind|interleave|local",
+    [SETTING_BIND] = {"bind", "dt-bind", "DT_BIND", "auto|explain|off[,WORD...]",
+                      "[dt] bind ranks by topology; WORDs: memory preferred|bind|interleave|local, "
+                      "reserve=CORES, loaders=CORES, gpus=all|own|off",
                       NULL},
     [SETTING_ON_FAIL] = {"on-fail", "dt-on-fail", "DT_ON_FAIL", "abort|warn",
                          "[dt] what to do when a node is unfit", "abort"},
@@ -28,6 +28,10 @@ static const struct {
                         "[dt] write the whole validation report as JSON", NULL},
     [SETTING_TIMEOUT] = {"timeout", "dt-timeout", "DT_TIMEOUT", "SECONDS",
                          "[dt] how long nodes have to report (0.1 to 600, default 10)", "10"},
+    [SETTING_NIC] = {"nic", "dt-nic", "DT_NIC", "plan|narrow|off",
+                     "[dt] restrict libraries to the NICs of the plan (plan: of all ranks of the "
+                     "node; narrow: each rank to its own; default off)",
+                     "off"},
 };
 
 const char *setting_name(enum setting setting)
@@ -55,7 +59,7 @@ void options_fini(struct options *options)
 void options_register(spank_t spank, spank_opt_cb_f callback)
 {
     for (int i = 0; i < SETTINGS; i++) {
-        /* "on-fail", "report" and "timeout" mean nothing without a value, so they demand one. */
+        /* "on-fail", "report", "timeout" and "nic" mean nothing without a value, so they demand one. */
         struct spank_option option = {.name = (char *)table[i].option,
                                       .arginfo = (char *)table[i].arginfo,
                                       .usage = (char *)table[i].usage,
@@ -147,7 +151,7 @@ static void read_admin(struct options *options, const char *word)
         options->gather_ports = strdup(value);
     } else {
         slurm_error("dt: plugstack argument '%s' is unknown and left out (known: helpers config "
-                    "validate env bind on-fail timeout gather-ports)",
+                    "validate env bind on-fail timeout nic gather-ports)",
                     word);
     }
 }
@@ -181,6 +185,11 @@ const char *options_value(const struct options *options, enum setting setting)
     if (value || setting == SETTING_REPORT)
         return value;
     return is_off(highest(options, SETTING_VALIDATE)) ? "off" : "auto";
+}
+
+bool options_by_user(const struct options *options, enum setting setting)
+{
+    return options->given[SOURCE_OPTION][setting] || options->given[SOURCE_VARIABLE][setting];
 }
 
 bool options_off(const struct options *options, enum setting setting)

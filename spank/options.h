@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The six settings and where their values come from. Later sources win, each setting on its own:
+/* The seven settings and where their values come from. Later sources win, each setting on its own:
  * built in < plugstack.conf < DT_* variable < command line option. */
 #ifndef DT_SPANK_OPTIONS_H
 #define DT_SPANK_OPTIONS_H
@@ -14,6 +14,7 @@ enum setting {
     SETTING_ON_FAIL,
     SETTING_REPORT,
     SETTING_TIMEOUT,
+    SETTING_NIC,
     SETTINGS
 };
 
@@ -51,6 +52,9 @@ int options_read_variables(struct options *options, struct sentence *why);
 /* The value in force, with "auto" or "off" for env and bind as validation demands. Never NULL but
  * for the report. */
 const char *options_value(const struct options *options, enum setting setting);
+
+/* Did the user of this very step ask for it, by option or variable? */
+bool options_by_user(const struct options *options, enum setting setting);
 
 bool options_off(const struct options *options, enum setting setting);
 bool options_active(const struct options *options); /* anything to do at all? */

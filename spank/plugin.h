@@ -10,13 +10,16 @@
 
 #include "base/exitcode.h"
 #include "helper.h"
+#include "manners.h"
 #include "options.h"
 #include "text.h"
 
 #define VARIABLE_SETTINGS   "SLURM_DT_SETTINGS"
 #define VARIABLE_RENDEZVOUS "SLURM_DT_RENDEZVOUS"
 /* Marks that SLURM_KILL_BAD_EXIT is ours, so that the node takes it out of the program's sight. */
-#define VARIABLE_KILL       "SLURM_DT_KILL_BAD_EXIT"
+#define VARIABLE_KILL "SLURM_DT_KILL_BAD_EXIT"
+/* What the user has bound by other means; set whenever the settings are. */
+#define VARIABLE_BOUND      "SLURM_DT_BOUND"
 #define VARIABLE_COMPONENTS "SLURM_DT_COMPONENTS" /* het steps only */
 
 /* srun only */
@@ -24,6 +27,7 @@ struct local {
     struct helper gather;
     bool started;   /* local_user_init has done its work */
     int components; /* calls of init_post_opt so far: one per het component */
+    struct manners_environ environ;
 };
 
 /* slurmstepd only */
@@ -37,8 +41,10 @@ struct remote {
     int plan;        /* memfd */
     int port;        /* socket that keeps the reserved port */
     char *node_name; /* short host name */
+    char *bound;     /* SLURM_DT_BOUND; NULL: srun did not say */
     struct helper node;
     struct cpus *masks; /* per local task */
+    pid_t *pids;        /* per local task */
     uint32_t tasks, forked;
 };
 

@@ -132,6 +132,8 @@ void request_format(struct text *text, const struct plugin *plugin, spank_t span
             text_printf(text, "%s %s\n", setting_name((enum setting)i),
                         options_value(options, (enum setting)i));
     }
+    if (plugin->remote.bound)
+        manners_request(text, plugin->remote.bound);
     text_printf(text, "port %d\n", port);
     if (rendezvous) {
         text_puts(text, "rendezvous ");

@@ -65,9 +65,11 @@ static bool environment_asks(void)
 
 void srun_init(struct plugin *plugin)
 {
+    manners_read_environ(&plugin->local.environ);
     unsetenv(VARIABLE_SETTINGS);
     unsetenv(VARIABLE_RENDEZVOUS);
     unsetenv(VARIABLE_COMPONENTS);
+    unsetenv(VARIABLE_BOUND);
     unsetenv(VARIABLE_KILL);
     /* srun reads this variable after init: a refused rank then ends the step on all nodes. It must
      * be set now, when the options are not parsed yet. */
@@ -187,13 +189,38 @@ static void start_gather(struct plugin *plugin, const struct step *step, int com
     free(line);
 }
 
-static void publish_settings(struct plugin *plugin)
+/* Who binds besides dt. The program's own words come last on srun's command line. */
+static void publish_bound(const struct plugin *plugin, char **program, int program_words)
+{
+    struct text text = {0};
+    struct manners manners = {.program = program_words > 0 ? program[0] : NULL,
+                              .environ = &plugin->local.environ,
+                              .bind_asked = options_by_user(&plugin->options, SETTING_BIND)};
+    size_t len, count = 0;
+    char *line = command_line(&len);
+    char **words = calloc(len + 1, sizeof *words);
+    for (size_t at = 0; words && at < len; at += strlen(line + at) + 1)
+        words[count++] = line + at;
+    manners.words = words;
+    manners.count = count > (size_t)program_words ? count - (size_t)program_words : 0;
+    if (words)
+        manners_format(&text, &manners);
+    if (!words || text.failed)
+        refuse(DT_EXIT_HELPER, "out of memory");
+    setenv(VARIABLE_BOUND, text.data, 1);
+    text_fini(&text);
+    free(words);
+    free(line);
+}
+
+static void publish_settings(struct plugin *plugin, char **program, int program_words)
 {
     char *settings = options_format(&plugin->options);
     if (!settings)
         refuse(DT_EXIT_HELPER, "out of memory");
     setenv(VARIABLE_SETTINGS, settings, 1);
     free(settings);
+    publish_bound(plugin, program, program_words);
 }
 
 void srun_post_options(struct plugin *plugin)
@@ -205,7 +232,7 @@ void srun_post_options(struct plugin *plugin)
     char count[16];
     snprintf(count, sizeof count, "%d", local->components);
     setenv(VARIABLE_COMPONENTS, count, 1);
-    publish_settings(plugin);
+    publish_settings(plugin, NULL, 0);
     if (options_off(&plugin->options, SETTING_VALIDATE))
         return;
     helper_stop(&local->gather, 0, true); /* that of the component before, which knew of fewer */
@@ -232,13 +259,17 @@ void srun_local_user_init(struct plugin *plugin, spank_t spank)
     struct local *local = &plugin->local;
     uint32_t job = 0, step_id = 0, nodes = 0;
     struct step step = {.nodelist = getenv("SLURM_NODELIST")};
+    char **program = NULL;
+    int program_words = 0;
 
     /* One thread per component in some releases. */
     pthread_mutex_lock(&mutex);
     if (local->started || !options_given(&plugin->options))
         goto out;
     local->started = true;
-    publish_settings(plugin);
+    if (spank_get_item(spank, S_JOB_ARGV, &program_words, &program) != ESPANK_SUCCESS || !program)
+        program_words = 0;
+    publish_settings(plugin, program, program_words);
     if (options_off(&plugin->options, SETTING_VALIDATE))
         goto out;
     if (local->components > 1) {
@@ -271,4 +302,5 @@ void srun_exit(struct plugin *plugin)
         helper_tell(gather, &end, now_ms(), &why);
     text_fini(&end);
     helper_stop(gather, GATHER_END_MS, false);
+    manners_environ_fini(&plugin->local.environ);
 }

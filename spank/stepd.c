@@ -225,9 +225,10 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
     long long deadline = now_ms() + (long long)(seconds * 1000) + 2000;
 
     remote->masks = calloc(remote->tasks + 1, sizeof *remote->masks);
+    remote->pids = calloc(remote->tasks + 1, sizeof *remote->pids);
     int port = reserve_port(&remote->port);
     request_format(&request, plugin, spank, port, rendezvous, job_environ);
-    if (!remote->masks || request.failed) {
+    if (!remote->masks || !remote->pids || request.failed) {
         refusal.sentence = "out of memory";
         tell_gather(remote, spank, rendezvous, &refusal);
     } else if (start_node(plugin, &why) < 0 ||
@@ -252,7 +253,7 @@ static void check_node(struct plugin *plugin, spank_t spank, const char *rendezv
 static void clean_environment(spank_t spank, bool kill_is_ours)
 {
     static const char *const ours[] = {VARIABLE_SETTINGS, VARIABLE_RENDEZVOUS, VARIABLE_COMPONENTS,
-                                       VARIABLE_KILL};
+                                       VARIABLE_KILL, VARIABLE_BOUND};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         spank_unsetenv(spank, ours[i]);
     if (kill_is_ours)
@@ -277,6 +278,7 @@ void stepd_user_init(struct plugin *plugin, spank_t spank)
         goto out;
 
     remote->node_name = node_name();
+    remote->bound = copy(environ_get(job_environ, VARIABLE_BOUND));
     request_component(remote, spank, job_environ);
     spank_get_item(spank, S_JOB_LOCAL_TASK_COUNT, &remote->tasks);
     clean_environment(spank, environ_get(job_environ, VARIABLE_KILL) != NULL);
@@ -330,7 +332,7 @@ static void ask_plan(struct remote *remote)
     for (uint32_t task = 0; task < remote->tasks; task++) {
         text_printf(&masks, "mask %u ", task);
         cpus_format(&masks, &remote->masks[task]);
-        text_puts(&masks, "\n");
+        text_printf(&masks, " %d\n", (int)remote->pids[task]);
     }
     text_puts(&masks, "end\n");
     if (helper_tell(&remote->node, &masks, deadline, &why) < 0 ||
@@ -358,6 +360,7 @@ void stepd_task_post_fork(struct plugin *plugin, spank_t spank)
         (uint32_t)task >= remote->tasks || remote->masks[task].set)
         return;
     spank_get_item(spank, S_TASK_PID, &pid);
+    remote->pids[task] = pid;
     error = cpus_of_task(&remote->masks[task], pid);
     if (error) {
         snprintf(why.text, sizeof why.text, "the CPU mask of task %d can not be read: %s", task,
@@ -377,7 +380,9 @@ void stepd_exit(struct plugin *plugin)
     for (uint32_t task = 0; remote->masks && task < remote->tasks; task++)
         cpus_fini(&remote->masks[task]);
     free(remote->masks);
+    free(remote->pids);
     free(remote->node_name);
+    free(remote->bound);
     if (remote->plan >= 0)
         close(remote->plan);
     if (remote->port >= 0)

@@ -36,6 +36,38 @@ end_task(int code, const struct apply *apply, const char *format, ...)
     _exit(code);
 }
 
+/* false: there is one already, and it stays. */
+static bool set_variable(const struct apply *apply, const char *name, const char *value,
+                         bool overwrite)
+{
+    spank_err_t rc = spank_setenv(apply->spank, name, value, overwrite);
+    if (rc != ESPANK_SUCCESS && rc != ESPANK_ENV_EXISTS)
+        end_task(DT_EXIT_APPLY, apply, "%s could not be set: %s", name, spank_strerror(rc));
+    return rc == ESPANK_SUCCESS;
+}
+
+static void say_line(const char *line)
+{
+    /* One write, so that the lines of ranks do not mix. */
+    struct text text = {0};
+    text_printf(&text, "%s\n", line);
+    if (!text.failed && write(STDERR_FILENO, text.data, text.len) < 0)
+        text.failed = true; /* a rank without stderr runs all the same */
+    text_fini(&text);
+}
+
+static void tell_changed_mask(const char *before, const char *now)
+{
+    struct text line = {0};
+    text_printf(&line,
+                "dt:   bind: stood back: another plugin changed the CPUs of this node's ranks, of "
+                "the first from %s to %s; what it did stays",
+                before, now);
+    if (!line.failed)
+        say_line(line.data);
+    text_fini(&line);
+}
+
 static void bind_cpus(const struct apply *apply, const char *list)
 {
     struct cpus wanted, real;
@@ -48,6 +80,36 @@ static void bind_cpus(const struct apply *apply, const char *list)
                  "was bound to CPUs %s, and the kernel gave others (a cpuset in the way?)", list);
     cpus_fini(&wanted);
     cpus_fini(&real);
+}
+
+/* Between Slurm, for whose mask the plan was made, and us another plugin may have bound the rank. Its
+ * word stays; what dt would say of the binding would be wrong. */
+static void compare_mask(const struct apply *apply, const char *list)
+{
+    struct cpus planned, real;
+    if (cpus_parse(&planned, list) < 0)
+        end_task(DT_EXIT_APPLY, apply, "the plan's CPU list '%s' is none", list);
+    int error = cpus_of_task(&real, 0);
+    if (error)
+        end_task(DT_EXIT_APPLY, apply, "its CPU mask can not be read: %s", strerror(-error));
+    if (!cpus_equal(&planned, &real)) {
+        struct text now = {0};
+        cpus_format(&now, &real);
+        apply->bound->stood_back = true;
+        set_variable(apply, "DT_BIND_CPUS", now.data ? now.data : "", true);
+        if (apply->local == 0)
+            tell_changed_mask(list, now.data ? now.data : "others");
+        text_fini(&now);
+    }
+    cpus_fini(&planned);
+    cpus_fini(&real);
+}
+
+/* Somebody has chosen a policy: --mem-bind, numactl around slurmd, another plugin. */
+static bool has_policy(void)
+{
+    int mode = 0;
+    return syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) == 0 && mode != 0;
 }
 
 static long set_policy(int mode, const struct cpus *nodes)
@@ -72,6 +134,10 @@ static void bind_memory(const struct apply *apply, const char *policy, const cha
 {
     struct cpus nodes = {0};
     long rc = -1;
+    if (has_policy()) {
+        apply->bound->memory_kept = true;
+        return;
+    }
     if (strcmp(policy, "local") != 0 && cpus_parse(&nodes, list) < 0)
         end_task(DT_EXIT_APPLY, apply, "the plan's memory node list '%s' is none", list);
     if (strcmp(policy, "local") == 0) {
@@ -97,16 +163,6 @@ static void bind_memory(const struct apply *apply, const char *policy, const cha
     cpus_fini(&nodes);
 }
 
-/* false: there is one already, and it stays. */
-static bool set_variable(const struct apply *apply, const char *name, const char *value,
-                         bool overwrite)
-{
-    spank_err_t rc = spank_setenv(apply->spank, name, value, overwrite);
-    if (rc != ESPANK_SUCCESS && rc != ESPANK_ENV_EXISTS)
-        end_task(DT_EXIT_APPLY, apply, "%s could not be set: %s", name, spank_strerror(rc));
-    return rc == ESPANK_SUCCESS;
-}
-
 /* What the image of a container brought along stays as the user's own does, so only here is it
  * known what dt has really done. */
 static void note(const struct apply *apply, const char *mark, const char *name)
@@ -127,16 +183,6 @@ static void apply_env(const struct apply *apply, enum plan_verb verb, const char
     }
 }
 
-static void say_line(const char *line)
-{
-    /* One write, so that the lines of ranks do not mix. */
-    struct text text = {0};
-    text_printf(&text, "%s\n", line);
-    if (!text.failed && write(STDERR_FILENO, text.data, text.len) < 0)
-        text.failed = true; /* a rank without stderr runs all the same */
-    text_fini(&text);
-}
-
 static void take(const struct apply *apply, const struct plan_line *line)
 {
     const char *name = line->name ? line->name : "", *value = line->value ? line->value : "";
@@ -155,11 +201,21 @@ static void take(const struct apply *apply, const struct plan_line *line)
     case PLAN_ENV_UNSET:
         apply_env(apply, line->verb, name, value);
         break;
+    case PLAN_FOUND:
+        compare_mask(apply, name);
+        break;
     case PLAN_CPUS:
-        bind_cpus(apply, name);
+        if (!apply->bound->stood_back)
+            bind_cpus(apply, name);
         break;
     case PLAN_MEMORY:
-        bind_memory(apply, name, value);
+        if (!apply->bound->stood_back)
+            bind_memory(apply, name, value);
+        break;
+    case PLAN_BIND_SET:
+    case PLAN_BIND_DEFAULT:
+        if (!apply->bound->stood_back)
+            set_variable(apply, name, value, line->verb == PLAN_BIND_SET);
         break;
     case PLAN_SAY:
         say_line(name);
@@ -198,7 +254,8 @@ void task_apply(struct plugin *plugin, spank_t spank)
 {
     const struct remote *remote = &plugin->remote;
     struct text noted = {0};
-    struct apply apply = {.spank = spank, .noted = &noted};
+    struct bound bound = {0};
+    struct apply apply = {.spank = spank, .noted = &noted, .bound = &bound};
     struct sentence why;
     int local = 0;
     uint32_t global = 0;
@@ -222,6 +279,8 @@ void task_apply(struct plugin *plugin, spank_t spank)
     if (noted.data)
         set_variable(&apply, "DT_ENV_APPLIED", noted.data, true);
     text_fini(&noted);
+    if (bound.memory_kept)
+        set_variable(&apply, "DT_BIND_MEMORY", "kept", true);
     if (remote->components)
         count_over_components(&apply);
 }

@@ -13,9 +13,12 @@
 static const char *const validate_words[] = {"fast", "full", "deep", "off", NULL};
 static const char *const mode_words[] = {"auto", "explain", "off", NULL};
 static const char *const policy_words[] = {"preferred", "bind", "interleave", "local", NULL};
-static const char *const bind_words[] = {"auto", "explain",    "off",   "preferred",
-                                         "bind", "interleave", "local", NULL};
+static const char *const gpus_words[] = {"gpus=all", "gpus=own", "gpus=off", NULL};
+static const char *const bind_words[] = {
+    "auto",          "explain",       "off",      "preferred", "bind",     "interleave", "local",
+    "reserve=CORES", "loaders=CORES", "gpus=all", "gpus=own",  "gpus=off", NULL};
 static const char *const on_fail_words[] = {"abort", "warn", NULL};
+static const char *const nic_words[] = {"plan", "narrow", "off", NULL};
 
 static const char *find(const char *const *words, const char *value, size_t len)
 {
@@ -94,31 +97,72 @@ static int one_word(const char *value, const char *const *words, const char *pla
     return 0;
 }
 
-/* One mode and one memory policy at most, in any order: "explain", "local", "interleave,auto". */
+#define CORES_MAX 4096 /* of "reserve=" and "loaders=" */
+
+/* "reserve=2": a number of cores behind that name? */
+static bool is_cores(const char *word, size_t len, const char *name)
+{
+    size_t at = strlen(name);
+    unsigned long cores = 0;
+    if (len <= at || strncmp(word, name, at) != 0)
+        return false;
+    for (; at < len; at++) {
+        if (word[at] < '0' || word[at] > '9' || cores > CORES_MAX)
+            return false;
+        cores = cores * 10 + (unsigned long)(word[at] - '0');
+    }
+    return cores <= CORES_MAX;
+}
+
+/* The kinds of words that --dt-bind takes, each once at most, in any order. */
+enum bind_word { WORD_MODE, WORD_POLICY, WORD_RESERVE, WORD_LOADERS, WORD_GPUS, WORD_KINDS };
+
+static enum bind_word bind_word(const char *word, size_t len)
+{
+    if (find(mode_words, word, len))
+        return WORD_MODE;
+    if (find(policy_words, word, len))
+        return WORD_POLICY;
+    if (is_cores(word, len, "reserve="))
+        return WORD_RESERVE;
+    if (is_cores(word, len, "loaders="))
+        return WORD_LOADERS;
+    return find(gpus_words, word, len) ? WORD_GPUS : WORD_KINDS;
+}
+
+/* "explain", "local", "interleave,auto,reserve=2": the mode is put first. */
 static int bind_value(const char *value, const char *place, char **out, struct sentence *why)
 {
-    const char *mode = NULL, *policy = NULL;
+    const char *mode = NULL;
+    bool seen[WORD_KINDS + 1] = {false};
+    struct text rest = {0}, text = {0};
     for (const char *c = value; c;) {
         size_t len = strcspn(c, ",");
-        const char *is_mode = find(mode_words, c, len), *is_policy = find(policy_words, c, len);
-        if (!is_mode && !is_policy)
+        enum bind_word kind = bind_word(c, len);
+        if (kind == WORD_KINDS) {
+            text_fini(&rest);
             return unknown(place, c, len, bind_words, why);
-        if ((is_mode && mode) || (is_policy && policy)) {
+        }
+        if (seen[kind]) {
             snprintf(why->text, sizeof why->text,
-                     "%s=%.64s: give one mode (auto, explain or off) and one memory policy "
-                     "(preferred, bind, interleave or local) at most",
+                     "%s=%.64s: give one mode (auto, explain or off), one memory policy "
+                     "(preferred, bind, interleave or local), and each of reserve, loaders and "
+                     "gpus once at most",
                      place, value);
             text_printable(why->text);
+            text_fini(&rest);
             return -1;
         }
-        mode = is_mode ? is_mode : mode;
-        policy = is_policy ? is_policy : policy;
+        seen[kind] = true;
+        if (kind == WORD_MODE)
+            mode = find(mode_words, c, len);
+        else
+            text_printf(&rest, ",%.*s", (int)len, c);
         c = c[len] ? c + len + 1 : NULL;
     }
-    struct text text = {0};
     text_puts(&text, mode ? mode : "auto");
-    if (policy)
-        text_printf(&text, ",%s", policy);
+    text_puts(&text, rest.data ? rest.data : "");
+    text_fini(&rest);
     *out = text.data;
     return 0;
 }
@@ -171,6 +215,10 @@ int value_normalize(enum setting setting, const char *value, const char *place, 
     case SETTING_TIMEOUT:
         rc = value ? timeout_value(value, place, out, why)
                    : missing(place, "seconds, 0.1 to 600", why);
+        break;
+    case SETTING_NIC:
+        rc = value ? one_word(value, nic_words, place, out, why)
+                   : missing(place, "plan, narrow or off", why);
         break;
     case SETTINGS:
         break;

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <argp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,7 +22,12 @@ enum {
     KEY_JSON,
     KEY_RANKS,
     KEY_ALLOWED,
-    KEY_EXPLAIN
+    KEY_EXPLAIN,
+    KEY_MEMORY,
+    KEY_GPUS,
+    KEY_NIC,
+    KEY_RESERVE,
+    KEY_LOADERS
 };
 
 static const struct argp_option argp_options[] = {
@@ -36,6 +42,11 @@ static const struct argp_option argp_options[] = {
     {"json", KEY_JSON, NULL, 0, "Print JSON", 0},
     {"ranks", KEY_RANKS, "N", 0, "Ranks of the dry run (default 1)", 0},
     {"allowed", KEY_ALLOWED, "CPULIST", 0, "CPUs that they may use (default: as this process)", 0},
+    {"memory", KEY_MEMORY, "POLICY", 0, "preferred, bind, interleave or local", 0},
+    {"gpus", KEY_GPUS, "all|own|off", 0, "What a rank sees of the GPUs (default all)", 0},
+    {"nic", KEY_NIC, "plan|narrow|off", 0, "Restrict libraries to NICs (default off)", 0},
+    {"reserve", KEY_RESERVE, "N", 0, "Cores of each rank for communication threads", 0},
+    {"loaders", KEY_LOADERS, "N", 0, "Cores of each rank for data loaders", 0},
     {"explain", KEY_EXPLAIN, NULL, 0, "Say why, as srun --dt-env=explain --dt-bind=explain does",
      0},
     {0},
@@ -49,21 +60,35 @@ static void set_mode(struct argp_state *state, enum mode mode)
     o->mode = mode;
 }
 
-static void take_ranks(struct argp_state *state, const char *arg)
+static int take_number(struct argp_state *state, const char *name, const char *arg, long least,
+                       long most)
 {
-    struct options *o = state->input;
     char *end;
     long n = strtol(arg, &end, 10);
-    if (end == arg || *end || n < 1 || n > 65536)
-        argp_error(state, "--ranks '%s' is not a number from 1 to 65536", arg);
-    o->ranks = (int)n;
+    if (end == arg || *end || n < least || n > most)
+        argp_error(state, "--%s '%s' is not a number from %ld to %ld", name, arg, least, most);
+    return (int)n;
+}
+
+static const char *take_word(struct argp_state *state, const char *name, const char *arg,
+                             const char *const *words)
+{
+    for (; *words; words++) {
+        if (strcmp(*words, arg) == 0)
+            return *words;
+    }
+    argp_error(state, "--%s does not know '%s'; see --help", name, arg);
+    return NULL;
 }
 
 static void finish(struct argp_state *state)
 {
     const struct options *o = state->input;
-    if (o->mode != MODE_PLAN && (o->ranks || o->allowed || o->env))
-        argp_error(state, "--ranks, --allowed and --explain go with --plan");
+    bool planning = o->ranks || o->allowed || o->env || o->memory || o->gpus || o->nic ||
+                    o->reserve || o->loaders;
+    if (o->mode != MODE_PLAN && planning)
+        argp_error(state, "--ranks, --allowed, --memory, --gpus, --nic, --reserve, --loaders and "
+                          "--explain go with --plan");
     if (o->mode != MODE_PRINT && o->json)
         argp_error(state, "--json goes with --print");
     if (o->mode == MODE_SESSION && (o->root || isatty(STDIN_FILENO)))
@@ -71,6 +96,10 @@ static void finish(struct argp_state *state)
                    "without --print or --plan, dt-node is for Slurm's dt plugin, which talks "
                    "to it by pipes");
 }
+
+static const char *const policies[] = {"preferred", "bind", "interleave", "local", NULL};
+static const char *const visible[] = {"all", "own", "off", NULL};
+static const char *const nics[] = {"plan", "narrow", "off", NULL};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -96,7 +125,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->json = true;
         break;
     case KEY_RANKS:
-        take_ranks(state, arg);
+        o->ranks = take_number(state, "ranks", arg, 1, 65536);
         break;
     case KEY_ALLOWED:
         o->allowed = arg;
@@ -104,7 +133,22 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--allowed '%s' is no list of CPUs like 0-7,96-103", arg);
         break;
     case KEY_EXPLAIN:
-        o->env = o->bind = "explain";
+        o->env = "explain";
+        break;
+    case KEY_MEMORY:
+        o->memory = take_word(state, "memory", arg, policies);
+        break;
+    case KEY_GPUS:
+        o->gpus = take_word(state, "gpus", arg, visible);
+        break;
+    case KEY_NIC:
+        o->nic = take_word(state, "nic", arg, nics);
+        break;
+    case KEY_RESERVE:
+        o->reserve = take_number(state, "reserve", arg, 1, 4096);
+        break;
+    case KEY_LOADERS:
+        o->loaders = take_number(state, "loaders", arg, 1, 4096);
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);
@@ -132,7 +176,10 @@ void options_parse(struct options *options, int argc, char **argv)
     argp_err_exit_status = DT_EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, options);
     if (!options->env)
-        options->env = options->bind = "auto";
+        options->env = "auto";
+    snprintf(options->bind, sizeof options->bind, "%s,%s,gpus=%s,reserve=%d,loaders=%d",
+             options->env, options->memory ? options->memory : "preferred",
+             options->gpus ? options->gpus : "all", options->reserve, options->loaders);
     if (!options->ranks)
         options->ranks = 1;
 }

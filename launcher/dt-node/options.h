@@ -11,10 +11,13 @@ enum mode { MODE_SESSION, MODE_PRINT, MODE_PLAN };
 
 struct options {
     enum mode mode;
-    const char *root;       /* NULL: this machine */
-    const char *config;     /* NULL: the installed one, if it is there */
-    const char *allowed;    /* CPU list; NULL: all that this process may use */
-    const char *env, *bind; /* modes of a dry run */
+    const char *root;    /* NULL: this machine */
+    const char *config;  /* NULL: the installed one, if it is there */
+    const char *allowed; /* CPU list; NULL: all that this process may use */
+    const char *env;     /* mode of a dry run */
+    char bind[96];       /* the words of --dt-bind for it: "auto,interleave,reserve=2" */
+    const char *memory, *gpus, *nic;
+    int reserve, loaders;
     int ranks;
     bool json;
     enum dt_level level;

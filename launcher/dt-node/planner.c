@@ -11,6 +11,25 @@ bool planner_is(const char *mode, const char *word)
     return strncmp(mode, word, len) == 0 && (!mode[len] || mode[len] == ',');
 }
 
+bool planner_has(const char *mode, const char *word)
+{
+    for (const char *c = mode; *c; c += strcspn(c, ","), c += *c == ',') {
+        if (planner_is(c, word))
+            return true;
+    }
+    return false;
+}
+
+size_t planner_number(const char *mode, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *c = mode; *c; c += strcspn(c, ","), c += *c == ',') {
+        if (strncmp(c, name, len) == 0)
+            return strtoul(c + len, NULL, 10);
+    }
+    return 0;
+}
+
 bool planner_wants(const char *mode)
 {
     return !planner_is(mode, "off") && !planner_is(mode, "none");

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "bind/bind.h"
 #include "engine.h"
 #include "plan/plan.h"
 #include "topology/topology.h"
@@ -27,6 +28,32 @@ struct planner_rank {
     bool known;
     int cores, gpus, nics;
 };
+
+/* What dt-node puts to the plan for a binding: planner_gpu.c and planner_nic.c. */
+struct planner_gpus {
+    size_t *given; /* accelerators of this job, in the order of its programs */
+    size_t given_count;
+    bool known;               /* the job was given these only */
+    const char *users;        /* the user's own CUDA_VISIBLE_DEVICES; NULL: none */
+    struct dt_bind_list *own; /* per rank, where Slurm has chosen; NULL: it has not */
+    size_t *own_items;
+};
+
+int planner_find_gpus(const struct planner *planner, struct planner_gpus *gpus,
+                      struct dt_error *err);
+void planner_gpus_fini(struct planner_gpus *gpus);
+/* What the ranks see of their accelerators. */
+void planner_put_gpus(const struct planner *planner, const struct planner_gpus *gpus,
+                      const struct dt_bind_plan *binding, struct dt_buf *plan);
+/* Variables of the libraries that choose NICs, as --dt-nic says. */
+void planner_put_nics(const struct planner *planner, const struct dt_bind_plan *binding,
+                      struct dt_buf *plan);
+
+/* "explain,bind,reserve=2": has the word; the number behind "reserve=", 0 where there is none. */
+bool planner_has(const char *mode, const char *word);
+size_t planner_number(const char *mode, const char *name);
+/* Ids of devices, separated by commas. Caller frees; NULL: no memory. */
+char *planner_device_ids(const struct dt_device *devices, const size_t *indices, size_t count);
 
 /* planner_ranks.c: names and numbers of the ranks. planner_bind.c: cores, memory, devices. */
 void planner_put_ranks(const struct planner *planner, struct dt_buf *plan);

@@ -10,6 +10,7 @@
 
 struct binding {
     struct dt_bind_plan plan;
+    struct planner_gpus gpus;
     hwloc_bitmap_t *masks;
     size_t count;
 };
@@ -17,6 +18,7 @@ struct binding {
 static void binding_fini(struct binding *b)
 {
     dt_bind_plan_fini(&b->plan);
+    planner_gpus_fini(&b->gpus);
     for (size_t i = 0; b->masks && i < b->count; i++)
         hwloc_bitmap_free(b->masks[i]);
     free(b->masks);
@@ -40,8 +42,9 @@ static int read_masks(struct binding *b, const struct planner *p, struct dt_erro
     return 0;
 }
 
-/* Slurm rewrites its automatic choices to a mask; these types come from the user alone. */
-static bool user_bound(const struct dt_request *request)
+/* Without srun's word: Slurm rewrites its automatic choices to a mask, so these types come from the
+ * user alone. */
+static bool looks_bound(const struct dt_request *request)
 {
     static const char *const own[] = {"none", "rank", "map_cpu", "map_ldom", "mask_ldom"};
     const char *type = dt_request_getenv(request, "SLURM_CPU_BIND_TYPE");
@@ -52,13 +55,13 @@ static bool user_bound(const struct dt_request *request)
     return false;
 }
 
-/* "auto,interleave": the user's word for memory; where there is none, nearness is a preference. */
+/* Where there is no word for memory, nearness is a preference. */
 static const char *memory_policy(const struct dt_request *request)
 {
     static const char *const known[] = {"bind", "interleave", "local"};
     const char *comma = strchr(request->bind, ',');
     for (size_t i = 0; comma && i < sizeof known / sizeof *known; i++) {
-        if (strcmp(comma + 1, known[i]) == 0)
+        if (planner_has(comma + 1, known[i]))
             return known[i];
     }
     return "preferred";
@@ -66,13 +69,21 @@ static const char *memory_policy(const struct dt_request *request)
 
 static int make_plan(struct binding *b, const struct planner *p, struct dt_error *err)
 {
+    const struct dt_request *r = p->request;
+    const char *who = r->cpus_bound ? r->cpus_bound : r->program_binds;
     struct dt_bind_request request = {
         .topology = p->topology,
         .ranks = b->count,
         .allowed = (const hwloc_const_bitmap_t *)b->masks,
-        .user_visible_devices = dt_request_getenv(p->request, "CUDA_VISIBLE_DEVICES"),
-        .user_bound = user_bound(p->request),
-        .memory = memory_policy(p->request),
+        .user_visible_devices = b->gpus.users,
+        .user_bound = r->bound_known ? who != NULL : looks_bound(r),
+        .bound_by = who,
+        .refine = r->bound_known,
+        .gpus = {b->gpus.known ? b->gpus.given : NULL, b->gpus.given_count},
+        .own = b->gpus.own,
+        .memory = memory_policy(r),
+        .reserve = planner_number(r->bind, "reserve="),
+        .loaders = planner_number(r->bind, "loaders="),
     };
     return dt_bind_plan(&b->plan, &request, err);
 }
@@ -83,7 +94,7 @@ static char *list_text(hwloc_const_bitmap_t bitmap)
     return hwloc_bitmap_list_asprintf(&text, bitmap) < 0 ? NULL : text;
 }
 
-static char *device_ids(const struct dt_device *devices, const size_t *indices, size_t count)
+char *planner_device_ids(const struct dt_device *devices, const size_t *indices, size_t count)
 {
     struct dt_buf ids = DT_BUF_INIT;
     for (size_t i = 0; i < count; i++)
@@ -91,46 +102,44 @@ static char *device_ids(const struct dt_device *devices, const size_t *indices, 
     return dt_buf_take(&ids);
 }
 
-/* dt_plan_rank_set with a malloc'd value, which is freed. */
-static void set_owned(struct dt_buf *plan, size_t rank, const char *name, char *value)
+/* A rank's variable with a malloc'd value, which is freed; `bound`: only where it was bound. */
+static void set_owned(struct dt_buf *plan, size_t rank, const char *name, char *value, bool bound)
 {
-    if (value)
-        dt_plan_rank_set(plan, rank, name, value);
-    else
+    if (!value)
         plan->failed = true;
+    else if (bound)
+        dt_plan_rank_bind_set(plan, rank, name, value);
+    else
+        dt_plan_rank_set(plan, rank, name, value);
     free(value);
 }
 
-static void put_memory(struct dt_buf *plan, size_t rank, const struct dt_bind_rank *r,
-                       const char *policy)
+static void set_number(struct dt_buf *plan, size_t rank, const char *name, size_t number)
 {
-    if (strcmp(policy, "local") == 0) {
-        dt_plan_rank_memory(plan, rank, policy, "");
-        dt_plan_rank_set(plan, rank, "DT_BIND_MEMORY", policy);
-        return;
-    }
-    if (hwloc_bitmap_iszero(r->numa)) {
-        dt_plan_rank_set(plan, rank, "DT_BIND_MEMORY", "default");
-        return;
-    }
-    char *nodes = list_text(r->numa), *word = NULL;
-    if (!nodes || asprintf(&word, "%s:%s", policy, nodes) < 0) {
-        plan->failed = true;
-        free(nodes);
-        return;
-    }
-    dt_plan_rank_memory(plan, rank, policy, nodes);
-    set_owned(plan, rank, "DT_BIND_MEMORY", word);
-    free(nodes);
+    char text[24];
+    snprintf(text, sizeof text, "%zu", number);
+    dt_plan_rank_bind_set(plan, rank, name, text);
 }
 
-static int cores_in(const struct dt_topology *topology, hwloc_const_bitmap_t cpus)
+static void put_memory(const struct planner *p, struct dt_buf *plan, size_t rank,
+                       const struct dt_bind_rank *r)
 {
-    int cores = 0;
-    hwloc_obj_t core = NULL;
-    while ((core = hwloc_get_next_obj_by_type(topology->hwloc, HWLOC_OBJ_CORE, core)))
-        cores += hwloc_bitmap_intersects(core->cpuset, cpus);
-    return cores > 0 ? cores : 1;
+    const char *policy = memory_policy(p->request);
+    char *nodes = NULL, *word = NULL;
+    if (p->request->memory_bound ||
+        (strcmp(policy, "local") != 0 && hwloc_bitmap_iszero(r->numa))) {
+        dt_plan_rank_bind_set(plan, rank, "DT_BIND_MEMORY",
+                              p->request->memory_bound ? "kept" : "default");
+        return;
+    }
+    nodes = strcmp(policy, "local") == 0 ? strdup("") : list_text(r->numa);
+    if (nodes && asprintf(&word, "%s%s%s", policy, *nodes ? ":" : "", nodes) >= 0) {
+        dt_plan_rank_memory(plan, rank, policy, nodes);
+        set_owned(plan, rank, "DT_BIND_MEMORY", word, true);
+    } else {
+        plan->failed = true;
+    }
+    free(nodes);
 }
 
 static void put_cpus(const struct planner *p, struct dt_buf *plan, size_t rank,
@@ -138,14 +147,18 @@ static void put_cpus(const struct planner *p, struct dt_buf *plan, size_t rank,
 {
     char threads[24];
     char *cpus = list_text(r->cpus);
+    dt_plan_rank_found(plan, rank, p->masks[rank]);
     if (cpus)
         dt_plan_rank_cpus(plan, rank, cpus);
     else
         plan->failed = true;
     free(cpus);
-    put_memory(plan, rank, r, memory_policy(p->request));
-    snprintf(threads, sizeof threads, "%d", cores_in(p->topology, r->cpus));
-    dt_plan_rank_default(plan, rank, "OMP_NUM_THREADS", threads);
+    put_memory(p, plan, rank, r);
+    snprintf(threads, sizeof threads, "%zu", r->omp_threads);
+    dt_plan_rank_bind_default(plan, rank, "OMP_NUM_THREADS", threads);
+    set_number(plan, rank, "DT_BIND_LOADERS", r->loader_workers);
+    if (!hwloc_bitmap_iszero(r->reserved))
+        set_owned(plan, rank, "DT_BIND_RESERVED", list_text(r->reserved), true);
 }
 
 static void put_rank(const struct planner *p, struct dt_buf *plan, size_t rank,
@@ -155,33 +168,11 @@ static void put_rank(const struct planner *p, struct dt_buf *plan, size_t rank,
     const struct dt_topology *t = p->topology;
     if (!b->stand_back)
         put_cpus(p, plan, rank, r);
-    set_owned(plan, rank, "DT_BIND_CPUS", list_text(r->cpus));
+    set_owned(plan, rank, "DT_BIND_CPUS", list_text(r->cpus), !b->stand_back);
     set_owned(plan, rank, "DT_BIND_GPUS",
-              device_ids(t->accelerators, r->accelerators, r->accelerator_count));
-    set_owned(plan, rank, "DT_BIND_NICS", device_ids(t->nics, r->nics, r->nic_count));
-}
-
-/* Programs take device LOCAL_RANK of those that they see. With one GPU a rank, the order of the
- * list makes that the planned one, and peers stay visible; hiding them would break these programs.
- */
-static void put_gpu_order(const struct planner *p, struct dt_buf *plan,
-                          const struct dt_bind_plan *b)
-{
-    struct dt_buf ids = DT_BUF_INIT;
-    bool fits = b->rank_count > 1 && p->topology->kind == DT_ACCELERATOR_NVIDIA && !b->stand_back;
-    for (size_t i = 0; fits && i < b->rank_count; i++) {
-        const struct dt_bind_rank *r = &b->ranks[i];
-        const char *id =
-            r->accelerator_count == 1 ? p->topology->accelerators[r->accelerators[0]].id : "";
-        /* Ranks that share a GPU can not be told apart by position: CUDA ends a list at the first
-         * repetition. */
-        fits = strncmp(id, "GPU-", 4) == 0 && !(ids.data && strstr(ids.data, id));
-        dt_buf_printf(&ids, "%s%s", i ? "," : "", id);
-    }
-    char *list = dt_buf_take(&ids);
-    if (fits && list)
-        dt_plan_all_default(plan, "CUDA_VISIBLE_DEVICES", list);
-    free(list);
+              planner_device_ids(t->accelerators, r->accelerators, r->accelerator_count), false);
+    set_owned(plan, rank, "DT_BIND_NICS", planner_device_ids(t->nics, r->nics, r->nic_count),
+              false);
 }
 
 /* Slurm set these before dt bound anew; srun inside a rank and MPI libraries believe them. */
@@ -200,10 +191,10 @@ static void put_slurm_truth(struct dt_buf *plan, const struct dt_bind_plan *b)
     dt_buf_printf(&whole, "quiet,mask_cpu:%s", masks ? masks : "");
     char *text = dt_buf_take(&whole);
     if (masks && text) {
-        dt_plan_all_set(plan, "SLURM_CPU_BIND", text);
-        dt_plan_all_set(plan, "SLURM_CPU_BIND_VERBOSE", "quiet");
-        dt_plan_all_set(plan, "SLURM_CPU_BIND_TYPE", "mask_cpu:");
-        dt_plan_all_set(plan, "SLURM_CPU_BIND_LIST", masks);
+        dt_plan_all_bind_set(plan, "SLURM_CPU_BIND", text);
+        dt_plan_all_bind_set(plan, "SLURM_CPU_BIND_VERBOSE", "quiet");
+        dt_plan_all_bind_set(plan, "SLURM_CPU_BIND_TYPE", "mask_cpu:");
+        dt_plan_all_bind_set(plan, "SLURM_CPU_BIND_LIST", masks);
     } else {
         plan->failed = true;
     }
@@ -212,10 +203,10 @@ static void put_slurm_truth(struct dt_buf *plan, const struct dt_bind_plan *b)
 }
 
 /* Below dt-gather's table, and in its style. */
-static void say_summary(struct dt_buf *plan, const struct dt_bind_plan *b)
+static void say(struct dt_buf *plan, const char *text)
 {
     struct dt_buf line = DT_BUF_INIT;
-    dt_buf_printf(&line, "  bind: %s", b->summary ? b->summary : "nothing planned");
+    dt_buf_printf(&line, "  bind: %s", text);
     planner_say(plan, line.data ? line.data : "");
     dt_buf_fini(&line);
 }
@@ -226,7 +217,7 @@ static void say_binding(const struct planner *p, struct dt_buf *plan, const stru
     if (!planner_speaks(p, p->request->bind) && !stood_back)
         return;
     if (!planner_is(p->request->bind, "explain")) {
-        say_summary(plan, b);
+        say(plan, b->summary);
         return;
     }
     char *text = dt_bind_explain(b, p->topology);
@@ -247,10 +238,30 @@ static void say_failure(const struct planner *p, struct dt_buf *plan, const char
     dt_buf_fini(&line);
 }
 
-static struct planner_rank summary_of(const struct planner *p, const struct dt_bind_rank *r)
+/* Once: by the first node, whether or not it speaks of what went well. */
+static void say_manners(const struct planner *p, struct dt_buf *plan, const struct binding *b)
+{
+    const struct dt_request *r = p->request;
+    struct dt_buf line = DT_BUF_INIT;
+    if (!planner_is_first_node(p) || b->plan.stand_back)
+        return;
+    if (r->memory_bound)
+        dt_buf_printf(&line, "%s chose the memory policy; it is left alone", r->memory_bound);
+    if (r->gpus_bound && b->count > 1)
+        dt_buf_printf(&line, "%s%s gave GPUs to each task; they are left alone%s",
+                      line.len ? "; " : "", r->gpus_bound,
+                      b->gpus.own ? ", and cores are near them"
+                                  : ", and which is whose is not known before the start");
+    if (line.len)
+        say(plan, line.data);
+    plan->failed |= line.failed;
+    dt_buf_fini(&line);
+}
+
+static struct planner_rank summary_of(const struct dt_bind_rank *r)
 {
     return (struct planner_rank){.known = true,
-                                 .cores = cores_in(p->topology, r->cpus),
+                                 .cores = (int)r->cores,
                                  .gpus = (int)r->accelerator_count,
                                  .nics = (int)r->nic_count};
 }
@@ -270,18 +281,20 @@ int planner_put_binding(const struct planner *p, struct planner_rank *ranks, str
     rc = read_masks(&b, p, err);
     if (rc < 0)
         goto out;
-    if (make_plan(&b, p, &why) < 0) {
+    if (planner_find_gpus(p, &b.gpus, &why) < 0 || make_plan(&b, p, &why) < 0) {
         say_failure(p, plan, why.text);
         goto out;
     }
     for (size_t i = 0; i < b.plan.rank_count; i++) {
         put_rank(p, plan, i, &b.plan);
-        ranks[i] = summary_of(p, &b.plan.ranks[i]);
+        ranks[i] = summary_of(&b.plan.ranks[i]);
     }
-    put_gpu_order(p, plan, &b.plan);
+    planner_put_gpus(p, &b.gpus, &b.plan, plan);
+    planner_put_nics(p, &b.plan, plan);
     if (!b.plan.stand_back)
         put_slurm_truth(plan, &b.plan);
     say_binding(p, plan, &b.plan);
+    say_manners(p, plan, &b);
 out:
     binding_fini(&b);
     return rc;

@@ -16,6 +16,7 @@
 #include "engine.h"
 #include "link.h"
 #include "planner.h"
+#include "readback.h"
 #include "report/message.h"
 
 #define PLAN_FD         3
@@ -33,6 +34,8 @@ struct session {
     bool has_topology;
     struct dt_error topology_failed;
     char **masks;
+    pid_t *pids; /* of the local tasks */
+    bool bound;  /* the plan binds them */
     double started;
 };
 
@@ -280,13 +283,20 @@ static int plan(struct session *s, struct failure *f)
     int rc = planner_write(&planner, &text, &f->err);
     if (rc == 0)
         rc = write_plan(&text, &f->err);
+    s->bound = rc == 0 && strstr(text.data, " cpus ");
     dt_buf_fini(&text);
     return rc < 0 ? fail(f, DT_EXIT_APPLY) : 0;
 }
 
 static int read_masks(struct session *s, struct failure *f)
 {
-    int rc = dt_masks_read(&s->masks, (size_t)s->request.local_tasks, STDIN_FILENO, &f->err);
+    size_t count = (size_t)s->request.local_tasks;
+    s->pids = calloc(count, sizeof *s->pids);
+    if (!s->pids) {
+        dt_error_set(&f->err, "out of memory");
+        return fail(f, DT_EXIT_APPLY);
+    }
+    int rc = dt_masks_read_pids(&s->masks, s->pids, count, STDIN_FILENO, &f->err);
     return rc < 0 ? fail(f, DT_EXIT_APPLY) : rc;
 }
 
@@ -307,6 +317,9 @@ static int run(struct session *s, const char *config)
     if (rc < 0 || plan(s, &f) < 0)
         return answer_failure("planned", &f);
     answer("planned\n");
+    if (s->bound)
+        readback_start(s->pids, s->request.ranks, (size_t)s->request.local_tasks,
+                       s->request.node_name);
     return 0;
 }
 
@@ -321,6 +334,7 @@ int session_run(const char *config)
     if (s.linked)
         link_fini(&s.link);
     dt_masks_free(s.masks, (size_t)s.request.local_tasks);
+    free(s.pids);
     free(s.decision.components);
     json_decref(s.verdict);
     engine_fini(&s.engine);

@@ -209,6 +209,7 @@ int standalone_plan(const struct options *o)
                                      .validate = "off",
                                      .env = (char *)o->env,
                                      .bind = (char *)o->bind,
+                                     .nic = (char *)o->nic,
                                      .on_fail = "abort",
                                      .environ = environ};
         if (write_plan(&e, o, &request, &err) < 0)

@@ -185,13 +185,13 @@ int dt_bind_accelerators_near(struct dt_bind_plan *plan, struct dt_bind_model *m
         have[home < 0 ? 0 : home] += uses_of(p, list->count, ranks);
     }
     for (size_t n = 0; n < nodes; n++) {
-        struct dt_device somewhere = {.numa = (int)n, .group = -1};
+        struct dt_device somewhere = {.numa = (int)n, .group = -1, .root = -1};
         for (size_t r = 0; r < ranks; r++) {
             long long d = dt_bind_near_cpus(model, &somewhere, plan->ranks[r].cpus).distance;
             cost[r * nodes + n] = d < 0 ? 0 : d;
         }
     }
-    rc = list->count == 0 ? 0 : dt_bind_assign(ranks, nodes, cost, have, share);
+    rc = list->count == 0 ? 0 : dt_bind_assign(ranks, nodes, cost, have, true, share);
     if (rc == 0 && list->count > 0)
         rc = deal_near(plan, model, list, share, items);
 out:

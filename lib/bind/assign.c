@@ -143,21 +143,29 @@ static void take_units(struct solver *s, size_t rank, size_t node, bool direct, 
     s->share[rank * s->nodes + node] += count;
 }
 
-/* Every rank gets the same number first, as many at a time as one way carries: the way stays the
- * shortest until it is full. */
-static void give_base(struct solver *s, size_t quota)
+/* As many at a time as one way carries: the way stays the shortest until it is full. */
+static void give(struct solver *s, size_t rank, size_t need)
 {
     size_t node;
     bool direct;
 
-    for (size_t r = 0; r < s->ranks; r++) {
-        for (size_t need = quota; need > 0;) {
-            price_of_unit(s, r, &node, &direct);
-            size_t count = capacity(s, node, direct, need);
-            take_units(s, r, node, direct, count);
-            need -= count;
-        }
+    while (need > 0) {
+        price_of_unit(s, rank, &node, &direct);
+        size_t count = capacity(s, node, direct, need);
+        take_units(s, rank, node, direct, count);
+        need -= count;
     }
+}
+
+/* Every rank gets the same number first. In turns of one each, what is near is shared evenly among
+ * ranks that could all use it; all at once costs as much in sum, and is found faster. */
+static void give_base(struct solver *s, size_t quota, bool in_turns)
+{
+    size_t portion = in_turns ? 1 : quota;
+
+    for (size_t q = 0; q < quota; q += portion)
+        for (size_t r = 0; r < s->ranks; r++)
+            give(s, r, portion);
 }
 
 /* ... then what is left goes, one each, to the ranks for which it is cheapest. */
@@ -182,7 +190,7 @@ static void give_rest(struct solver *s, size_t rest, bool *has_extra)
     }
 }
 
-int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size_t *have,
+int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size_t *have, bool even,
                    size_t *share)
 {
     struct solver s = {.ranks = ranks, .nodes = nodes, .cost = cost, .share = share};
@@ -202,7 +210,7 @@ int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size
         s.left[n] = have[n];
         total += have[n];
     }
-    give_base(&s, total / ranks);
+    give_base(&s, total / ranks, even);
     give_rest(&s, total % ranks, has_extra);
     rc = 0;
 out:

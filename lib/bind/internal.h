@@ -60,8 +60,8 @@ void dt_bind_space_fini(struct dt_bind_space *space);
 
 /* assign.c: give each of `ranks` an equal share (differing by at most one) of what the nodes have,
  * at the smallest total cost. cost and share are ranks x nodes; the sum of `have` is at least
- * `ranks`. */
-int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size_t *have,
+ * `ranks`. even: of the ways that cost the same one in which the ranks fare alike; slower. */
+int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size_t *have, bool even,
                    size_t *share);
 
 /* accelerators.c: mean distance of a rank's accelerators to each node, in thousandths. False: none

@@ -97,6 +97,8 @@ struct dt_bind_near dt_bind_near_of(const struct dt_bind_model *model, const str
 
     if (a->group >= 0 && a->group == b->group)
         return (struct dt_bind_near){DT_BIND_SWITCH, DISTANCE_SWITCH * DT_BIND_UNIT};
+    if (a->root >= 0 && a->root == b->root)
+        return (struct dt_bind_near){DT_BIND_ROOT, DISTANCE_ROOT * DT_BIND_UNIT};
     near.place = place_of_nodes(model->topology->hwloc, a->numa, b->numa);
     near.distance = near.place == DT_BIND_UNKNOWN
                         ? -1

@@ -42,7 +42,7 @@ static void take_for_cpus(bool *taken, const struct dt_bind_model *model, hwloc_
 {
     hwloc_obj_t node = NULL;
     bool any = false;
-    struct dt_device place = {.group = -1};
+    struct dt_device place = {.group = -1, .root = -1};
 
     while ((node = hwloc_get_next_obj_by_type(model->topology->hwloc, HWLOC_OBJ_NUMANODE, node))) {
         if (!hwloc_bitmap_intersects(node->cpuset, cpus))

@@ -126,7 +126,7 @@ static int deal_cores(struct dt_bind_plan *plan, const struct dt_bind_model *mod
     }
     for (size_t s = 0; s < space->slot_count; s++)
         have[space->core_home[space->slots[s]]]++;
-    rc = dt_bind_assign(ranks, nodes, cost, have, share);
+    rc = dt_bind_assign(ranks, nodes, cost, have, true, share);
     if (rc == 0)
         rc = deal_shares(plan, space, share, nodes);
 out:
@@ -276,7 +276,10 @@ static int price_linear(struct dt_bind_plan *plan, const struct dt_bind_request 
         size_t first = r * list->count / ranks, end = (r + 1) * list->count / ranks;
         if (list->count > 0 && list->count < ranks)
             end = first + 1;
-        rc = dt_bind_take_accelerators(&linear.ranks[r], list->items + first, end - first);
+        rc = request->own
+                 ? dt_bind_take_accelerators(&linear.ranks[r], request->own[r].items,
+                                             request->own[r].count)
+                 : dt_bind_take_accelerators(&linear.ranks[r], list->items + first, end - first);
         plan->linear_cost += rc ? 0 : dt_bind_rank_cost(model, &linear.ranks[r]);
     }
 out:

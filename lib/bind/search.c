@@ -37,7 +37,7 @@ static bool alike(const struct search *s, size_t a, size_t b)
     const struct dt_device *x = &s->model->topology->accelerators[s->list->items[a]];
     const struct dt_device *y = &s->model->topology->accelerators[s->list->items[b]];
 
-    return x->numa == y->numa && x->group == y->group &&
+    return x->numa == y->numa && x->group == y->group && x->root == y->root &&
            s->model->nic_near[s->list->items[a]] == s->model->nic_near[s->list->items[b]];
 }
 
@@ -46,7 +46,7 @@ static long long cost_of_cores(struct search *s)
 {
     long long sum = 0;
 
-    if (dt_bind_assign(s->ranks, s->nodes, s->cost, s->have, s->share))
+    if (dt_bind_assign(s->ranks, s->nodes, s->cost, s->have, false, s->share))
         return LLONG_MAX;
     for (size_t i = 0; i < s->ranks * s->nodes; i++)
         sum += (long long)s->share[i] * s->cost[i];

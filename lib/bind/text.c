@@ -94,7 +94,8 @@ char *dt_bind_summary(const struct dt_bind_plan *plan, const struct dt_bind_requ
     }
     if (plan->rank_count > 1)
         dt_buf_puts(&out, " each");
-    put_memory(&out, plan);
+    if (!plan->stand_back)
+        put_memory(&out, plan);
     if (plan->stand_back)
         dt_buf_printf(&out, "; %s", plan->reason);
     else if (ranks_share_cores(plan))

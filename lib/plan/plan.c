@@ -124,6 +124,27 @@ void dt_plan_env_unset(struct dt_buf *plan, int rank, const char *name)
     put_env(plan, rank, WORDS("env-unset", name));
 }
 
+void dt_plan_rank_found(struct dt_buf *plan, size_t rank, const char *cpulist)
+{
+    put_rank(plan, rank, WORDS("found", cpulist));
+}
+
+void dt_plan_rank_bind_set(struct dt_buf *plan, size_t rank, const char *name, const char *value)
+{
+    put_rank(plan, rank, WORDS("bind-set", name, value));
+}
+
+void dt_plan_rank_bind_default(struct dt_buf *plan, size_t rank, const char *name,
+                               const char *value)
+{
+    put_rank(plan, rank, WORDS("bind-default", name, value));
+}
+
+void dt_plan_all_bind_set(struct dt_buf *plan, const char *name, const char *value)
+{
+    put_all(plan, WORDS("bind-set", name, value));
+}
+
 void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist)
 {
     put_rank(plan, rank, WORDS("cpus", cpulist));

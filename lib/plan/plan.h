@@ -32,6 +32,10 @@ struct dt_request {
     size_t group_count;
     char *cwd;
     char *validate, *env, *bind, *on_fail; /* resolved settings, never NULL */
+    char *nic;                             /* "plan", "narrow" or "off"; NULL: off */
+    bool bound_known;                      /* srun has told who else binds, or that nobody does */
+    char *cpus_bound, *gpus_bound, *memory_bound; /* who: "--cpu-bind=cores"; NULL: nobody */
+    char *program_binds; /* "numactl", where that is the program; NULL: it is another */
     double timeout_s;
     int port;                  /* TCP port reserved by the plugin on this node, 0: none */
     char *rendezvous;          /* text of SLURM_DT_RENDEZVOUS, or NULL */
@@ -53,6 +57,8 @@ const char *dt_request_getenv(const struct dt_request *request, const char *name
  */
 int dt_masks_read(char ***lists, size_t count, int fd, struct dt_error *err);
 int dt_masks_parse(char ***lists, size_t count, const char *text, size_t len, struct dt_error *err);
+/* The same with the tasks' process ids, 0 where the plugin told none; pids holds `count`. */
+int dt_masks_read_pids(char ***lists, pid_t *pids, size_t count, int fd, struct dt_error *err);
 void dt_masks_free(char **lists, size_t count);
 
 /* One word: append it encoded; decode it in place (-1: a bad escape, or one that stands for NUL).
@@ -69,6 +75,13 @@ void dt_plan_all_unset(struct dt_buf *plan, const char *name);
 void dt_plan_env_default(struct dt_buf *plan, int rank, const char *name, const char *value);
 void dt_plan_env_set(struct dt_buf *plan, int rank, const char *name, const char *value);
 void dt_plan_env_unset(struct dt_buf *plan, int rank, const char *name);
+/* The mask that the plan was made for. Where the task finds another, somebody else has bound it, and
+ * its cpus, memory and bind- lines are left out. */
+void dt_plan_rank_found(struct dt_buf *plan, size_t rank, const char *cpulist);
+void dt_plan_rank_bind_set(struct dt_buf *plan, size_t rank, const char *name, const char *value);
+void dt_plan_rank_bind_default(struct dt_buf *plan, size_t rank, const char *name,
+                               const char *value);
+void dt_plan_all_bind_set(struct dt_buf *plan, const char *name, const char *value);
 void dt_plan_rank_cpus(struct dt_buf *plan, size_t rank, const char *cpulist);
 /* policy: preferred | bind | interleave | local */
 void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy,

@@ -157,6 +157,30 @@ static bool take_bind(struct parser *p, struct dt_line *line)
     return line->count == 2 && take_text(line->words[1], &p->request->bind);
 }
 
+static bool take_nic(struct parser *p, struct dt_line *line)
+{
+    return line->count == 2 &&
+           (is_word(line, 1, "plan") || is_word(line, 1, "narrow") || is_word(line, 1, "off")) &&
+           take_text(line->words[1], &p->request->nic);
+}
+
+/* "bound cpus --cpu-bind=cores"; "bound - -": nobody binds anything. */
+static bool take_bound(struct parser *p, struct dt_line *line)
+{
+    struct dt_request *r = p->request;
+    if (line->count != 3)
+        return false;
+    r->bound_known = true;
+    if (is_word(line, 1, "-"))
+        return true;
+    char **who = is_word(line, 1, "cpus")      ? &r->cpus_bound
+                 : is_word(line, 1, "gpus")    ? &r->gpus_bound
+                 : is_word(line, 1, "memory")  ? &r->memory_bound
+                 : is_word(line, 1, "program") ? &r->program_binds
+                                               : NULL;
+    return who && take_text(line->words[2], who);
+}
+
 static bool take_on_fail(struct parser *p, struct dt_line *line)
 {
     return line->count == 2 && (is_word(line, 1, "abort") || is_word(line, 1, "warn")) &&
@@ -229,6 +253,8 @@ static const struct key {
     {"validate", "validate LEVEL", true, false, take_validate},
     {"env", "env MODE", true, false, take_env},
     {"bind", "bind MODE", true, false, take_bind},
+    {"nic", "nic plan|narrow|off", false, false, take_nic},
+    {"bound", "bound cpus|gpus|memory|program WHO", false, true, take_bound},
     {"on-fail", "on-fail abort|warn", true, false, take_on_fail},
     {"timeout", "timeout SECONDS", true, false, take_timeout},
     {"port", "port 0-65535", false, false, take_port},
@@ -348,6 +374,11 @@ void dt_request_fini(struct dt_request *request)
     free(request->env);
     free(request->bind);
     free(request->on_fail);
+    free(request->nic);
+    free(request->cpus_bound);
+    free(request->gpus_bound);
+    free(request->memory_bound);
+    free(request->program_binds);
     free(request->rendezvous);
     for (char **e = request->environ; e && *e; e++)
         free(*e);

@@ -72,6 +72,7 @@ static inline struct dt_device *make_devices(const struct machine *m, size_t cou
         devices[i].id = strdup(id);
         snprintf(id, sizeof(id), "0000:%02zx:%02x.0", i + 16, nic ? 0x1b : 0x1c);
         devices[i].bdf = strdup(id);
+        devices[i].root = -1;
         devices[i].group = m->groups ? (int)(i * m->groups / count) : -1;
         devices[i].numa = nic && m->nic_node >= 0 ? m->nic_node : (int)(i * (size_t)nodes / count);
     }

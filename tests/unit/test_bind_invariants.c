@@ -338,10 +338,12 @@ static void test_shares_are_cheapest(void **state)
         for (size_t i = 0; i < ranks * nodes; i++)
             cost[i] = 10 + rand_r(&seed) % 20;
         search.base = total / ranks;
-        assert_int_equal(dt_bind_assign(ranks, nodes, cost, have, share), 0);
-        for (size_t i = 0; i < ranks * nodes; i++)
-            sum += (long long)share[i] * cost[i];
-        assert_int_equal(sum, search_rank(&search, 0, total % ranks));
+        for (int even = 0; even < 2; even++, sum = 0) {
+            assert_int_equal(dt_bind_assign(ranks, nodes, cost, have, even, share), 0);
+            for (size_t i = 0; i < ranks * nodes; i++)
+                sum += (long long)share[i] * cost[i];
+            assert_int_equal(sum, search_rank(&search, 0, total % ranks));
+        }
     }
 }
 

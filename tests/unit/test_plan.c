@@ -54,6 +54,32 @@ static void full_request_is_understood(void **state)
     dt_request_fini(&r);
 }
 
+static void who_else_binds_is_understood(void **state)
+{
+    struct dt_request r;
+    struct dt_error err = {0};
+    (void)state;
+    assert_int_equal(parse(&r,
+                           HEAD TASKS REST "nic narrow\nbound cpus --cpu-bind=map_cpu:1,0\n"
+                                           "bound program numactl\nend\n",
+                           &err),
+                     0);
+    assert_true(r.bound_known);
+    assert_string_equal(r.cpus_bound, "--cpu-bind=map_cpu:1,0");
+    assert_string_equal(r.program_binds, "numactl");
+    assert_string_equal(r.nic, "narrow");
+    assert_null(r.gpus_bound);
+    dt_request_fini(&r);
+    assert_int_equal(parse(&r, HEAD TASKS REST "bound - -\nend\n", &err), 0);
+    assert_true(r.bound_known && !r.cpus_bound);
+    dt_request_fini(&r);
+    assert_int_equal(parse(&r, HEAD TASKS REST "end\n", &err), 0);
+    assert_false(r.bound_known);
+    dt_request_fini(&r);
+    assert_int_equal(parse(&r, HEAD TASKS REST "bound disks me\nend\n", &err), -1);
+    assert_int_equal(parse(&r, HEAD TASKS REST "nic wide\nend\n", &err), -1);
+}
+
 static void lines_may_come_in_any_order(void **state)
 {
     (void)state;
@@ -156,6 +182,26 @@ static void masks_are_one_for_each_task(void **state)
     }
 }
 
+static void masks_may_tell_processes(void **state)
+{
+    char **lists;
+    pid_t pids[2] = {-1, -1};
+    struct dt_error err = {0};
+    int fds[2];
+    const char *text = "mask 1 4-7 321\nmask 0 0-3\nend\n", *bad = "mask 0 0 x\nend\n";
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], text, strlen(text)), strlen(text));
+    assert_int_equal(dt_masks_read_pids(&lists, pids, 2, fds[0], &err), 0);
+    assert_int_equal(pids[0], 0);
+    assert_int_equal(pids[1], 321);
+    dt_masks_free(lists, 2);
+    close(fds[0]);
+    close(fds[1]);
+    assert_int_equal(dt_masks_parse(&lists, 1, bad, strlen(bad), &err), -1);
+    assert_non_null(strstr(err.text, "'x' is no process id"));
+}
+
 static void closed_pipe_is_told_from_bad_masks(void **state)
 {
     (void)state;
@@ -230,6 +276,8 @@ int main(void)
         cmocka_unit_test(bad_requests_are_refused_with_a_sentence),
         cmocka_unit_test(requests_are_read_in_pieces),
         cmocka_unit_test(masks_are_one_for_each_task),
+        cmocka_unit_test(who_else_binds_is_understood),
+        cmocka_unit_test(masks_may_tell_processes),
         cmocka_unit_test(closed_pipe_is_told_from_bad_masks),
         cmocka_unit_test(plan_text_is_as_in_the_contract),
         cmocka_unit_test(every_byte_survives_a_word),
