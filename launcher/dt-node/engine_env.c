@@ -179,6 +179,25 @@ static void put_container_list(struct dt_buf *out, const struct dt_env_findings 
         dt_buf_puts(out, "\n");
 }
 
+/* Fine, and nothing is to be said of it but that a component reads it. */
+static bool is_quiet(const struct dt_env_finding *f)
+{
+    return f->severity == DT_ENV_FINE && !*f->rule;
+}
+
+static void put_quiet(struct dt_buf *out, const struct dt_env_findings *findings)
+{
+    const char *separator = "no rule has anything to say of ";
+    for (size_t i = 0; i < findings->count; i++) {
+        if (!is_quiet(&findings->items[i]))
+            continue;
+        dt_buf_printf(out, "%s%s", separator, findings->items[i].variable);
+        separator = ", ";
+    }
+    if (*separator == ',')
+        dt_buf_puts(out, "\n");
+}
+
 static void put_findings(struct dt_buf *out, const struct engine *e,
                          const struct dt_env_findings *findings)
 {
@@ -194,7 +213,9 @@ static void put_findings(struct dt_buf *out, const struct engine *e,
         dt_buf_printf(out, "%-9s  %-12s  %-*s  %s\n", "SEVERITY", "DT DOES", (int)width, "VARIABLE",
                       "RANKS GET");
     for (size_t i = 0; i < findings->count; i++)
-        put_finding(out, e, &findings->items[i], (int)width);
+        if (!is_quiet(&findings->items[i]))
+            put_finding(out, e, &findings->items[i], (int)width);
+    put_quiet(out, findings);
     put_container_list(out, findings);
 }
 

@@ -166,8 +166,9 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
 }
 
 @test "explain: what the user has, what dt does, why, from where; and the list for containers" {
-    NCCL_DEBUG=INFO FI_EFA_MTU_SIZE=9000 NCCL_DEBGU=INFO run srun -N2 -n2 --dt-env=explain true
+    NCCL_DEBUG=INFO FI_EFA_MTU_SIZE=9000 NCCL_DEBGU=INFO NCCL_HOME=/x CUDA_HOME=/y run srun -N2 -n2 --dt-env=explain true
     assert_code 0
+    assert_lines 1 '^dt: no rule has anything to say of .*CUDA_HOME, NCCL_HOME'
     assert_lines 1 '^dt: abort +refuse +FI_EFA_MTU_SIZE +9000'
     assert_lines 1 '^dt: fine +set-if-unset +FI_EFA_USE_HUGE_PAGE +0'
     assert_lines 1 '^dt: no-effect +warn +NCCL_DEBGU'
