@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "ending.h"
 #include "options.h"
 #include "place.h"
 #include "prepare.h"
@@ -96,12 +97,15 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
         return dt_error_set(err, "out of memory");
     int result = dt_rank_environ(&worker->env, job->place, master, &injection, index, err);
     dt_injection_fini(&injection);
+    if (result == 0 && worker->error_file)
+        dt_environ_set(&worker->env, "TORCHELASTIC_ERROR_FILE", "%s", worker->error_file);
     return result;
 }
 
 /* Build each rank's environment, then start them, or show them. */
 static int launch(struct dt_job *job, const struct dt_master *master)
 {
+    struct dt_error_files files = {NULL};
     struct dt_error err = {""};
     int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
     job->workers = calloc((size_t)count, sizeof *job->workers);
@@ -109,10 +113,14 @@ static int launch(struct dt_job *job, const struct dt_master *master)
         dt_error_set(&err, "out of memory");
         return complain_node(job->place, code, &err);
     }
+    if (job->place->shape == DT_SHAPE_FANOUT && !job->options->dry_run)
+        dt_error_files_create(&files);
     for (; ready < count; ready++) {
         struct dt_worker *worker = &job->workers[ready];
         worker->rank = job->place->rank + ready;
         worker->local_rank = job->place->local_rank + ready;
+        worker->error_file = dt_error_files_path(&files, worker->local_rank);
+
         if (prepare_worker(worker, job, master, ready, &err)) {
             complain_node(job->place, code, &err);
             goto out;
@@ -122,8 +130,20 @@ static int launch(struct dt_job *job, const struct dt_master *master)
 out:
     for (int i = 0; i < ready; i++)
         dt_environ_fini(&job->workers[i].env);
+    for (int i = 0; i < count; i++)
+        free(job->workers[i].error_file);
+    dt_error_files_remove(&files, count);
     free(job->workers);
     return code;
+}
+
+/* One dt-launch for each node of the job; for any other kind each stands for itself. */
+static struct dt_session *open_session(const struct dt_job *job, struct dt_master *master,
+                                       struct dt_error *err)
+{
+    bool member = master->serves && job->place->node_rank > 0 && !job->options->dry_run;
+    return member ? dt_session_member(job->place, master, err)
+                  : dt_session_lead(job->place, master, err);
 }
 
 static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place)
@@ -140,7 +160,9 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
         code = complain_node(place, DT_EXIT_USAGE, &err);
     } else {
         struct dt_job job = {.options = options, .place = place, .path = path};
-        code = launch(&job, &master);
+        job.session = open_session(&job, &master, &err);
+        code = job.session ? launch(&job, &master) : complain_node(place, DT_EXIT_HELPER, &err);
+        dt_session_close(job.session);
     }
     dt_master_fini(&master);
     free(path);

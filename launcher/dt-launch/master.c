@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "prepare.h"
+#include "server.h"
 
 #define PORT_FIRST 20000 /* below Linux's ephemeral ports, which begin at 32768 */
 #define PORT_COUNT 12768
@@ -91,7 +92,7 @@ static char *hosts_line(char *line, const char *name)
     return NULL;
 }
 
-static char *hosts_lookup(const char *name)
+char *dt_hosts_lookup(const char *name)
 {
     FILE *file = fopen("/etc/hosts", "re");
     char *line = NULL, *result = NULL;
@@ -109,7 +110,7 @@ static char *own_address(const struct dt_place *place)
 {
     char *address = route_source(getenv("SLURM_LAUNCH_NODE_IPADDR"));
     if (!address)
-        address = hosts_lookup(place->first_node ? place->first_node : place->node_name);
+        address = dt_hosts_lookup(place->first_node ? place->first_node : place->node_name);
     if (!address && place->in_step)
         address =
             route_source("192.0.2.1"); /* a documentation address: follows the default route */
@@ -127,16 +128,16 @@ static char *find_address(const struct dt_place *place, const struct dt_options 
         return strdup("127.0.0.1"); /* one node: several need --master-addr */
     if (place->node_rank == 0)
         return own_address(place);
-    char *address = hosts_lookup(place->first_node ? place->first_node : "");
+    char *address = dt_hosts_lookup(place->first_node ? place->first_node : "");
     return address || !place->first_node ? address : strdup(place->first_node);
 }
 
 /* ---- port -------------------------------------------------------------------------------- */
 
-/* All nodes must come to the same number without talking. */
-static int step_port(const struct dt_place *place)
+/* All nodes must come to the same numbers without talking. */
+static int step_port(const struct dt_place *place, int candidate)
 {
-    return PORT_FIRST + (int)((place->job * 101 + place->step) % PORT_COUNT);
+    return PORT_FIRST + (int)((place->job * 101 + place->step + candidate * 257L) % PORT_COUNT);
 }
 
 /* Bind, do not listen, keep: nobody else is given the port, and a program that binds with
@@ -170,42 +171,99 @@ static int read_port(const char *text, int *port, struct dt_error *err)
     return 0;
 }
 
-static int find_port(struct dt_master *master, const struct dt_place *place,
-                     const struct dt_options *options, struct dt_error *err)
+/* The ports that may be MASTER_PORT; none: any that is free on this node. */
+static int find_candidates(struct dt_master *master, const struct dt_place *place,
+                           const struct dt_options *options, struct dt_error *err)
 {
     const char *given = getenv("MASTER_PORT");
+    int *ports = master->candidates;
+    master->candidate_count = 1;
     if (options->master_port)
-        master->port = options->master_port;
+        ports[0] = options->master_port;
     else if (given && *given)
-        return read_port(given, &master->port, err);
+        return read_port(given, &ports[0], err);
     else if (place->in_step)
-        master->port = step_port(place);
+        for (int i = 0; i < DT_MASTER_CANDIDATES; i++, master->candidate_count = i)
+            ports[i] = step_port(place, i);
     else if (place->node_count > 1)
-        master->port = PLAIN_PORT;
+        ports[0] = PLAIN_PORT;
+    else
+        master->candidate_count = 0;
+    return 0;
+}
+
+/* Node 0: listen before anybody is told. */
+static int serve(struct dt_master *master, const struct dt_place *place, struct dt_error *err)
+{
+    int count = master->candidate_count;
+    master->listener = count ? -1 : dt_server_listen(0, &master->port);
+    for (int i = 0; i < count && master->listener < 0; i++)
+        master->listener = dt_server_listen(master->candidates[i], &master->port);
+    if (master->listener >= 0)
+        return 0;
+    if (count == 1)
+        return dt_error_set(
+            err,
+            "MASTER_PORT %d can not be had on node 0 (%s): %s; choose another port, "
+            "or give --store rank0 if the program serves on it itself",
+            master->candidates[0], place->node_name, strerror(errno));
+    return dt_error_set(err, "none of %d ports tried for MASTER_PORT can be had on node 0 (%s): %s",
+                        count, place->node_name, strerror(errno));
+}
+
+/* Rank 0 of the program serves: its port is only reserved, where we may choose it. */
+static int leave_to_rank0(struct dt_master *master, struct dt_error *err)
+{
+    if (master->candidate_count)
+        master->port = master->candidates[0];
     else if ((master->hold = hold_port(&master->port)) < 0)
         return dt_error_set(err, "no TCP port can be bound for MASTER_PORT: %s", strerror(errno));
+    master->jax_port = master->port;
     return 0;
+}
+
+static int find_ports(struct dt_master *master, const struct dt_place *place,
+                      const struct dt_options *options, struct dt_error *err)
+{
+    master->serves = dt_place_serves(place, options);
+    if (find_candidates(master, place, options, err))
+        return -1;
+    if (!master->serves)
+        return leave_to_rank0(master, err);
+    if (options->dry_run) { /* what it would be if all are free */
+        master->port = master->candidate_count ? master->candidates[0] : PLAIN_PORT;
+        master->jax_port = master->port + 1;
+        return 0;
+    }
+    if (place->node_rank > 0)
+        return 0;
+    master->jax_hold =
+        hold_port(&master->jax_port); /* without one JAX is told port 0, and says so */
+    return serve(master, place, err);
 }
 
 int dt_master_find(struct dt_master *master, const struct dt_place *place,
                    const struct dt_options *options, struct dt_error *err)
 {
-    *master = (struct dt_master){.hold = -1};
-    if (find_port(master, place, options, err))
-        return -1;
-    master->addr = find_address(place, options);
-    if (master->addr)
-        return 0;
+    *master = (struct dt_master){.hold = -1, .jax_hold = -1, .listener = -1};
+    if (find_ports(master, place, options, err) == 0) {
+        master->addr = find_address(place, options);
+        if (master->addr)
+            return 0;
+        dt_error_set(err, "MASTER_ADDR is not set and node 0 is not known: SLURM_STEP_NODELIST is "
+                          "missing; give --master-addr");
+    }
     dt_master_fini(master);
-    return dt_error_set(err,
-                        "MASTER_ADDR is not set and node 0 is not known: SLURM_STEP_NODELIST is "
-                        "missing; give --master-addr");
+    return -1;
 }
 
 void dt_master_fini(struct dt_master *master)
 {
+    int fds[] = {master->hold, master->jax_hold, master->listener};
     free(master->addr);
-    if (master->hold >= 0)
-        close(master->hold);
-    *master = (struct dt_master){.hold = -1};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    *master = (struct dt_master){.hold = -1, .jax_hold = -1, .listener = -1};
 }

@@ -22,6 +22,7 @@ enum key {
     KEY_NODE_RANK,
     KEY_MASTER_ADDR,
     KEY_MASTER_PORT,
+    KEY_STORE,
     KEY_KILL_GRACE,
     KEY_DRY_RUN,
     KEY_ENV,
@@ -43,6 +44,11 @@ static const struct argp_option table[] = {
     {"master-port", KEY_MASTER_PORT, "PORT", 0,
      "Port on node 0; wins over MASTER_PORT of the environment", 0},
     {0, 0, 0, 0, "Running:", 3},
+    {"store", KEY_STORE, "launcher|rank0", 0,
+     "Who serves PyTorch's store on MASTER_PORT: dt-launch (default with one dt-launch a node; it "
+     "then "
+     "knows who is missing), or rank 0, for programs that bind MASTER_PORT themselves",
+     0},
     {"prefix-output", 'l', "rank|node", OPTION_ARG_OPTIONAL,
      "Begin each line of output with [RANK], or with [NODE:RANK]; lines are never torn", 0},
     {"kill-grace", KEY_KILL_GRACE, "SECONDS", 0,
@@ -231,6 +237,17 @@ static int read_prefix(const char *text, enum dt_prefix *prefix, struct dt_error
     return 0;
 }
 
+static int read_store(const char *text, enum dt_store_mode *mode, struct dt_error *err)
+{
+    if (strcmp(text, "launcher") == 0)
+        *mode = DT_STORE_LAUNCHER;
+    else if (strcmp(text, "rank0") == 0)
+        *mode = DT_STORE_RANK0;
+    else
+        return dt_error_set(err, "--store is \"%s\": launcher or rank0 is needed", text);
+    return 0;
+}
+
 static int read_env(const char *place, const char *text, enum dt_env_mode *mode,
                     struct dt_error *err)
 {
@@ -289,6 +306,9 @@ static error_t take(int key, char *arg, struct argp_state *state)
     case KEY_MASTER_PORT:
         result = read_int("--master-port", arg, 1, 65535, &o->master_port, err);
         break;
+    case KEY_STORE:
+        result = read_store(arg, &o->store, err);
+        break;
     case KEY_KILL_GRACE:
         result = read_seconds(arg, &o->kill_grace_s, err);
         break;
@@ -334,5 +354,8 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                             "no program was given: dt-launch [OPTION...] -- PROGRAM ARGUMENT...");
     if (options->per_task && options->nproc != DT_NPROC_UNSET)
         return dt_error_set(err, "--per-task and --nproc-per-node contradict each other: give one");
+    if (options->per_task && options->store == DT_STORE_LAUNCHER)
+        return dt_error_set(err, "--store launcher needs --nproc-per-node: with --per-task the "
+                                 "environment is left to the program, and rank 0 serves its store");
     return default_env(&options->env, err);
 }

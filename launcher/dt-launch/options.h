@@ -10,6 +10,8 @@
 enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
 enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
 
+/* Who serves PyTorch's store on MASTER_PORT. */
+enum dt_store_mode { DT_STORE_UNSET, DT_STORE_LAUNCHER, DT_STORE_RANK0 };
 enum dt_env_mode { DT_ENV_MODE_UNSET = -1, DT_ENV_MODE_OFF, DT_ENV_MODE_AUTO, DT_ENV_MODE_EXPLAIN };
 
 struct dt_options {
@@ -22,8 +24,9 @@ struct dt_options {
     int master_port; /* 0: not given */
     enum dt_prefix prefix;
     double kill_grace_s;
-    enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
-    char **program;       /* argv of the program, NULL-terminated, borrowed from main */
+    enum dt_store_mode store; /* UNSET: dt_store_of() decides */
+    enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
+    char **program;           /* argv of the program, NULL-terminated, borrowed from main */
 };
 
 /* Prints and exits for --help, --usage and --version. */

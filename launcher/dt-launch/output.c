@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pump: pipes in, prefixed lines out. A line is written by one write() together with its
+/* The pump: pipes in, bytes or prefixed lines out. A line is written by one write() together with its
  * prefix. A line longer than the buffer comes in pieces, each on a line of its own, the later ones
  * marked by a '+' before the closing bracket of the prefix: "[3] aaa", "[3+] aaa". */
 #include "output.h"
@@ -13,32 +13,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "worker.h"
 
 #define LINE_MAX_BYTES 65536
+#define TEXT_BYTES     (1 << 18)
 #define PIPE_BYTES     (1 << 18)
 
 struct stream {
     int in, out;
-    char *prefix, *more; /* "[3] ", "[3+] " */
+    char *prefix, *more; /* "[3] ", "[3+] "; NULL: bytes go through */
+    size_t prefix_len, more_len;
     size_t used;
     bool inside; /* an earlier piece of this line is out already */
+    struct dt_tail *tail;
     char line[LINE_MAX_BYTES];
 };
 
 struct dt_output {
     struct stream **streams;
     size_t count;
-    struct dt_buf text; /* what the next write will say */
+    char *text; /* what the next write will say */
+    size_t len;
     pthread_t thread;
+    pthread_mutex_t lock; /* of the tails, and of reading into them */
     bool started;
     atomic_ulong moved; /* bytes, to see whether the reader still reads */
     bool broken[3];     /* our descriptor 1, 2 takes no more: what comes is thrown away */
     bool unread[3];     /* and its reader is gone */
 };
+
+/* ---- writing ------------------------------------------------------------------------------- */
 
 /* Blocks as long as the reader does. Returns 0 or -errno. */
 static int write_all(struct dt_output *output, int fd, const char *bytes, size_t len)
@@ -59,10 +68,41 @@ static int write_all(struct dt_output *output, int fd, const char *bytes, size_t
     return 0;
 }
 
+static void deliver(struct dt_output *output, int out, const char *bytes, size_t len)
+{
+    if (!len || output->broken[out])
+        return;
+    int result = write_all(output, out, bytes, len);
+    if (!result)
+        return;
+    output->broken[out] = true;
+    output->unread[out] = result == -EPIPE;
+    if (out == 1)
+        dprintf(2, "dt-launch: standard output can not be written any more: %s\n",
+                strerror(-result));
+}
+
+static void flush(struct dt_output *output, const struct stream *stream)
+{
+    deliver(output, stream->out, output->text, output->len);
+    output->len = 0;
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+static void put(struct dt_output *output, const char *bytes, size_t len)
+{
+    memcpy(output->text + output->len, bytes, len);
+    output->len += len;
+}
+
 static void put_line(struct dt_output *output, struct stream *stream, const char *bytes, size_t len)
 {
-    dt_buf_puts(&output->text, stream->inside ? stream->more : stream->prefix);
-    dt_buf_append(&output->text, bytes, len);
+    size_t prefix_len = stream->inside ? stream->more_len : stream->prefix_len;
+    if (output->len + prefix_len + len + 1 > TEXT_BYTES)
+        flush(output, stream);
+    put(output, stream->inside ? stream->more : stream->prefix, prefix_len);
+    put(output, bytes, len);
 }
 
 /* Move whole lines from the stream's buffer to the text. */
@@ -78,49 +118,63 @@ static void take_lines(struct dt_output *output, struct stream *stream)
     memmove(stream->line, at, stream->used);
     if (stream->used == sizeof stream->line) {
         put_line(output, stream, stream->line, stream->used);
-        dt_buf_puts(&output->text, "\n");
+        put(output, "\n", 1);
         stream->inside = true;
         stream->used = 0;
     }
 }
 
-static void flush(struct dt_output *output, struct stream *stream)
+static void take(struct dt_output *output, struct stream *stream)
 {
-    struct dt_buf *text = &output->text;
-    if (text->len && !output->broken[stream->out]) {
-        int result = write_all(output, stream->out, text->data, text->len);
-        if (result) {
-            output->broken[stream->out] = true;
-            output->unread[stream->out] = result == -EPIPE;
-            if (stream->out == 1)
-                dprintf(2, "dt-launch: standard output can not be written any more: %s\n",
-                        strerror(-result));
-        }
+    if (stream->prefix) {
+        take_lines(output, stream);
+        flush(output, stream);
+    } else {
+        deliver(output, stream->out, stream->line, stream->used);
+        stream->used = 0;
     }
-    dt_buf_clear(text);
 }
 
 static void end_stream(struct dt_output *output, struct stream *stream)
 {
     if (stream->used) {
         put_line(output, stream, stream->line, stream->used);
-        dt_buf_puts(&output->text, "\n");
+        put(output, "\n", 1);
         stream->used = 0;
     }
     flush(output, stream);
+    pthread_mutex_lock(&output->lock);
     close(stream->in);
     stream->in = -1;
+    pthread_mutex_unlock(&output->lock);
+}
+
+/* ---- thread -------------------------------------------------------------------------------- */
+
+/* What was read is in the tail before anybody can find the pipe empty. */
+static ssize_t receive(struct dt_output *output, struct stream *stream)
+{
+    char *to = stream->line + stream->used;
+    if (!stream->tail)
+        return read(stream->in, to, sizeof stream->line - stream->used);
+    pthread_mutex_lock(&output->lock);
+    ssize_t n = read(stream->in, to, sizeof stream->line - stream->used);
+    int why = errno;
+    if (n > 0)
+        dt_tail_add(stream->tail, to, (size_t)n, dt_now_ns());
+    pthread_mutex_unlock(&output->lock);
+    errno = why;
+    return n;
 }
 
 static void pump(struct dt_output *output, struct stream *stream)
 {
-    ssize_t n = read(stream->in, stream->line + stream->used, sizeof stream->line - stream->used);
+    ssize_t n = receive(output, stream);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n > 0) {
         stream->used += (size_t)n;
-        take_lines(output, stream);
-        flush(output, stream);
+        take(output, stream);
     }
     /* Our reader is gone: let the rank find that out as it would without us. A full disk, by
      * contrast, must not end a job that only logs there: its output is still taken. */
@@ -149,12 +203,59 @@ static void *run(void *argument)
     return NULL;
 }
 
+/* ---- making -------------------------------------------------------------------------------- */
+
 struct dt_output *dt_output_create(struct dt_error *err)
 {
     struct dt_output *output = calloc(1, sizeof *output);
-    if (!output)
+    char *text = malloc(TEXT_BYTES);
+    if (!output || !text) {
+        free(output);
+        free(text);
         dt_error_set(err, "out of memory");
+        return NULL;
+    }
+    output->text = text;
+    pthread_mutex_init(&output->lock, NULL);
     return output;
+}
+
+static void free_stream(struct stream *stream)
+{
+    if (!stream)
+        return;
+    if (stream->in >= 0)
+        close(stream->in);
+    free(stream->prefix);
+    free(stream->more);
+    free(stream->tail);
+    free(stream);
+}
+
+static struct stream *make_stream(const struct dt_output_stream *spec, int in)
+{
+    struct stream *stream = malloc(sizeof *stream);
+    if (!stream) {
+        close(in);
+        return NULL;
+    }
+    bool good = true;
+    stream->in = in;
+    stream->out = spec->out;
+    stream->used = stream->prefix_len = stream->more_len = 0;
+    stream->inside = false;
+    stream->prefix = stream->more = NULL;
+    stream->tail = spec->keep_tail ? calloc(1, sizeof *stream->tail) : NULL;
+    if (spec->prefix) {
+        good = asprintf(&stream->prefix, "[%s] ", spec->prefix) >= 0 &&
+               asprintf(&stream->more, "[%s+] ", spec->prefix) >= 0;
+        stream->prefix_len = good ? strlen(stream->prefix) : 0;
+        stream->more_len = good ? strlen(stream->more) : 0;
+    }
+    if (good && (stream->tail || !spec->keep_tail))
+        return stream;
+    free_stream(stream);
+    return NULL;
 }
 
 static int keep_stream(struct dt_output *output, struct stream *stream)
@@ -167,28 +268,20 @@ static int keep_stream(struct dt_output *output, struct stream *stream)
     return 0;
 }
 
-int dt_output_add(struct dt_output *output, const char *prefix, int out, struct dt_error *err)
+int dt_output_add(struct dt_output *output, const struct dt_output_stream *spec, size_t *id,
+                  struct dt_error *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC))
         return dt_error_set(err, "a pipe for the output of the ranks can not be made: %s",
                             strerror(errno));
-    struct stream *stream = malloc(sizeof *stream);
-    if (stream) {
-        stream->in = ends[0];
-        stream->out = out;
-        stream->used = 0;
-        stream->inside = false;
-        if (asprintf(&stream->prefix, "[%s] ", prefix) < 0)
-            stream->prefix = NULL;
-        if (asprintf(&stream->more, "[%s+] ", prefix) < 0)
-            stream->more = NULL;
-    }
-    if (!stream || !stream->prefix || !stream->more || keep_stream(output, stream)) {
-        close(ends[0]);
+    struct stream *stream = make_stream(spec, ends[0]);
+    if (!stream || keep_stream(output, stream)) {
+        free_stream(stream);
         close(ends[1]);
         return dt_error_set(err, "out of memory");
     }
+    *id = output->count - 1;
     fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* fewer switches; refused over the user's quota */
     return ends[1];
 }
@@ -197,23 +290,39 @@ int dt_output_start(struct dt_output *output, struct dt_error *err)
 {
     int result = pthread_create(&output->thread, NULL, run, output);
     if (result)
-        return dt_error_set(err, "the thread for prefixed output can not be started: %s",
+        return dt_error_set(err, "the thread for the ranks' output can not be started: %s",
                             strerror(result));
     output->started = true;
     return 0;
 }
 
+/* ---- ending -------------------------------------------------------------------------------- */
+
+void dt_output_tail(struct dt_output *output, size_t id, struct dt_tail *tail)
+{
+    const struct stream *stream = output->streams[id];
+    double until = dt_now() + 0.1;
+    for (;;) {
+        int unread = 0;
+        pthread_mutex_lock(&output->lock);
+        bool settled = stream->in < 0 || ioctl(stream->in, FIONREAD, &unread) || unread == 0 ||
+                       dt_now() > until;
+        if (settled)
+            *tail = *stream->tail;
+        pthread_mutex_unlock(&output->lock);
+        if (settled)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    }
+}
+
 static void destroy(struct dt_output *output)
 {
-    for (size_t i = 0; i < output->count; i++) {
-        if (output->streams[i]->in >= 0)
-            close(output->streams[i]->in);
-        free(output->streams[i]->prefix);
-        free(output->streams[i]->more);
-        free(output->streams[i]);
-    }
+    for (size_t i = 0; i < output->count; i++)
+        free_stream(output->streams[i]);
+    pthread_mutex_destroy(&output->lock);
     free(output->streams);
-    dt_buf_fini(&output->text);
+    free(output->text);
     free(output);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefixing ranks' output. A thread reads the pipes of all ranks and writes whole lines, so that a
- * reader of ours who has stopped reading never stops us from seeing a rank die. */
+/* The ranks' output on its way to ours. A thread reads the pipes of all ranks, so that a reader of ours
+ * who has stopped reading never stops us from seeing a rank die. It writes what comes as it is, or as
+ * whole lines behind a prefix, and keeps the last words of each rank. */
 #ifndef DT_LAUNCH_OUTPUT_H
 #define DT_LAUNCH_OUTPUT_H
 
@@ -8,16 +9,28 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "cause/cause.h"
 
 struct dt_output;
 
 struct dt_output *dt_output_create(struct dt_error *err);
 
+struct dt_output_stream {
+    const char *prefix; /* without its brackets; NULL: bytes go through as they are */
+    int out;            /* our own descriptor 1 or 2 */
+    bool keep_tail;     /* for dt_output_tail */
+};
+
 /* A pipe for one stream of one rank: returns the end that the rank writes to (close-on-exec), or
- * -1. `out` is our own descriptor 1 or 2. Only before dt_output_start. */
-int dt_output_add(struct dt_output *output, const char *prefix, int out, struct dt_error *err);
+ * -1; *id is its number. Only before dt_output_start. */
+int dt_output_add(struct dt_output *output, const struct dt_output_stream *stream, size_t *id,
+                  struct dt_error *err);
 
 int dt_output_start(struct dt_output *output, struct dt_error *err);
+
+/* What the stream ended with so far. Waits, 100 ms at most, until all that lies in its pipe was
+ * taken. */
+void dt_output_tail(struct dt_output *output, size_t id, struct dt_tail *tail);
 
 /* Wait until every rank's end is closed and all is written, and free. Gives up when nothing moves
  * for 2 s: then returns false, and the process must end, since the thread still runs. */

@@ -82,6 +82,14 @@ static int refuse_plain_in_step(const struct dt_options *options, struct dt_erro
                         options->nnodes ? "--nnodes" : "--node-rank");
 }
 
+static int refuse_store(const struct dt_place *place, const struct dt_options *options,
+                        struct dt_error *err)
+{
+    if (place->shape == DT_SHAPE_FANOUT || options->store != DT_STORE_LAUNCHER)
+        return 0;
+    return dt_error_set(err, "--store launcher needs --nproc-per-node and one task of srun a node");
+}
+
 int dt_place_find(struct dt_place *place, const struct dt_options *options, bool *everywhere,
                   struct dt_error *err)
 {
@@ -95,6 +103,7 @@ int dt_place_find(struct dt_place *place, const struct dt_options *options, bool
         place->in_step = true;
         result = refuse_plain_in_step(options, err) ||
                          dt_place_slurm(place, options, everywhere, err) ||
+                         refuse_store(place, options, err) ||
                          (place->shape == DT_SHAPE_FANOUT && fill_fanout(place, options, err))
                      ? -1
                      : 0;
@@ -117,4 +126,9 @@ void dt_place_fini(struct dt_place *place)
     free(place->node_name);
     free(place->first_node);
     *place = (struct dt_place){0};
+}
+
+bool dt_place_serves(const struct dt_place *place, const struct dt_options *options)
+{
+    return place->shape == DT_SHAPE_FANOUT && options->store != DT_STORE_RANK0;
 }

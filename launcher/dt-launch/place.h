@@ -33,6 +33,9 @@ int dt_place_find(struct dt_place *place, const struct dt_options *options, bool
                   struct dt_error *err);
 void dt_place_fini(struct dt_place *place);
 
+/* Does this job's store run in the dt-launch of node 0? */
+bool dt_place_serves(const struct dt_place *place, const struct dt_options *options);
+
 /* The adapter for Slurm steps. */
 int dt_place_slurm(struct dt_place *place, const struct dt_options *options, bool *everywhere,
                    struct dt_error *err);

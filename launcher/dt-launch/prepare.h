@@ -16,14 +16,25 @@ int dt_guard_verdict(const struct dt_place *place, struct dt_error *err);
 /* Find the program as execvp would. On failure *code is 126 or 127. Caller frees *path. */
 int dt_program_find(const char *name, char **path, int *code, struct dt_error *err);
 
+#define DT_MASTER_CANDIDATES 16
+
 struct dt_master {
     char *addr;
-    int port;
-    int hold; /* socket that keeps a port we chose reserved (bound, not listening), or -1 */
+    int port;     /* 0: on another node than 0, until the session has told it */
+    int jax_port; /* JAX's coordinator; equal to port where rank 0 may bind that */
+    int hold;     /* socket that keeps a port we chose reserved (bound, not listening), or -1 */
+    int jax_hold; /* as hold */
+    int listener; /* node 0, when dt-launch serves the store: listens on `port`; else -1 */
+    bool serves;  /* dt-launch of node 0 serves the store */
+    int candidates[DT_MASTER_CANDIDATES]; /* of `port`, in the order in which they are tried */
+    int candidate_count;
 };
 int dt_master_find(struct dt_master *master, const struct dt_place *place,
                    const struct dt_options *options, struct dt_error *err);
 void dt_master_fini(struct dt_master *master);
+
+/* A numeric address from /etc/hosts, no loopback; NULL: none. Caller frees. */
+char *dt_hosts_lookup(const char *name);
 
 /* Environment of the process number `index` of this dt-launch. */
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,

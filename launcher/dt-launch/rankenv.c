@@ -30,7 +30,7 @@ static void set_common(struct dt_environ *env, const struct dt_place *place,
     dt_environ_set(env, "MASTER_ADDR", "%s", master->addr);
     dt_environ_set(env, "MASTER_PORT", "%d", master->port);
     dt_environ_default(env, "JAX_COORDINATOR_ADDRESS", v6 ? "[%s]:%d" : "%s:%d", master->addr,
-                       master->port);
+                       master->jax_port);
     dt_environ_set(env, "JAX_NUM_PROCESSES", "%d", place->world_size);
     dt_environ_set(env, "JAX_PROCESS_ID", "%d", rank);
 }
@@ -66,7 +66,8 @@ static void set_slurm(struct dt_environ *env, const struct dt_place *place, int 
     dt_environ_unset_prefix(env, "SLURM_PMI"); /* SLURM_PMIX*, SLURM_PMI_* too */
 }
 
-static void set_fanout(struct dt_environ *env, const struct dt_place *place, int index)
+static void set_fanout(struct dt_environ *env, const struct dt_place *place,
+                       const struct dt_master *master, int index)
 {
     int rank = place->rank + index;
     dt_environ_unset_prefix(env, "PMI_");
@@ -79,7 +80,7 @@ static void set_fanout(struct dt_environ *env, const struct dt_place *place, int
         dt_environ_default(env, "TORCHELASTIC_RUN_ID", "none");
     dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "0");
     dt_environ_set(env, "TORCHELASTIC_MAX_RESTARTS", "0");
-    dt_environ_set(env, "TORCHELASTIC_USE_AGENT_STORE", "False");
+    dt_environ_set(env, "TORCHELASTIC_USE_AGENT_STORE", "%s", master->serves ? "True" : "False");
     dt_environ_default(env, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     if (place->processes > 1)
         dt_environ_default(env, "OMP_NUM_THREADS", "1");
@@ -133,7 +134,7 @@ int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
     dt_injection_apply(env, injection);
     set_common(env, place, master, index);
     if (place->shape == DT_SHAPE_FANOUT)
-        set_fanout(env, place, index);
+        set_fanout(env, place, master, index);
     if (dt_root_init(&root, NULL, err) == 0) {
         set_neuron(env, &root, place, master, index);
         dt_root_fini(&root);

@@ -5,11 +5,13 @@
 #define DT_LAUNCH_SUPERVISE_H
 
 #include "place.h"
+#include "session.h"
 #include "worker.h"
 
 struct dt_job {
     const struct dt_options *options;
     const struct dt_place *place;
+    struct dt_session *session;
     const char *path;          /* of the program */
     struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
 };

@@ -7,17 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
 
-double dt_now(void)
+long long dt_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+double dt_now(void)
+{
+    return (double)dt_now_ns() / 1e9;
 }
 
 static void move(int from, int to)
@@ -41,6 +47,7 @@ become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_
     move(worker->err, STDERR_FILENO);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &start->mask, NULL);
+    setrlimit(RLIMIT_NOFILE, &start->files);
     execve(start->path, start->argv, worker->env.items);
     int why = errno;
     while (write(tell, &why, sizeof why) < 0 && errno == EINTR)
@@ -95,6 +102,7 @@ int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *star
         return exec_failed(start->path, why, code, err);
     }
     worker->running = true;
+    worker->pidfd = (int)syscall(SYS_pidfd_open, worker->pid, 0);
     return 0;
 }
 
@@ -122,11 +130,13 @@ static void put_command(struct dt_buf *text, char *const *argv)
 }
 
 void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, const char *node,
-                        char *const *argv)
+                        const char *how, char *const *argv)
 {
     dt_buf_printf(text, "rank %d (local %d on %s, pid %d) ", worker->rank, worker->local_rank, node,
                   (int)worker->pid);
-    if (WIFSIGNALED(worker->status)) {
+    if (how) {
+        dt_buf_puts(text, how);
+    } else if (WIFSIGNALED(worker->status)) {
         int number = WTERMSIG(worker->status);
         const char *name = sigabbrev_np(number);
         dt_buf_printf(text, "was killed by signal %d (SIG%s%s)", number, name ? name : "?",

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -17,19 +18,25 @@ struct dt_worker {
     int in, out, err; /* descriptors that become 0, 1, 2; -1: inherit */
     pid_t pid;
     bool running;
-    int status;     /* of waitpid, once it does not run any more */
-    double started; /* CLOCK_MONOTONIC seconds */
-    double lived;   /* seconds */
+    int status; /* of waitpid, once it does not run any more */
+    int pidfd;  /* while it runs; -1: the kernel has none */
+    bool has_tail;
+    size_t tail_id;   /* of its standard error, when has_tail */
+    char *error_file; /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
+    double started;   /* CLOCK_MONOTONIC seconds */
+    double lived;     /* seconds */
 };
 
 struct dt_worker_start {
     const char *path;
     char **argv;
-    bool own_group; /* a process group of its own */
-    sigset_t mask;  /* signal mask that the program gets */
+    bool own_group;      /* a process group of its own */
+    sigset_t mask;       /* signal mask that the program gets */
+    struct rlimit files; /* limit of descriptors that it gets */
 };
 
 double dt_now(void); /* CLOCK_MONOTONIC, seconds */
+long long dt_now_ns(void);
 
 /* On failure *code is the exit code to end with (67, 126, 127). */
 int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *start, int *code,
@@ -37,9 +44,10 @@ int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *star
 
 int dt_status_code(int status); /* as a shell gives it: code, or 128 + signal */
 
-/* "rank 3 (local 1 on p5-2) was killed by signal 11 (SIGSEGV, core dumped) after 12.3 s: python x"
+/* how: instead of what the status says; NULL: the status.
+ * "rank 3 (local 1 on p5-2) was killed by signal 11 (SIGSEGV, core dumped) after 12.3 s: python x"
  */
 void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, const char *node,
-                        char *const *argv);
+                        const char *how, char *const *argv);
 
 #endif

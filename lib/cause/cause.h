@@ -38,6 +38,9 @@ void dt_tail_exception(const struct dt_tail *tail, struct dt_buf *text);
 /* Does the text tell of a peer that went away? */
 bool dt_cause_is_victim(const char *text);
 
+/* What torch.distributed.elastic's error file says; false: it is no such file. */
+bool dt_cause_error_file(const char *json, struct dt_buf *message, struct dt_buf *callstack);
+
 /* ---- which was the first --------------------------------------------------------------------- */
 
 enum {

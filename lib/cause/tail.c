@@ -110,17 +110,23 @@ static const char *lines_begin(const char *text, const char *end)
     return at;
 }
 
-/* A line of a traceback is indented; its last line is the first that is not. Returns its end. */
-static const char *traceback_end(const char *at, const char *end, const char **last)
+/* A line of a traceback is indented; its last line is the first that is not. PyTorch puts "[rank1]: "
+ * in front of each: so does the header then, and it is left out. */
+static void find_exception(const char *from, const char *end, const char **begin, const char **stop)
 {
-    const char *line = last_header(at, end);
+    const char *head = last_header(from, end), *prefix = line_begin(from, head), *line = prefix;
+    size_t skip = (size_t)(head - prefix);
+    bool indented;
     do {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         line = newline ? newline + 1 : end;
-    } while (line < end && (*line == ' ' || *line == '\n'));
+        if ((size_t)(end - line) > skip && memcmp(line, prefix, skip) == 0)
+            line += skip;
+        indented = line < end && (*line == ' ' || *line == '\n');
+    } while (indented);
     const char *newline = memchr(line, '\n', (size_t)(end - line));
-    *last = line;
-    return newline ? newline : end;
+    *begin = line;
+    *stop = newline ? newline : end;
 }
 
 static void put(struct dt_buf *text, const char *from, const char *to)
@@ -165,11 +171,11 @@ void dt_tail_exception(const struct dt_tail *tail, struct dt_buf *text)
     struct dt_buf all = DT_BUF_INIT;
     unroll(tail, &all);
     if (!all.failed && all.len) {
-        const char *end = cut_end(all.data, all.data + all.len), *last;
+        const char *end = cut_end(all.data, all.data + all.len), *begin, *stop;
         const char *from = traceback_begin(all.data, end);
         if (from) {
-            const char *stop = traceback_end(from, end, &last);
-            put(text, last, (size_t)(stop - last) > 300 ? last + 300 : stop);
+            find_exception(from, end, &begin, &stop);
+            put(text, begin, (size_t)(stop - begin) > 300 ? begin + 300 : stop);
         }
     }
     dt_buf_fini(&all);

@@ -133,7 +133,7 @@ with socket.socket() as s:
     s.listen()
     print("bound")
 PY
-    run -0 "$launch" -- python3 bind.py
+    run -0 "$launch" --store rank0 -- python3 bind.py
     [ "$output" = bound ]
 }
 
@@ -151,9 +151,9 @@ PY
 
 @test "plain: --nnodes, --node-rank, --master-addr" {
     show='echo $RANK/$WORLD_SIZE $NODE_RANK/$GROUP_WORLD_SIZE $MASTER_ADDR $MASTER_PORT $JAX_COORDINATOR_ADDRESS'
-    run -0 "$launch" --nnodes 4 --node-rank 3 --master-addr 10.0.0.9 --nproc-per-node 1 -- sh -c "$show"
+    run -0 "$launch" --store rank0 --nnodes 4 --node-rank 3 --master-addr 10.0.0.9 --nproc-per-node 1 -- sh -c "$show"
     [ "$output" = '3/4 3/4 10.0.0.9 29500 10.0.0.9:29500' ]
-    run -0 "$launch" --nnodes 2 --node-rank 1 --master-addr fd00::1 --master-port 4242 -- sh -c "$show"
+    run -0 "$launch" --store rank0 --nnodes 2 --node-rank 1 --master-addr fd00::1 --master-port 4242 -- sh -c "$show"
     [ "$output" = '1/2 1/2 fd00::1 4242 [fd00::1]:4242' ]
     refused 64 'needs --node-rank' --nnodes 2 -- true
     refused 64 'needs --master-addr' --nnodes 2 --node-rank 0 -- true
@@ -192,7 +192,7 @@ PY
 
 @test "Slurm, fan-out: Slurm's variables rewritten for each worker, PMI gone" {
     fake_node 2
-    run -0 "$launch" --nproc-per-node 3 -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK $NODE_RANK $SLURM_PROCID/$SLURM_NTASKS $SLURM_LOCALID $SLURM_NPROCS $SLURM_STEP_NUM_TASKS $SLURM_TASKS_PER_NODE $SLURM_STEP_TASKS_PER_NODE $SLURM_NTASKS_PER_NODE $SLURM_GTIDS ${PMI_FD-gone} ${PMIX_RANK-gone} ${SLURM_PMIXP_ABORT_AGENT_PORT-gone} $TORCHELASTIC_RUN_ID $OMP_NUM_THREADS'
+    run -0 "$launch" --store rank0 --nproc-per-node 3 -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK $NODE_RANK $SLURM_PROCID/$SLURM_NTASKS $SLURM_LOCALID $SLURM_NPROCS $SLURM_STEP_NUM_TASKS $SLURM_TASKS_PER_NODE $SLURM_STEP_TASKS_PER_NODE $SLURM_NTASKS_PER_NODE $SLURM_GTIDS ${PMI_FD-gone} ${PMIX_RANK-gone} ${SLURM_PMIXP_ABORT_AGENT_PORT-gone} $TORCHELASTIC_RUN_ID $OMP_NUM_THREADS'
     [ "$(sort <<<"$output" | head -1)" = '6/12 0 2 6/12 0 12 12 3(x4) 3(x4) 3 6,7,8 gone gone gone 1234.5 1' ]
     [ "$(sort <<<"$output" | tail -1)" = '8/12 2 2 8/12 2 12 12 3(x4) 3(x4) 3 6,7,8 gone gone gone 1234.5 1' ]
     [ "${#lines[@]}" -eq 3 ]
@@ -200,7 +200,7 @@ PY
 
 @test "a dt-launch inside a worker of a fan-out sees the same world" {
     fake_node 1
-    run -0 "$launch" --nproc-per-node 2 -- "$launch" -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK'
+    run -0 "$launch" --store rank0 --nproc-per-node 2 -- "$launch" -- sh -c 'echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK'
     [ "$(sort <<<"$output")" = $'2/8 0/2 1\n3/8 1/2 1' ]
 }
 
@@ -241,7 +241,7 @@ PY
 
 @test "--dry-run shows each rank and starts nothing" {
     fake_node 1
-    run -0 "$launch" --nproc-per-node 2 --dry-run -- touch "$dir/started"
+    run -0 "$launch" --store rank0 --nproc-per-node 2 --dry-run -- touch "$dir/started"
     [[ $output == *'slurm, one agent per node, node p5-1 (1 of 4), ranks 2 to 3 of 8'* ]]
     [[ $output == *'set   RANK=2'*'set   RANK=3'* ]]
     [[ $output == *'unset PMIX_RANK'* ]]
@@ -530,4 +530,120 @@ SH
     DT_ENV=1 run "$launch" -- true
     [ "$status" -eq 64 ]
     [[ $output == 'dt-launch: DT_ENV is "1": auto, explain or off is needed' ]]
+}
+
+# ---- the store, and who is to blame -----------------------------------------------------------------
+
+@test "the store is there before the ranks are, and takes garbage" {
+    cat >meet.py <<'PY'
+import os, socket, struct
+address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100, b"dt-hello 1 2 3\n", b"d" * 300000, b"\0" + b"\xff" * 8):
+    stranger = socket.create_connection(address, 5)
+    stranger.settimeout(5)
+    try:
+        stranger.sendall(garbage)
+        while stranger.recv(4096):
+            pass
+    except ConnectionError:
+        pass
+silent = socket.create_connection(address, 5)
+store = socket.create_connection(address, 5)
+text = lambda s: struct.pack("<Q", len(s)) + s
+store.sendall(b"\x00" + text(b"key") + text(b"value") + b"\x02" + text(b"key"))  # as PyTorch 1.13 does
+assert store.recv(13, socket.MSG_WAITALL) == text(b"value")
+print("served", os.environ["TORCHELASTIC_USE_AGENT_STORE"])
+PY
+    run -0 timeout 30 "$launch" -- python3 meet.py
+    [ "$output" = 'served True' ]
+}
+
+@test "MASTER_PORT that is another's is refused before anything starts" {
+    python3 -c '
+import socket, time
+s = socket.create_server(("", 0)); open("port", "w").write(str(s.getsockname()[1])); time.sleep(60)' 3>&- &
+    local taker=$!
+    wait_for port
+    refused 64 'can not be had on node 0' --master-port "$(<port)" -- touch started
+    [ ! -e started ]
+    kill "$taker"
+}
+
+@test "two nodes by hand: one world, one cause, one exit code" {
+    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
+    node() { timeout 60 "$launch" --nnodes 2 --node-rank "$1" --master-addr 127.0.0.1 --master-port "$port" \
+        --nproc-per-node 2 -- sh -c "$2"; }
+    node 1 'echo $RANK/$WORLD_SIZE $JAX_COORDINATOR_ADDRESS' >one 2>&1 3>&- &
+    run -0 node 0 'echo $RANK/$WORLD_SIZE $JAX_COORDINATOR_ADDRESS'
+    wait $!
+    [ "$(sort <<<"$output" | cut -d' ' -f1)" = $'0/4\n1/4' ]
+    [ "$(sort one | cut -d' ' -f1)" = $'2/4\n3/4' ]
+    [ "$(cut -d' ' -f2 one <(echo "$output") | sort -u | wc -l)" -eq 1 ]
+    node 1 'test $RANK = 3 && { echo oops >&2; exit 42; }; exec sleep 30' >one 2>&1 3>&- &
+    run -42 node 0 'exec sleep 30'
+    code=0; wait $! || code=$?
+    [ "$code" -eq 42 ]
+    [[ $output == *"rank 3 (local 1 on "*"exited with code 42"*"  | oops"* ]]
+    [ "$(cat one)" = oops ]
+}
+
+@test "a node of another job, and one that is there twice, are refused" {
+    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
+    node() { timeout 60 "$launch" --nnodes "$2" --node-rank "$1" --master-addr 127.0.0.1 --master-port "$port" \
+        --nproc-per-node 1 -- sh -c "$3"; }
+    node 0 3 'touch zero; until [ -e over ]; do sleep 0.05; done' 3>&- &
+    local zero=$!
+    for _ in $(seq 500); do [ -e zero ] && break; sleep 0.02; done
+    run -67 node 1 2 'touch started'
+    [[ $output == *"node 0 does not take this node: it calls itself node 1 of 2, and node 0 counts 3 nodes"* ]]
+    node 1 3 'touch two; until [ -e over ]; do sleep 0.05; done' 3>&- &
+    local one=$!
+    for _ in $(seq 500); do [ -e two ] && break; sleep 0.02; done
+    run -67 node 1 3 'touch started'
+    [[ $output == *"node 1 is here already"* ]]
+    node 2 3 'touch over'
+    wait "$zero" "$one"
+    [ ! -e started ]
+}
+
+@test "the rank that failed first is named, though its victims die sooner" {
+    cat >slow.py <<'PY'
+import atexit, os, sys, time
+if os.environ["RANK"] == "1":
+    atexit.register(lambda: (open("down", "w").write("x"), time.sleep(20)))
+    raise ValueError("the cause")
+while not os.path.exists("down"):
+    time.sleep(0.01)
+time.sleep(0.05)
+raise RuntimeError("Connection reset by peer")
+PY
+    run -1 timeout 30 "$launch" --kill-grace 0.2 --nproc-per-node 3 -- python3 slow.py
+    [[ $output == *$'\ndt-launch: rank 1 ('*": ValueError: the cause"* ]]
+}
+
+@test "the exit code is that of the first, whatever the others do" {
+    for _ in 1 2 3 4 5; do
+        run -42 timeout 30 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && exit 42; sleep 0.02; kill -SEGV $$'
+        [[ $output == *"rank 2 ("* ]]
+    done
+}
+
+@test "last words: the traceback, the last lines, the error file" {
+    run -1 "$launch" -- python3 -c 'import sys; print("noise", file=sys.stderr); int("x")'
+    [[ $output == *"dt-launch: rank 0 ("*": ValueError: invalid literal for int() with base 10: 'x'"* ]]
+    [[ $output == *$'\n  | Traceback (most recent call last):'* ]]
+    [[ $output != *"  | noise"* ]]
+    run -3 "$launch" -- sh -c 'echo some word >&2; exit 3'
+    [[ $output == *$'\n  | some word'* ]]
+    run -4 "$launch" -- sh -c 'echo "{\"message\": {\"message\": \"KeyError: k\", \"extraInfo\": {\"py_callstack\": \"Traceback\\n  f\"}}}" >$TORCHELASTIC_ERROR_FILE; exit 4'
+    [[ $output == *": KeyError: k"* && $output == *$'\n  | Traceback\n  |   f'* ]]
+    [ -z "$(compgen -G "${TMPDIR:-/tmp}/dt-launch.??????/0.json")" ]
+    TORCHELASTIC_ERROR_FILE=$dir/error.json run -5 "$launch" -- sh -c 'echo why >&2; exit 5'
+    python3 -c 'import json; m = json.load(open("error.json"))["message"]
+assert "rank 0" in m["message"] and m["extraInfo"]["py_callstack"] == "why", m'
+}
+
+@test "ranks get the limit of open files that dt-launch was given" {
+    run -0 bash -c "ulimit -Sn 500; '$launch' -- bash -c 'ulimit -Sn'"
+    [ "$output" = 500 ]
 }

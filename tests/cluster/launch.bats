@@ -45,7 +45,7 @@ else:
     else:
         raise SystemExit("rank %d does not reach %s" % (rank, address))
 PY
-    timed timeout 30 srun -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 meet.py
+    timed timeout 30 srun -N4 --ntasks-per-node=1 dt-launch --store rank0 --nproc-per-node 2 -- python3 meet.py
     assert_code 0
     [[ $output == *"all met"* ]]
     timed timeout 30 srun -N4 --ntasks-per-node=2 dt-launch -- python3 meet.py
@@ -129,4 +129,87 @@ PY
     run -1 grep '^dt-launch' out
     jobs_gone
     run -1 pgrep -f 'sleep 4711'
+}
+
+# ---- the job as one: the store, the cause, lost nodes ------------------------------------------------
+
+# Speaks the store's protocol as PyTorch 2 does: every rank adds one and waits for the last.
+write_barrier() {
+    cat >barrier.py <<'PY'
+import os, socket, struct, sys, time
+rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+assert os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True"
+text = lambda s: struct.pack("<Q", len(s)) + s
+store = socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), 10)
+store.sendall(b"\0" + struct.pack("<I", 0x3C85F7CE) + b"\4" + text(b"count") + struct.pack("<q", 1))
+count, = struct.unpack("<q", store.recv(8, socket.MSG_WAITALL))
+if count == world:
+    store.sendall(b"\1" + text(b"all") + text(b"here"))
+store.sendall(b"\6" + struct.pack("<Q", 1) + text(b"all"))
+assert store.recv(1) == b"\0"
+print("rank", rank, "passed", flush=True)
+exec(sys.argv[1] if len(sys.argv) > 1 else "")
+PY
+}
+
+@test "one agent per node: node 0 serves the store, and all ranks meet there" {
+    write_barrier
+    timed timeout 30 srun -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 4 -- python3 barrier.py
+    assert_code 0
+    assert_lines 16 '^rank [0-9]+ passed$'
+    [ -z "$(said)" ]
+}
+
+@test "a port of the step that is taken: the next one is, and all nodes learn it" {
+    write_barrier
+    cat >take.sh <<'SH'
+port=$((20000 + (SLURM_JOB_ID * 101 + SLURM_STEP_ID) % 12768))
+[ "$SLURM_NODEID" != 0 ] || python3 -c "
+import socket, time
+s = socket.create_server(('', $port)); open('taken', 'w').close(); time.sleep(5)" &
+[ "$SLURM_NODEID" != 0 ] || until [ -e taken ]; do sleep 0.05; done
+dt-launch --nproc-per-node 2 -- python3 barrier.py
+code=$?
+kill %1
+exit $code
+SH
+    rm -f taken
+    timed timeout 40 srun -N3 --ntasks-per-node=1 bash take.sh
+    assert_code 0
+    assert_lines 6 '^rank [0-9]+ passed$'
+}
+
+@test "the first failure of the job is named, on whichever node, and with what it said" {
+    write_barrier
+    timed timeout 30 srun -K -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 barrier.py '
+if rank == 5: raise ValueError("boom")
+store.settimeout(30); time.sleep(0.02); sys.exit(3)'
+    assert_code 1
+    [ "$(said | wc -l)" -eq 1 ]
+    [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"exited with code 1"*"ValueError: boom"* ]]
+    assert_says '  | ValueError: boom'
+    assert_job FAILED
+    assert_nodes_healthy
+}
+
+@test "dt-launch of a node is killed: the node is named, 67, and no rank stays" {
+    write_barrier
+    timed timeout 30 srun -K0 -N3 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 barrier.py '
+if rank == 4: os.kill(os.getppid(), 9)
+time.sleep(4713)'
+    assert_failed
+    [[ $(said) == *"node $CLUSTER-3 (2) with ranks 4 to 5 was lost"* ]]
+    jobs_gone
+    run -1 pgrep -f 'time.sleep.4713'
+}
+
+@test "dt-launch of node 0 is killed: the others say so and leave no rank" {
+    write_barrier
+    timed timeout 30 srun -K0 -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 barrier.py '
+if rank == 1: os.kill(os.getppid(), 9)
+time.sleep(4714)'
+    assert_failed
+    [[ $(said) == *"node $CLUSTER-1 (0) was lost"* ]]
+    jobs_gone
+    run -1 pgrep -f 'time.sleep.4714'
 }

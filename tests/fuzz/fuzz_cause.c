@@ -30,6 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (text.data)
             dt_cause_is_victim(text.data);
     }
+    char *json = strndup((const char *)data, size);
+    struct dt_buf callstack = DT_BUF_INIT;
+    if (json)
+        dt_cause_error_file(json, &text, &callstack);
+    free(json);
+    dt_buf_fini(&callstack);
     dt_buf_fini(&text);
     free(tail);
     return 0;

@@ -95,6 +95,20 @@ static void tracebacks(void **state)
     free(tail);
 }
 
+static void prefixed_tracebacks(void **state)
+{
+    (void)state;
+    struct dt_tail *tail = calloc(1, sizeof *tail);
+    add(tail,
+        "[rank1]: Traceback (most recent call last):\n"
+        "[rank1]:   File \"ddp.py\", line 10, in <module>\n"
+        "[rank1]:     ^^^^^^\n"
+        "[rank1]: ValueError: boom at 1\n[rank1]: bye\n",
+        1);
+    exception_is(tail, "ValueError: boom at 1");
+    free(tail);
+}
+
 static void a_header_that_breaks(void **state)
 {
     (void)state;
@@ -150,14 +164,38 @@ static void victims(void **state)
     assert_false(dt_cause_is_victim(""));
 }
 
+static void error_file_says(const char *json, const char *message, const char *callstack)
+{
+    struct dt_buf m = DT_BUF_INIT, c = DT_BUF_INIT;
+    assert_int_equal(dt_cause_error_file(json, &m, &c), message != NULL);
+    assert_string_equal(m.data ? m.data : "", message ? message : "");
+    assert_string_equal(c.data ? c.data : "", callstack);
+    dt_buf_fini(&m);
+    dt_buf_fini(&c);
+}
+
+static void error_files(void **state)
+{
+    (void)state;
+    error_file_says("{\"message\": {\"message\": \"ValueError: \\u00fc \\\"b\\\" \\\\\", "
+                    "\"extraInfo\": {\"py_callstack\": \"Traceback\\n  File\\n\", "
+                    "\"timestamp\": \"1731480000\"}, \"errorCode\": 3}}",
+                    "ValueError: \xc3\xbc \"b\" \\", "Traceback\n  File\n");
+    error_file_says("{\"message\": \"plain text\", \"timestamp\": 1731480000}", "plain text", "");
+    error_file_says("{\"message\" : 5}", NULL, "");
+    error_file_says("{\"message\": \"never ends", NULL, "");
+    error_file_says("{\"message\": \"\\", NULL, "");
+    error_file_says("{\"x\": \"message\"}", NULL, "");
+    error_file_says("", NULL, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(last_lines),
-        cmocka_unit_test(tracebacks),
-        cmocka_unit_test(a_header_that_breaks),
-        cmocka_unit_test(the_first),
-        cmocka_unit_test(victims),
+        cmocka_unit_test(last_lines),          cmocka_unit_test(tracebacks),
+        cmocka_unit_test(prefixed_tracebacks), cmocka_unit_test(a_header_that_breaks),
+        cmocka_unit_test(the_first),           cmocka_unit_test(victims),
+        cmocka_unit_test(error_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

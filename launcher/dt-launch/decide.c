@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose fault it was. A rank that fails ends the job at once; who is named is decided a little later,
+ * when all ranks have ended and had their say, and by the lead alone, for the whole job. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "loop.h"
+
+/* When Slurm ends a step, a rank may die a moment before dt-launch itself gets the stop signal, or
+ * is killed. So that the victims do not speak, the sentence waits so long (s): for deaths that look
+ * like Slurm's doing, and for all others. */
+#define HUSH_STOP  0.25
+#define HUSH_OTHER 0.02
+/* After a stop signal the ranks may be saving; a rank that ends badly then gives the others so
+ * long. */
+#define STOP_GRACE 30.0
+/* The lead names the first of those that it knows of so long after the first failure. */
+#define DECIDE_S 1.0
+/* A member that is not told the verdict within this time names its own first failure. */
+#define VERDICT_S 3.0
+/* A node whose dt-launch never came does not hold the others up longer than this at the end. */
+#define MISSING_S 10.0
+
+/* ---- failures ------------------------------------------------------------------------------ */
+
+/* Did a stop signal end it, by its default action or as shells and programs report one? */
+static bool looks_stopped(int status)
+{
+    int number = dt_status_code(status) - DT_EXIT_SIGNAL;
+    return dt_is_stop(number) || number == SIGKILL;
+}
+
+static void keep(struct loop *loop, struct dt_failure *failure)
+{
+    struct dt_failure *failures =
+        reallocarray(loop->failures, loop->failure_count + 1, sizeof *failures);
+    if (!failures) {
+        dt_failure_fini(failure);
+        return;
+    }
+    loop->failures = failures;
+    failures[loop->failure_count++] = *failure;
+}
+
+static void begin_ending(struct loop *loop, int status)
+{
+    double now = dt_now();
+    if (loop->ending)
+        return;
+    loop->ending = true;
+    loop->muted = loop->muted || loop->stopping;
+    loop->deadline = loop->stopping ? now + STOP_GRACE : now;
+    loop->decide_by = now + (dt_session_leads(loop->job->session) ? DECIDE_S : VERDICT_S);
+    loop->quiet_until = now;
+    if (loop->job->place->in_step)
+        loop->quiet_until += looks_stopped(status) ? HUSH_STOP : HUSH_OTHER;
+    dt_session_stop(loop->job->session);
+}
+
+void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long long died_ns)
+{
+    const struct dt_ending_context context = {.place = loop->job->place,
+                                              .argv = loop->job->options->program,
+                                              .output = loop->output,
+                                              .oom_kills = loop->oom_kills};
+    struct dt_failure failure = {.died_ns = died_ns,
+                                 .flags = loop->termed ? DT_FAILURE_STOPPED : 0};
+    begin_ending(loop, worker->status);
+    if (loop->deadline > 0 && !loop->termed && !loop->stopping) { /* before its words are awaited */
+        loop->termed = true;
+        dt_loop_kill(loop, SIGTERM);
+        dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
+        loop->deadline = dt_now() + loop->job->options->kill_grace_s;
+    }
+    dt_ending_describe(&failure, worker, &context);
+    if (!dt_session_leads(loop->job->session))
+        dt_session_report(loop->job->session, &failure);
+    keep(loop, &failure);
+}
+
+/* ---- what the session brings --------------------------------------------------------------- */
+
+static void on_remote_failure(void *argument, struct dt_failure *failure)
+{
+    struct loop *loop = argument;
+    begin_ending(loop, failure->status);
+    keep(loop, failure);
+}
+
+static void on_stop(void *argument)
+{
+    struct loop *loop = argument;
+    begin_ending(loop, 0);
+    loop->decide_by = 0; /* the lead is there, and decides */
+}
+
+static void on_verdict(void *argument, int code)
+{
+    struct loop *loop = argument;
+    begin_ending(loop, 0);
+    loop->decided = true;
+    loop->code = code;
+}
+
+static void on_lead_lost(void *argument)
+{
+    struct loop *loop = argument;
+    const struct dt_place *place = loop->job->place;
+    struct dt_failure failure = {
+        .status = SIGKILL, .died_ns = dt_now_ns(), .flags = DT_FAILURE_LOST};
+    if (loop->reported || loop->decided)
+        return;
+    loop->lead_lost = true;
+    if (asprintf(&failure.sentence,
+                 "node %s (0) was lost: its dt-launch was killed, or the node or its network is "
+                 "down; this is node %s (%d)",
+                 place->first_node ? place->first_node : "0", place->node_name,
+                 place->node_rank) < 0)
+        failure.sentence = NULL;
+    begin_ending(loop, SIGKILL);
+    loop->decide_by = dt_now() + DECIDE_S;
+    keep(loop, &failure);
+}
+
+void dt_loop_hear(struct loop *loop)
+{
+    const struct dt_session_handler handler = {.argument = loop,
+                                               .failed = on_remote_failure,
+                                               .stop = on_stop,
+                                               .verdict = on_verdict,
+                                               .lead_lost = on_lead_lost};
+    dt_session_work(loop->job->session, &handler);
+}
+
+/* ---- deciding ------------------------------------------------------------------------------ */
+
+static void put_indented(struct dt_buf *text, const char *words)
+{
+    for (const char *at = words; *at;) {
+        size_t len = strcspn(at, "\n");
+        dt_buf_puts(text, "  | ");
+        dt_buf_append(text, at, len);
+        dt_buf_puts(text, "\n");
+        at += len + (at[len] == '\n');
+    }
+}
+
+static void say(const struct loop *loop, const struct dt_failure *first)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    size_t others = 0;
+    for (size_t i = 0; i < loop->failure_count; i++)
+        others += &loop->failures[i] != first && !(loop->failures[i].flags & DT_FAILURE_STOPPED);
+    dt_buf_printf(&text, "dt-launch: %s", first->sentence ? first->sentence : "a rank failed");
+    if (others)
+        dt_buf_printf(&text, " (%zu more failed after it)", others);
+    dt_buf_puts(&text, "\n");
+    if (first->details && *first->details) {
+        dt_buf_puts(&text, "  | its last words:\n");
+        put_indented(&text, first->details);
+    }
+    char *all = dt_buf_take(&text);
+    if (all && write(STDERR_FILENO, all, strlen(all)) < 0)
+        errno = 0; /* nobody reads us: the exit code still tells */
+    free(all);
+}
+
+/* srun returns the highest code of all tasks, so a rank that Slurm stopped must not outbid the one
+ * that failed: it gives the lowest code that is no success. */
+static int code_of(const struct loop *loop, const struct dt_failure *first)
+{
+    if (loop->job->place->in_step && loop->stopping && looks_stopped(first->status))
+        return 1;
+    return first->flags & DT_FAILURE_LOST ? DT_EXIT_HELPER : dt_status_code(first->status);
+}
+
+static void decide(struct loop *loop)
+{
+    int index = dt_cause_first(loop->failures, loop->failure_count);
+    const struct dt_failure *first = index < 0 ? NULL : &loop->failures[index];
+    const char *error_file = getenv("TORCHELASTIC_ERROR_FILE");
+    loop->decided = true;
+    loop->code = first ? code_of(loop, first) : 0;
+    if (first && !loop->muted) {
+        say(loop, first);
+        if (error_file && *error_file && loop->job->place->shape == DT_SHAPE_FANOUT)
+            dt_error_file_write(error_file, first);
+    }
+    if (dt_session_leads(loop->job->session))
+        dt_session_verdict(loop->job->session, loop->code);
+}
+
+static bool may_decide(const struct loop *loop)
+{
+    double now = dt_now();
+    if (!loop->ending || loop->decided || loop->failure_count == 0 ||
+        (now < loop->quiet_until && !loop->muted))
+        return false;
+    if (loop->decide_by > 0 && now >= loop->decide_by)
+        return true;
+    bool alone = dt_session_leads(loop->job->session) || loop->lead_lost;
+    return alone && loop->running == 0 && dt_session_busy(loop->job->session) == 0;
+}
+
+double dt_loop_next_decision(const struct loop *loop)
+{
+    double now = dt_now();
+    if (loop->running == 0 && loop->ended_at > 0 && dt_session_missing(loop->job->session) > 0)
+        return loop->ended_at + MISSING_S;
+    if (!loop->ending || loop->decided)
+        return 0;
+    return now < loop->quiet_until ? loop->quiet_until : loop->decide_by;
+}
+
+/* A member's ranks have ended: the lead wants to know, and has the last word if one failed. */
+static bool member_settled(struct loop *loop)
+{
+    if (!loop->reported && !loop->lead_lost) {
+        loop->reported = true;
+        dt_session_done(loop->job->session, loop->ending ? 1 : 0);
+        loop->decide_by = dt_now() + VERDICT_S;
+    }
+    if (loop->ending && !loop->decided && loop->failure_count == 0 && dt_now() >= loop->decide_by)
+        return true;
+    return !loop->ending || loop->decided;
+}
+
+static bool lead_settled(struct loop *loop)
+{
+    int missing = dt_session_missing(loop->job->session);
+    if (loop->ending)
+        return loop->decided && dt_session_connected(loop->job->session) == 0;
+    if (dt_session_busy(loop->job->session) > 0)
+        return false;
+    if (missing == 0)
+        return true;
+    if (dt_now() < loop->ended_at + MISSING_S)
+        return false;
+    dprintf(
+        STDERR_FILENO,
+        "dt-launch: %d of %d nodes never joined node 0: was dt-launch started on all of them?\n",
+        missing, loop->job->place->node_count);
+    loop->decided = true;
+    loop->code = DT_EXIT_HELPER;
+    return true;
+}
+
+bool dt_loop_settled(struct loop *loop)
+{
+    if (may_decide(loop))
+        decide(loop);
+    if (loop->running > 0)
+        return false;
+    if (loop->ended_at <= 0)
+        loop->ended_at = dt_now();
+    if (!dt_session_leads(loop->job->session))
+        return member_settled(loop);
+    /* Members leave before their lead, but not all may be able to. */
+    return lead_settled(loop) ||
+           (loop->decided &&
+            dt_now() > loop->ended_at + loop->job->options->kill_grace_s + VERDICT_S);
+}
+
+int dt_loop_exit_code(const struct loop *loop)
+{
+    return loop->decided ? loop->code : loop->ending ? 1 : 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files by which torch.distributed.elastic tells what an exception was: a directory of them for the
+ * ranks, and the one that dt-launch itself may have been given. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "ending.h"
+
+void dt_error_files_create(struct dt_error_files *files)
+{
+    const char *tmp = getenv("TMPDIR");
+    files->directory = NULL;
+    if (asprintf(&files->directory, "%s/dt-launch.XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0)
+        files->directory = NULL;
+    if (files->directory && mkdtemp(files->directory))
+        return;
+    free(files->directory); /* a read-only image: then there are none */
+    files->directory = NULL;
+}
+
+char *dt_error_files_path(const struct dt_error_files *files, int local_rank)
+{
+    char *path = NULL;
+    if (!files->directory || asprintf(&path, "%s/%d.json", files->directory, local_rank) < 0)
+        return NULL;
+    return path;
+}
+
+void dt_error_files_remove(struct dt_error_files *files, int count)
+{
+    for (int i = 0; files->directory && i < count; i++) {
+        char *path = dt_error_files_path(files, i);
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    if (files->directory)
+        rmdir(files->directory);
+    free(files->directory);
+    files->directory = NULL;
+}
+
+static void put_json(struct dt_buf *text, const char *value)
+{
+    dt_buf_puts(text, "\"");
+    for (const unsigned char *at = (const unsigned char *)value; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            dt_buf_printf(text, "\\%c", *at);
+        else if (*at < 0x20)
+            dt_buf_printf(text, "\\u%04x", *at);
+        else
+            dt_buf_append(text, at, 1);
+    }
+    dt_buf_puts(text, "\"");
+}
+
+/* A reader never finds half of it. */
+void dt_error_file_write(const char *path, const struct dt_failure *failure)
+{
+    struct dt_buf text = DT_BUF_INIT, draft = DT_BUF_INIT;
+    dt_buf_puts(&text, "{\"message\": {\"message\": ");
+    put_json(&text, failure->sentence ? failure->sentence : "");
+    dt_buf_puts(&text, ", \"extraInfo\": {\"py_callstack\": ");
+    put_json(&text, failure->details ? failure->details : "");
+    dt_buf_printf(&text, ", \"timestamp\": \"%lld\"}}}\n", (long long)time(NULL));
+    dt_buf_printf(&draft, "%s.dt-launch", path);
+    int fd = text.failed || draft.failed
+                 ? -1
+                 : open(draft.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool good = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
+    if (fd >= 0)
+        good = close(fd) == 0 && good && rename(draft.data, path) == 0;
+    if (!good)
+        dprintf(STDERR_FILENO, "dt-launch: TORCHELASTIC_ERROR_FILE %s can not be written: %s\n",
+                path, strerror(errno));
+    dt_buf_fini(&text);
+    dt_buf_fini(&draft);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to supervise*.c: the state of the event loop. */
+#ifndef DT_LAUNCH_LOOP_H
+#define DT_LAUNCH_LOOP_H
+
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "ending.h"
+#include "output.h"
+#include "supervise.h"
+
+struct loop {
+    struct dt_job *job;
+    struct dt_output *output; /* NULL: ranks have our own descriptors */
+    sigset_t old_mask;
+    struct rlimit old_files;
+    long long oom_kills;
+    int poll;    /* epoll: signals, session, pidfds */
+    int signals; /* signalfd */
+    pid_t starter;
+    bool slurm_signals_all;
+    int running;
+    bool stopping;   /* a stop signal came from outside */
+    bool ending;     /* the ranks are being ended, for whatever reason */
+    double ended_at; /* when the last of ours ended */
+    double deadline; /* of the next step against the remaining ranks; 0: none */
+    bool termed;     /* they have had SIGTERM */
+    /* the first failure of the job */
+    struct dt_failure *failures;
+    size_t failure_count;
+    bool decided;
+    bool muted; /* nobody is to be blamed */
+    double quiet_until, decide_by;
+    int code;      /* what the job ends with, once decided */
+    bool reported; /* a member has told the lead that it is done */
+    bool lead_lost;
+};
+
+void dt_loop_kill(struct loop *loop, int number);
+
+/* signals.c */
+int dt_loop_open_signals(struct loop *loop, struct dt_error *err);
+bool dt_loop_slurm_signals_all(const struct dt_place *place);
+void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info);
+bool dt_is_stop(int number);
+
+/* decide.c: whose fault it was. */
+void dt_loop_hear(struct loop *loop); /* what the session brings */
+void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long long died_ns);
+/* Decide when it is time; returns whether there is nothing left to wait for. */
+bool dt_loop_settled(struct loop *loop);
+double dt_loop_next_decision(const struct loop *loop); /* 0: none */
+int dt_loop_exit_code(const struct loop *loop);
+
+#endif

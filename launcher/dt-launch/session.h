@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The dt-launch of all nodes as one job: that of node 0 leads and serves the store, the others are its
+ * members (lib/link has what they say). One that stands alone leads itself. The session moves
+ * messages; what they mean for the ranks is supervise.c's. */
+#ifndef DT_LAUNCH_SESSION_H
+#define DT_LAUNCH_SESSION_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "cause/cause.h"
+#include "place.h"
+#include "prepare.h"
+#include "server.h"
+
+struct dt_session;
+
+struct dt_session_handler {
+    void *argument;
+    /* The lead: a rank of another node, or a node, has failed. Takes the failure over. */
+    void (*failed)(void *argument, struct dt_failure *failure);
+    /* A member: end your ranks. */
+    void (*stop)(void *argument);
+    /* A member: the lead has named the cause; end with this code. */
+    void (*verdict)(void *argument, int code);
+    /* A member: the lead is gone. */
+    void (*lead_lost)(void *argument);
+};
+
+/* The lead. Takes master->listener over when there is one. */
+struct dt_session *dt_session_lead(const struct dt_place *place, struct dt_master *master,
+                                   struct dt_error *err);
+/* A member: connects to node 0, waits as long as it takes (saying so), and fills in the ports. */
+struct dt_session *dt_session_member(const struct dt_place *place, struct dt_master *master,
+                                     struct dt_error *err);
+void dt_session_close(struct dt_session *session);
+
+bool dt_session_leads(const struct dt_session *session);
+/* To be polled for input; then dt_session_work. Both roles also call it at least once a second. */
+int dt_session_fd(const struct dt_session *session);
+void dt_session_work(struct dt_session *session, const struct dt_session_handler *handler);
+
+/* A member tells the lead. */
+void dt_session_report(struct dt_session *session, const struct dt_failure *failure);
+void dt_session_done(struct dt_session *session, int code);
+
+/* The lead tells its members. */
+void dt_session_stop(struct dt_session *session);
+void dt_session_verdict(struct dt_session *session, int code);
+/* Members that have joined and are neither done nor lost; those that never came; those that are
+ * connected. */
+int dt_session_busy(const struct dt_session *session);
+int dt_session_missing(const struct dt_session *session);
+int dt_session_connected(const struct dt_session *session);
+struct dt_server *dt_session_server(struct dt_session *session);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to the session: its peers and their bytes. */
+#ifndef DT_LAUNCH_SESSION_INTERNAL_H
+#define DT_LAUNCH_SESSION_INTERNAL_H
+
+#include "link/link.h"
+#include "session.h"
+#include "worker.h"
+
+struct peer {
+    int fd; /* -1: gone */
+    struct dt_link_reader in;
+    struct dt_buf out;
+    bool writing;
+    double heard; /* when it last said something (s) */
+    /* what the lead knows of a member */
+    int node; /* -1: it has not said hello */
+    int first, count;
+    char *name;
+    bool done;
+};
+
+struct dt_session {
+    const struct dt_place *place;
+    bool leads;
+    int expected; /* members */
+    int joined;
+    int poll;
+    int agents[2]; /* pipe from the server, with descriptors of members */
+    struct dt_server *server;
+    int master_port, jax_port;
+    struct peer **peers; /* the lead's members; a member's lead is peers[0] */
+    size_t peer_count;
+    struct dt_link_clock clock; /* how far the lead is ahead */
+    double next_ping;
+    bool stopped;
+    int verdict; /* -1: none yet */
+};
+
+struct peer *dt_peer_add(struct dt_session *session, int fd); /* closes fd on failure */
+void dt_peer_free(struct peer *peer);
+void dt_peer_send(struct dt_session *session, struct peer *peer,
+                  const struct dt_link_message *message);
+void dt_peer_flush(struct dt_session *session, struct peer *peer);
+void dt_peer_gone(struct dt_session *session, struct peer *peer);
+/* 1: some bytes came; 0: none now; -1: it is gone. */
+int dt_peer_receive(struct peer *peer);
+
+#endif
