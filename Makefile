@@ -49,13 +49,15 @@ GATHER_SRC := $(wildcard launcher/dt-gather/*.c)
 LAUNCH_SRC := $(wildcard launcher/dt-launch/*.c)
 ENV_SRC    := $(wildcard launcher/dt-env/*.c)
 TOPO_SRC   := $(wildcard launcher/dt-topo/*.c)
+VALIDATE_SRC := $(wildcard launcher/dt-validate/*.c)
 TRAIN_SRC  := $(wildcard bench/train/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
-PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
+PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
+            $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
@@ -109,6 +111,11 @@ $(BUILD)/bin/dt-topo: $(call obj,$(TOPO_SRC)) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
+$(BUILD)/bin/dt-validate: $(call obj,$(VALIDATE_SRC)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+
 # dt-launch runs in containers that hold no library of ours: static.
 $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
@@ -152,10 +159,11 @@ $(BUILD)/tools/crowd: $(call obj,tests/tools/crowd.c) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
-$(BUILD)/localcluster/libnvidia-ml.so.1: contrib/localcluster/fake_nvml.c
+FAKE_NVML := $(wildcard contrib/localcluster/fake_nvml*.c)
+$(BUILD)/localcluster/libnvidia-ml.so.1: $(FAKE_NVML) contrib/localcluster/fake_nvml.h
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $(FAKE_NVML) -o $@
 
 $(BUILD)/obj/tests/unit/test_spank%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
 
@@ -211,6 +219,13 @@ $(BUILD)/man/dt-env.1: docs/man/dt-env.1.scd $(BUILD)/env-rules.conf $(BUILD)/bi
 	$(call say,MAN,$@)
 	$(Q)$(BUILD)/bin/dt-env rules --format scdoc $(BUILD)/env-rules.conf > $@.rules
 	$(Q)sed -e '/^@RULES@$$/{r $@.rules' -e 'd}' $< | scdoc > $@.new && mv $@.new $@ && rm $@.rules
+
+# Likewise the checks in words, from the registry in lib/check.
+$(BUILD)/man/dt-validate.8: docs/man/dt-validate.8.scd $(BUILD)/bin/dt-validate
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)
+	$(Q)$(BUILD)/bin/dt-validate --list-scdoc > $@.checks
+	$(Q)sed -e '/^@CHECKS@$$/{r $@.checks' -e 'd}' $< | scdoc > $@.new && mv $@.new $@ && rm $@.checks
 
 .PHONY: docs
 docs: $(BUILD)/env-rules.conf $(BUILD)/bin/dt-env ## write docs/env-rules.md anew from configs/env-rules.conf
@@ -311,7 +326,8 @@ INSTALL_MAN := $(filter-out %/dt-cluster.8,$(MAN))
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
-	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
+	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
+	    $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
@@ -324,7 +340,7 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	for m in $(INSTALL_MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
-	rm -f $(foreach p,dt-launch dt-env dt-topo dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	rm -f $(foreach p,dt-launch dt-env dt-topo dt-validate dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
 	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true

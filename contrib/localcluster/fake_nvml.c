@@ -5,12 +5,17 @@
  *
  *   driver VERSION
  *   gpu BDF UUID VENDOR:DEVICE MIB NAME...   in the order of NVML's indices
- *   lost BDF                                 the GPU is counted, and its calls answer GPU_IS_LOST
- * (15) fail FUNCTION CODE                       the function answers that code: "fail nvmlInit_v2
- * 9" hang FUNCTION                            the function never returns
+ *   lost BDF                  the GPU is counted, and its calls answer GPU_IS_LOST (15)
+ *   set BDF|* KEY NUMBER      what the GPU answers; fake_nvml_health.c has the keys
+ *   unset BDF|* KEY           the GPU answers NOT_SUPPORTED (3)
+ *   vbios BDF|* TEXT
+ *   fail FUNCTION CODE        the function answers that code: "fail nvmlInit_v2 9"
+ *   hang FUNCTION             the function never returns
  *
  * Function prototypes follow the public nvml.h (CUDA 11.0 and later); only what dt asks is here.
  */
+#include "fake_nvml.h"
+
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -18,18 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum {
-    SUCCESS = 0,
-    UNINITIALIZED = 1,
-    INVALID_ARGUMENT = 2,
-    INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9,
-    GPU_IS_LOST = 15,
-    UNKNOWN = 999,
-};
-
-typedef struct gpu *nvmlDevice_t;
 
 typedef struct {
     char busIdLegacy[16];
@@ -40,13 +33,6 @@ typedef struct {
 typedef struct {
     unsigned long long total, free, used; /* bytes */
 } nvmlMemory_t;
-
-struct gpu {
-    char bdf[32], uuid[96], name[96];
-    unsigned vendor, device;
-    unsigned long long mib;
-    bool lost;
-};
 
 struct rule {
     char function[64];
@@ -110,9 +96,23 @@ static void add_gpu(const char *line)
 {
     nvml.gpus = grow(nvml.gpus, nvml.gpu_count, sizeof *nvml.gpus);
     struct gpu *gpu = &nvml.gpus[nvml.gpu_count];
+    fake_health_init(gpu);
     if (sscanf(line, "gpu %31s %95s %x:%x %llu %95[^\n]", gpu->bdf, gpu->uuid, &gpu->vendor,
                &gpu->device, &gpu->mib, gpu->name) == 6)
         nvml.gpu_count++;
+}
+
+/* "BDF|* ..." of a statement: for each GPU that is meant. */
+static void for_gpus(const char *line, void (*apply)(struct gpu *, const char *))
+{
+    char which[32];
+    int used = 0;
+    if (sscanf(line, "%*s %31s %n", which, &used) != 1 || used == 0)
+        return;
+    for (unsigned i = 0; i < nvml.gpu_count; i++) {
+        if (strcmp(which, "*") == 0 || strcasecmp(which, nvml.gpus[i].bdf) == 0)
+            apply(&nvml.gpus[i], line + used);
+    }
 }
 
 static struct gpu *find_gpu(const char *bdf)
@@ -142,6 +142,12 @@ static void read_line(const char *line)
         snprintf(nvml.driver, sizeof nvml.driver, "%.79s", word);
     else if (sscanf(line, "lost %31s", word) == 1 && find_gpu(word))
         find_gpu(word)->lost = true;
+    else if (strncmp(line, "set ", 4) == 0)
+        for_gpus(line, fake_health_set);
+    else if (strncmp(line, "unset ", 6) == 0)
+        for_gpus(line, fake_health_unset);
+    else if (strncmp(line, "vbios ", 6) == 0)
+        for_gpus(line, fake_health_vbios);
     else if (sscanf(line, "fail %63s %d", word, &code) == 2)
         add_rule(word, code);
     else if (sscanf(line, "hang %63s", word) == 1)
@@ -184,7 +190,7 @@ static int begin(const char *function)
     return nvml.users == 0 ? UNINITIALIZED : obey_rules(function);
 }
 
-static int begin_device(const char *function, const struct gpu *gpu)
+int fake_begin_device(const char *function, const struct gpu *gpu)
 {
     int rc = begin(function);
     if (rc != SUCCESS)
@@ -194,7 +200,7 @@ static int begin_device(const char *function, const struct gpu *gpu)
     return gpu->lost ? GPU_IS_LOST : SUCCESS;
 }
 
-static int answer_text(char *to, unsigned length, const char *text)
+int fake_answer_text(char *to, unsigned length, const char *text)
 {
     if (!to)
         return INVALID_ARGUMENT;
@@ -244,6 +250,8 @@ const char *nvmlErrorString(int code)
         return "Uninitialized";
     case INVALID_ARGUMENT:
         return "Invalid Argument";
+    case NOT_SUPPORTED:
+        return "Not Supported";
     case INSUFFICIENT_SIZE:
         return "Insufficient Size";
     case DRIVER_NOT_LOADED:
@@ -260,13 +268,13 @@ const char *nvmlErrorString(int code)
 int nvmlSystemGetDriverVersion(char *version, unsigned length)
 {
     int rc = begin(__func__);
-    return rc == SUCCESS ? answer_text(version, length, nvml.driver) : rc;
+    return rc == SUCCESS ? fake_answer_text(version, length, nvml.driver) : rc;
 }
 
 int nvmlSystemGetNVMLVersion(char *version, unsigned length)
 {
     int rc = begin(__func__);
-    return rc == SUCCESS ? answer_text(version, length, nvml.driver) : rc;
+    return rc == SUCCESS ? fake_answer_text(version, length, nvml.driver) : rc;
 }
 
 int nvmlDeviceGetCount_v2(unsigned *count)
@@ -308,19 +316,19 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *device)
 
 int nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length)
 {
-    int rc = begin_device(__func__, device);
-    return rc == SUCCESS ? answer_text(uuid, length, device->uuid) : rc;
+    int rc = fake_begin_device(__func__, device);
+    return rc == SUCCESS ? fake_answer_text(uuid, length, device->uuid) : rc;
 }
 
 int nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length)
 {
-    int rc = begin_device(__func__, device);
-    return rc == SUCCESS ? answer_text(name, length, device->name) : rc;
+    int rc = fake_begin_device(__func__, device);
+    return rc == SUCCESS ? fake_answer_text(name, length, device->name) : rc;
 }
 
 int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
-    int rc = begin_device(__func__, device);
+    int rc = fake_begin_device(__func__, device);
     if (rc == SUCCESS && !pci)
         rc = INVALID_ARGUMENT;
     if (rc != SUCCESS)
@@ -338,7 +346,7 @@ int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
 
 int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
-    int rc = begin_device(__func__, device);
+    int rc = fake_begin_device(__func__, device);
     if (rc == SUCCESS && !memory)
         rc = INVALID_ARGUMENT;
     if (rc != SUCCESS)
@@ -352,7 +360,7 @@ int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 
 int nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned *minor)
 {
-    int rc = begin_device(__func__, device);
+    int rc = fake_begin_device(__func__, device);
     if (rc == SUCCESS && !minor)
         rc = INVALID_ARGUMENT;
     if (rc == SUCCESS)

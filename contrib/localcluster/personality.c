@@ -213,7 +213,7 @@ static int run_fault(int argc, char **argv)
     struct tree tree;
     if (tree_open_existing(&tree, args.root, &err) == 0) {
         for (int i = 0; i < args.fault_count; i++) {
-            if (find_fault(args.faults[i])->plant(&tree) != 0) {
+            if (plant_fault(&tree, find_fault(args.faults[i])) != 0) {
                 dt_error_prefix(&err, "%s can not be planted", args.faults[i]);
                 break;
             }
@@ -230,7 +230,7 @@ static int run_faults(int argc, char **argv)
                                      NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     for (const struct fault *fault = faults; fault->name; fault++)
-        printf("%-16s %s (found by: %s)\n", fault->name, fault->does, fault->found_by);
+        printf("%-22s %s (found by: %s)\n", fault->name, fault->does, fault->found_by);
     return fflush(stdout) == 0 ? DT_EXIT_OK : DT_EXIT_REPORT;
 }
 

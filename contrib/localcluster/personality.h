@@ -80,10 +80,14 @@ char *pci_device_path(const struct device *device);
 struct fault {
     const char *name;
     const char *does;
-    const char *found_by; /* check of dt that should name it */
-    int (*plant)(struct tree *tree);
+    const char *found_by;            /* checks of dt that should name it: "a or b" */
+    int (*plant)(struct tree *tree); /* or, where NULL, one of these: */
+    const char *nvml;                /* line for the fake NVML; %s: address of the last GPU */
+    const char *path, *text;         /* file to write, made where it is missing */
+    const char *fact; /* member for dt-facts.json, of trees alone: "\"clock.synced\": 0" */
 };
 extern const struct fault faults[]; /* NULL name ends it */
+int plant_fault(struct tree *tree, const struct fault *fault);
 
 /* ---- what the trees claim to run ---- */
 #define PERSONALITY_KERNEL        "6.8.0-1031-aws"

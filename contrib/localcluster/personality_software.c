@@ -134,8 +134,25 @@ static void write_libraries(struct tree *tree, const struct machine *machine)
     tree_link(tree, "libnccl.so", "libnccl.so.2");
 }
 
+/* What no file of a machine can show: the kernel's clock, and what is mounted on /dev/shm. */
+static void write_facts(struct tree *tree, const struct machine *machine)
+{
+    long long shm = machine_memory_kib(machine) / 1024 / 2;
+    tree_enter(tree, ".");
+    tree_file(tree, "dt-facts.json",
+              "{\"clock.synced\": 1, \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
+              " \"limit.memlock\": -1, \"limit.nofile\": 1048576}\n",
+              shm, shm);
+    tree_enter(tree, "proc/self");
+    tree_file(tree, "mountinfo", "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n");
+    tree_enter(tree, "tmp");
+    tree_enter(tree, "dev");
+    tree_file(tree, "kmsg", "6,1,100000,-;Linux version " PERSONALITY_KERNEL "\n");
+}
+
 void write_software(struct tree *tree, const struct machine *machine)
 {
+    write_facts(tree, machine);
     write_dmi(tree, machine);
     write_kernel(tree, machine);
     write_modules(tree, machine);
@@ -188,6 +205,10 @@ int write_nvml(struct tree *tree, const struct machine *machine, const char *lib
                       type->accelerator_memory_mib, type->accelerator_model);
     }
     free(gpus);
+    if (type->nvlinks > 0)
+        dt_buf_printf(&text, "set * nvlinks %d\n", type->nvlinks);
+    if (type->nvlinks >= 18) /* Hopper and later tell of the NVSwitch fabric */
+        dt_buf_puts(&text, "set * fabric 3\n");
     char *data = dt_buf_take(&text);
     tree_file(tree, "nvml.conf", "%s", data ? data : "");
     free(data);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of checks, and running it. */
+/* Running the checks of the registry. */
 #include "check/check.h"
 
 #include <stdlib.h>
@@ -9,23 +9,6 @@
 
 #include "check/judges.h"
 
-const struct dt_check dt_checks[] = {
-    {"gpu-count", "every GPU is on the PCI bus and answers", DT_LEVEL_FAST, dt_check_gpu_count},
-    {"neuron-count", "every Neuron device answers", DT_LEVEL_FAST, dt_check_neuron_count},
-    {"efa-count", "every EFA device is there", DT_LEVEL_FAST, dt_check_efa_count},
-    {"efa-port", "every EFA port is ACTIVE", DT_LEVEL_FAST, dt_check_efa_port},
-    {"memlock", "ranks may lock memory for EFA", DT_LEVEL_FAST, dt_check_memlock},
-    {"nofile", "ranks may open enough files", DT_LEVEL_FAST, dt_check_nofile},
-    {"shm", "/dev/shm is large enough", DT_LEVEL_FAST, dt_check_shm},
-    {"memory", "no memory is missing", DT_LEVEL_FAST, dt_check_memory},
-    {"hugepages", "huge pages are free for EFA", DT_LEVEL_FAST, dt_check_hugepages},
-    {"fs-writable", "the job can write where it must", DT_LEVEL_FAST, dt_check_fs_writable},
-    {"env", "no variable of the job is harmful", DT_LEVEL_FAST, dt_check_env},
-    {"mounts", "network file systems answer", DT_LEVEL_FULL, dt_check_mounts},
-    {"kernel-log", "no Xid or EFA error that needs a reset", DT_LEVEL_FULL, dt_check_kernel_log},
-    {NULL, NULL, DT_LEVEL_OFF, NULL},
-};
-
 static long long now_us(void)
 {
     struct timespec now;
@@ -33,22 +16,44 @@ static long long now_us(void)
     return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
+static bool is_chosen(const struct dt_check *check, const struct dt_check_context *context)
+{
+    const struct dt_check_choice *choice = context->choice;
+    size_t i = (size_t)(check - dt_checks);
+    if (choice && choice->skip && choice->skip[i])
+        return false;
+    return choice && choice->only ? choice->only[i] : check->level <= context->level;
+}
+
+/* A judge that says nothing has judged nothing: UNKNOWN. */
+static void judge(const struct dt_check *check, const struct dt_check_context *context,
+                  struct dt_check_result *result)
+{
+    *result = (struct dt_check_result){.name = check->name, .result = DT_UNKNOWN};
+    if (context->outside_job && check->scope == DT_SCOPE_JOB)
+        dt_check_skip(result, "judged in the job's own step");
+    else
+        check->judge(context, result);
+    if (result->result <= DT_SKIP)
+        result->severity = DT_SEVERITY_NONE;
+    else if (result->severity == DT_SEVERITY_NONE)
+        result->severity = result->result == DT_FAIL ? check->severity : DT_SEVERITY_MONITOR;
+}
+
 int dt_check_run(struct dt_check_results *results, const struct dt_check_context *context,
                  struct dt_error *err)
 {
-    size_t rows = sizeof dt_checks / sizeof dt_checks[0];
+    size_t rows = dt_check_count();
     *results = (struct dt_check_results){0};
-    results->items = calloc(rows, sizeof *results->items);
+    results->items = calloc(rows + 1, sizeof *results->items);
     if (!results->items)
         return dt_error_set(err, "the node could not be checked: out of memory");
     for (const struct dt_check *check = dt_checks; check->name; check++) {
-        if (check->level > context->level)
+        if (!is_chosen(check, context))
             continue;
         struct dt_check_result *result = &results->items[results->count++];
         long long begin = now_us();
-        /* A judge that says nothing has judged nothing. */
-        *result = (struct dt_check_result){.name = check->name, .result = DT_UNKNOWN};
-        check->judge(context, result);
+        judge(check, context, result);
         result->us = (long)(now_us() - begin);
         if (dt_judge_finish(result) < 0) {
             dt_check_results_fini(results);
@@ -77,11 +82,17 @@ enum dt_result dt_check_worst(const struct dt_check_results *results)
 }
 
 static const char *const result_names[] = {"PASS", "SKIP", "WARN", "UNKNOWN", "FAIL"};
+static const char *const severity_names[] = {"NONE", "MONITOR", "RESET", "REBOOT", "REPLACE"};
 static const char *const level_names[] = {"off", "fast", "full", "deep"};
 
 const char *dt_result_name(enum dt_result result)
 {
     return (unsigned)result <= DT_FAIL ? result_names[result] : "UNKNOWN";
+}
+
+const char *dt_severity_name(enum dt_severity severity)
+{
+    return (unsigned)severity <= DT_SEVERITY_REPLACE ? severity_names[severity] : "NONE";
 }
 
 const char *dt_level_name(enum dt_level level)

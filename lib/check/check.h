@@ -18,9 +18,25 @@
 enum dt_level { DT_LEVEL_OFF, DT_LEVEL_FAST, DT_LEVEL_FULL, DT_LEVEL_DEEP };
 enum dt_result { DT_PASS, DT_SKIP, DT_WARN, DT_UNKNOWN, DT_FAIL }; /* in order of badness */
 
+/* What a result that is not PASS asks of whoever runs the cluster, least first. */
+enum dt_severity {
+    DT_SEVERITY_NONE,    /* PASS, SKIP */
+    DT_SEVERITY_MONITOR, /* the node may work on: look, or change a setting */
+    DT_SEVERITY_RESET,   /* a device, driver or service must be restarted */
+    DT_SEVERITY_REBOOT,
+    DT_SEVERITY_REPLACE
+};
+
+/* Whose matter a check is. */
+enum dt_scope {
+    DT_SCOPE_NODE, /* the same for every job */
+    DT_SCOPE_JOB /* limits, file systems and variables of one job: means nothing outside its step */
+};
+
 struct dt_check_result {
     const char *name; /* "efa-count"; static */
     enum dt_result result;
+    enum dt_severity severity;
     char *value;   /* what was found: "31 EFA devices" */
     char *limit;   /* what was wanted, and by whom: "32 (p5.48xlarge)" */
     char *source;  /* file or call the value came from */
@@ -37,16 +53,34 @@ struct dt_check_context {
     const char *env_origin;        /* where the first refused variable was set; NULL: not known */
     const char *env_warning;       /* mistake in a rules file; NULL or "": none */
     enum dt_level level;
+    const struct dt_check_choice *choice; /* NULL: all checks of the level */
+    bool outside_job;                     /* no job is near: checks of scope JOB are SKIP */
 };
 
-/* The registry, one row a check; NULL name ends it. */
+/* The registry (registry.c), one row a check; NULL name ends it. */
 struct dt_check {
     const char *name;
     const char *summary; /* half a line, for lists and man pages */
     enum dt_level level; /* lowest level that runs it */
+    enum dt_scope scope;
+    enum dt_severity severity; /* of a FAIL, where the judge does not say another */
     void (*judge)(const struct dt_check_context *context, struct dt_check_result *result);
+    const char *explain; /* for people: what is read, when it warns and fails, what to do */
 };
 extern const struct dt_check dt_checks[];
+
+size_t dt_check_count(void);
+const struct dt_check *dt_check_find(const char *name); /* NULL: no such check */
+
+/* Some checks by name. A check that is named runs at any level. */
+struct dt_check_choice {
+    bool *only; /* by index into dt_checks; NULL: all of the level */
+    bool *skip; /* NULL: none */
+};
+
+/* "a,b" into a choice; where: the option, for the error. -1: unknown name, with the nearest one. */
+int dt_check_choose(bool **chosen, const char *names, const char *where, struct dt_error *err);
+void dt_check_choice_fini(struct dt_check_choice *choice);
 
 struct dt_check_results {
     struct dt_check_result *items;
@@ -59,6 +93,7 @@ void dt_check_results_fini(struct dt_check_results *results);
 enum dt_result dt_check_worst(const struct dt_check_results *results);
 
 const char *dt_result_name(enum dt_result result);          /* "PASS" ... */
+const char *dt_severity_name(enum dt_severity severity);    /* "NONE", "MONITOR" ... */
 int dt_level_parse(const char *text, enum dt_level *level); /* -1: no such level */
 const char *dt_level_name(enum dt_level level);
 
@@ -72,12 +107,15 @@ void dt_judge_limit(struct dt_check_result *result, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void dt_judge_next(struct dt_check_result *result, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Another severity than the registry's. */
+void dt_judge_severity(struct dt_check_result *result, enum dt_severity severity);
 /* Compose the message of what is there, and make absent texts "". -1: out of memory. */
 int dt_judge_finish(struct dt_check_result *result);
 void dt_check_result_fini(struct dt_check_result *result);
 
-/* Array of {"name","result","value","limit","source","next","message","us"}. From outside: names
- * must be in the registry, texts are made printable; source, message and us may be left out. */
+/* Array of {"name","result","severity","value","limit","source","next","message","us"}. From
+ * outside: names must be in the registry, texts are made printable; severity, source, message and
+ * us may be left out. */
 json_t *dt_check_result_to_json(const struct dt_check_result *result);
 json_t *dt_check_results_to_json(const struct dt_check_results *results);
 int dt_check_results_from_json(struct dt_check_results *results, const json_t *array,

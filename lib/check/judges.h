@@ -16,18 +16,59 @@ void dt_check_unknown(const struct dt_check_context *context, struct dt_check_re
 void dt_check_skip(struct dt_check_result *result, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-void dt_check_gpu_count(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_neuron_count(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_efa_count(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_efa_port(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_memlock(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_nofile(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_shm(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_memory(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_hugepages(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_fs_writable(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_mounts(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_env(const struct dt_check_context *context, struct dt_check_result *result);
-void dt_check_kernel_log(const struct dt_check_context *context, struct dt_check_result *result);
+#define DT_JUDGE(name)                                                                             \
+    void dt_check_##name(const struct dt_check_context *context, struct dt_check_result *result)
+/* devices.c */
+DT_JUDGE(gpu_count);
+DT_JUDGE(neuron_count);
+DT_JUDGE(efa_count);
+DT_JUDGE(efa_port);
+/* gpu_health.c */
+DT_JUDGE(gpu_recovery);
+DT_JUDGE(gpu_ecc);
+DT_JUDGE(gpu_ecc_mode);
+DT_JUDGE(gpu_rows);
+DT_JUDGE(gpu_memory);
+DT_JUDGE(gpu_throttle);
+DT_JUDGE(gpu_temperature);
+DT_JUDGE(gpu_power);
+DT_JUDGE(gpu_pcie);
+DT_JUDGE(gpu_persistence);
+DT_JUDGE(gpu_mig);
+DT_JUDGE(gpu_vbios);
+/* nvlink.c */
+DT_JUDGE(nvlink);
+DT_JUDGE(fabric);
+DT_JUDGE(fabric_manager);
+/* neuron.c */
+DT_JUDGE(neuron_errors);
+/* efa.c */
+DT_JUDGE(efa_rate);
+DT_JUDGE(efa_gid);
+DT_JUDGE(efa_verbs);
+/* host.c */
+DT_JUDGE(cpu_count);
+DT_JUDGE(governor);
+DT_JUDGE(numa_balancing);
+DT_JUDGE(clock_sync);
+DT_JUDGE(memory_free);
+/* disks.c */
+DT_JUDGE(nvme);
+DT_JUDGE(raid);
+/* limits.c */
+DT_JUDGE(memlock);
+DT_JUDGE(nofile);
+DT_JUDGE(shm);
+DT_JUDGE(memory);
+DT_JUDGE(hugepages);
+/* storage.c */
+DT_JUDGE(fs_writable);
+DT_JUDGE(fs_mounted);
+DT_JUDGE(mounts);
+/* environment.c */
+DT_JUDGE(env);
+/* kernel_log.c */
+DT_JUDGE(kernel_log);
+#undef DT_JUDGE
 
 #endif

@@ -48,6 +48,11 @@ void dt_judge_next(struct dt_check_result *result, const char *format, ...)
     SET_TEXT(&result->next);
 }
 
+void dt_judge_severity(struct dt_check_result *result, enum dt_severity severity)
+{
+    result->severity = severity;
+}
+
 static int fill(char **text)
 {
     if (!*text)
@@ -113,10 +118,11 @@ void dt_check_skip(struct dt_check_result *result, const char *format, ...)
 
 json_t *dt_check_result_to_json(const struct dt_check_result *result)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "name", result->name, "result",
-                     dt_result_name(result->result), "value", result->value, "limit", result->limit,
-                     "source", result->source, "next", result->next, "message", result->message,
-                     "us", (json_int_t)result->us);
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "name", result->name, "result",
+                     dt_result_name(result->result), "severity", dt_severity_name(result->severity),
+                     "value", result->value, "limit", result->limit, "source", result->source,
+                     "next", result->next, "message", result->message, "us",
+                     (json_int_t)result->us);
 }
 
 json_t *dt_check_results_to_json(const struct dt_check_results *results)
@@ -131,20 +137,29 @@ json_t *dt_check_results_to_json(const struct dt_check_results *results)
     return array;
 }
 
-static const char *registered(const char *name)
-{
-    for (const struct dt_check *check = dt_checks; check->name; check++) {
-        if (strcmp(check->name, name) == 0)
-            return check->name;
-    }
-    return NULL;
-}
-
 static bool result_named(const char *name, enum dt_result *result)
 {
     for (int i = DT_PASS; i <= DT_FAIL; i++) {
         if (strcmp(dt_result_name((enum dt_result)i), name) == 0) {
             *result = (enum dt_result)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Left out: what the registry has for such a result. */
+static bool severity_named(const char *name, struct dt_check_result *result)
+{
+    if (!name) {
+        result->severity = result->result == DT_FAIL  ? dt_check_find(result->name)->severity
+                           : result->result > DT_SKIP ? DT_SEVERITY_MONITOR
+                                                      : DT_SEVERITY_NONE;
+        return true;
+    }
+    for (int i = DT_SEVERITY_NONE; i <= DT_SEVERITY_REPLACE; i++) {
+        if (strcmp(dt_severity_name((enum dt_severity)i), name) == 0) {
+            result->severity = (enum dt_severity)i;
             return true;
         }
     }
@@ -170,24 +185,29 @@ static int take_text(char **text, const char *from)
 static int from_json(struct dt_check_result *result, json_t *json, struct dt_error *err)
 {
     const char *name, *verdict, *value, *limit, *source = "", *next, *message = NULL;
+    const char *severity = NULL;
     json_int_t us = 0;
     *result = (struct dt_check_result){0};
-    if (json_unpack(json, "{s:s,s:s,s:s,s:s,s:s,s?s,s?s,s?I}", "name", &name, "result", &verdict,
-                    "value", &value, "limit", &limit, "next", &next, "source", &source, "message",
-                    &message, "us", &us) < 0)
+    if (json_unpack(json, "{s:s,s:s,s:s,s:s,s:s,s?s,s?s,s?I,s?s}", "name", &name, "result",
+                    &verdict, "value", &value, "limit", &limit, "next", &next, "source", &source,
+                    "message", &message, "us", &us, "severity", &severity) < 0)
         return dt_error_set(err, "a check result lacks a field or has one of a wrong type");
-    result->name = registered(name);
-    if (!result->name)
+    const struct dt_check *check = dt_check_find(name);
+    if (!check)
         return dt_error_set(err,
                             "a check result is of an unknown check '%.40s': are all nodes of one "
                             "version of dt?",
                             name);
+    result->name = check->name;
     if (!result_named(verdict, &result->result))
         return dt_error_set(err, "check %s has an unknown result '%.40s'", result->name, verdict);
+    if (!severity_named(severity, result))
+        return dt_error_set(err, "check %s has an unknown severity '%.40s'", result->name,
+                            severity);
     result->us = us < 0 ? 0 : us > 3600000000LL ? 3600000000L : (long)us;
     if (take_text(&result->value, value) < 0 || take_text(&result->limit, limit) < 0 ||
         take_text(&result->source, source) < 0 || take_text(&result->next, next) < 0 ||
-        (message ? take_text(&result->message, message) : dt_judge_finish(result)) < 0)
+        (message && take_text(&result->message, message) < 0) || dt_judge_finish(result) < 0)
         return dt_error_set(err, "out of memory");
     return 0;
 }

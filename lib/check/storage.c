@@ -95,3 +95,26 @@ void dt_check_mounts(const struct dt_check_context *context, struct dt_check_res
         dt_judge_value(result, "%zu mount%s", t.count, t.count == 1 ? "" : "s");
     }
 }
+
+void dt_check_fs_mounted(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const json_t *list = dt_facts_array(context->facts, "fs.mounted");
+    const char *why;
+    if (!list && !dt_facts_string(context->facts, "why.fs.mounted", &why)) {
+        dt_check_skip(result, "dt.conf names no required-mounts");
+        return;
+    }
+    if (!list) {
+        dt_check_unknown(context, result, "fs.mounted", "run 'findmnt' on the node");
+        return;
+    }
+    struct tally t = tally(list);
+    dt_judge(result, t.bad ? DT_FAIL : DT_PASS, "/proc/self/mountinfo");
+    dt_judge_limit(result, "something mounted at each of required-mounts (dt.conf)");
+    if (t.bad) {
+        name_paths(result, &t, "no file system at");
+        dt_judge_next(result, "mount %s", text_of(t.first_bad, "path"));
+    } else {
+        dt_judge_value(result, "%zu mount%s", t.count, t.count == 1 ? "" : "s");
+    }
+}

@@ -88,15 +88,14 @@ static int take_string(char **to, const char *value, struct dt_error *err)
     return *to ? 0 : dt_error_set(err, "out of memory");
 }
 
-static int take_writable_paths(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
+static int take_paths(char ***to, cfg_t *cfg, const char *option, struct dt_error *err)
 {
-    unsigned count = cfg_size(cfg, "writable-paths");
-    conf->writable_paths = calloc((size_t)count + 1, sizeof *conf->writable_paths);
-    if (!conf->writable_paths)
+    unsigned count = cfg_size(cfg, option);
+    *to = calloc((size_t)count + 1, sizeof **to);
+    if (!*to)
         return dt_error_set(err, "out of memory");
     for (unsigned i = 0; i < count; i++) {
-        const char *path = cfg_getnstr(cfg, "writable-paths", i);
-        if (take_string(&conf->writable_paths[i], path, err) != 0)
+        if (take_string(&(*to)[i], cfg_getnstr(cfg, option, i), err) != 0)
             return -1;
     }
     return 0;
@@ -114,7 +113,8 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
         take_string(&conf->topology_override, cfg_getstr(cfg, "topology-override"), err) != 0 ||
         take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
-        take_writable_paths(conf, cfg, err) != 0)
+        take_paths(&conf->writable_paths, cfg, "writable-paths", err) != 0 ||
+        take_paths(&conf->required_mounts, cfg, "required-mounts", err) != 0)
         return -1;
     if (!*conf->data_directory) { /* "" in the file: where dt was installed */
         free(conf->data_directory);
@@ -123,7 +123,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 9, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 10, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -135,6 +135,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("nvml-library", "", CFGF_NONE), check_path},
         {CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE), check_path},
         {CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT), check_path},
+        {CFG_STR_LIST("required-mounts", NULL, CFGF_NODEFAULT), check_path},
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
         {CFG_STR("topology-override", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
@@ -190,6 +191,13 @@ int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct d
     return rc;
 }
 
+static void free_paths(char **paths)
+{
+    for (size_t i = 0; paths && paths[i]; i++)
+        free(paths[i]);
+    free(paths);
+}
+
 void dt_conf_fini(struct dt_conf *conf)
 {
     free(conf->path);
@@ -199,8 +207,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->topology_override);
     free(conf->instance_type);
     free(conf->env_rules_site);
-    for (size_t i = 0; conf->writable_paths && conf->writable_paths[i]; i++)
-        free(conf->writable_paths[i]);
-    free(conf->writable_paths);
+    free_paths(conf->writable_paths);
+    free_paths(conf->required_mounts);
     *conf = (struct dt_conf){0};
 }

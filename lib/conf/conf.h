@@ -26,6 +26,7 @@ struct dt_conf {
     char *nvml_library;          /* "" = search the usual places */
     char *cache_directory;       /* for the per-boot topology; "" = no cache */
     char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
+    char **required_mounts;      /* NULL-terminated: where something must be mounted */
     char *instance_type;         /* "" = detect by DMI; else override */
     char *topology_override;     /* where devices hang, for machines that hide it; "" = none */
     char *env_rules_site;        /* the admin's own environment rules; "" = none */

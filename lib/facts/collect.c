@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check/check.h"
-#include "facts/reader.h"
+#include "facts/system.h"
 
 /* Between what the file systems answered and what the caller's question was answered. */
 #define QUESTION "question\n"
@@ -96,12 +96,17 @@ static void read_all(struct dt_reader *reader)
     if (!dt_gpu_bus_is_read(reader))
         dt_read_gpu_pci(reader);
     dt_read_neuron(reader);
+    dt_read_neuron_errors(reader);
+    dt_read_system(reader);
     dt_read_versions(reader);
     dt_read_training(reader);
     dt_read_net(reader);
     if (reader->request->level >= DT_LEVEL_FULL) {
         dt_read_mounts(reader);
         dt_read_kernel_log(reader);
+        dt_read_disks(reader);
+        dt_read_efa_gids(reader);
+        dt_read_fabric_manager(reader);
     }
     if (reader->request->level >= DT_LEVEL_DEEP)
         dt_read_bandwidth(reader);

@@ -54,7 +54,7 @@ static void read_state(const struct dt_root *root, json_t *device, const char *f
     json_object_set_new(device, file, json_string(word));
 }
 
-/* No check is about the rate, and 32 more files are felt. */
+/* From level full on: 32 more files are felt. */
 static void read_rate(const struct dt_root *root, json_t *device, const char *folder)
 {
     char rate[64];

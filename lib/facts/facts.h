@@ -20,7 +20,7 @@
  *   torch.libuv                      0: the distribution's PyTorch is built without libuv
  *   container                        0 | 1
  *   platform                         "parallelcluster" | "hyperpod" | "eks"
- *   mem.total_mib hugepages.total_mib hugepages.free_mib hugepages.size_kib      int
+ *   mem.total_mib mem.available_mib hugepages.total_mib hugepages.free_mib hugepages.size_kib      int
  *   shm.size_mib shm.free_mib        int, of /dev/shm
  *   limit.memlock limit.nofile       int, bytes / files that a rank will have; -1: unlimited
  *   gpu.pci_count                    int, display-class functions of vendor 10de on the PCI bus
@@ -29,8 +29,23 @@
  *   gpu.error                        string, the driver's own words when it refuses to work at all
  *   gpu.lost                         array of {"bdf","reason"}: PCI shows it, the driver does not
  *   gpu.model gpu.memory_mib         string, int, of the first GPU
- *   gpu.devices                      array of {"bdf","uuid","model","numa","memory_mib"}
+ *   gpu.devices                      array of {"bdf","uuid","model","numa","memory_mib"}; by NVML also,
+ *                                    each where the GPU and its driver tell it: "recovery" (field 230),
+ *                                    "ecc" "ecc_pending" "persistence" "mig" "mig_pending" (0 | 1),
+ *                                    "ecc_uncorrected" "ecc_corrected" (since the last reset),
+ *                                    "rows_corrected" "rows_uncorrected" "rows_pending" "rows_failed"
+ *                                    "pages_pending", "slow" (clocks event reasons), "celsius"
+ *                                    "celsius_slow", "power_mw" "power_default_mw", "pcie_width"
+ *                                    "pcie_width_max" "pcie_replay", "nvlinks" "nvlinks_up"
+ *                                    "nvlink_errors", "fabric" "fabric_status" "fabric_health", "vbios"
  *   neuron.count                     int
+ *   neuron.counters                  int, error counters that could be read
+ *   neuron.errors                    array of {"device","counter","count"}: those above 0
+ *   cpu.governor                     string; absent where the kernel sets no clock
+ *   kernel.numa_balancing            0 | 1; absent where the kernel has none
+ *   clock.synced                     0 | 1: a time service disciplines the kernel's clock
+ *   module.ib_uverbs                 0 | 1: loaded
+ *   fs.mounted                       array of {"path","ok","type"|"reason"}: dt.conf's required-mounts
  *   efa.count                        int, RDMA devices of vendor 0x1d0f with device 0xefa*
  *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
  *   efa.devices                      array of {"name","bdf","numa","state","phys_state","device"};
@@ -49,6 +64,10 @@
  *   log.errors                       array of {"kind":"xid"|"sxid"|"efa","code","bdf","age_s","text"}
  *                                    from the kernel log since boot, newest 64; never of a fake root
  *   log.records                      int, kernel log records read
+ *   efa.without_gid                  array of names of EFA devices whose GID is zero
+ *   fabric.manager                   0 | 1: nv-fabricmanager runs; absent where there is no NVSwitch
+ *   nvme.devices                     array of {"name","model","state"}
+ *   raid.arrays                      array of {"name","state","degraded"}
  * At level deep:
  *   mem.copy_mib_s                   int, one core's copy rate between two 64 MiB buffers, in 100 ms
  */

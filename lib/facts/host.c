@@ -104,6 +104,7 @@ void dt_read_memory(struct dt_reader *reader)
         enum { KIB_AS_MIB, PLAIN, PAGES_AS_MIB } unit;
     } rows[] = {
         {"mem.total_mib", "MemTotal", KIB_AS_MIB},
+        {"mem.available_mib", "MemAvailable", KIB_AS_MIB},
         {"hugepages.size_kib", "Hugepagesize", PLAIN},
         {"hugepages.total_mib", "HugePages_Total", PAGES_AS_MIB},
         {"hugepages.free_mib", "HugePages_Free", PAGES_AS_MIB},

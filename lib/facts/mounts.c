@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "facts/printable.h"
-#include "facts/reader.h"
+#include "facts/system.h"
 
 enum { MOUNTS_MAX = 64 };
 
@@ -119,18 +119,64 @@ static json_t *finish(struct mount *mount, const struct dt_error *start_error)
     return item;
 }
 
+enum { MOUNTINFO_MAX = 1 << 20 };
+
+/* The text of /proc/self/mountinfo, for the caller to free; NULL: `key` is not known. */
+static char *read_mountinfo(struct dt_reader *reader, const char *key)
+{
+    char *text = malloc(MOUNTINFO_MAX);
+    ssize_t n =
+        text ? dt_root_read(reader->root, text, MOUNTINFO_MAX, "proc/self/mountinfo") : -ENOMEM;
+    if (n >= 0)
+        return text;
+    dt_reader_why(reader, key, "/proc/self/mountinfo: %s", strerror((int)-n));
+    free(text);
+    return NULL;
+}
+
+/* Type of what is mounted last at a place; false: nothing is. */
+static bool mounted_type(const char *mountinfo, const char *place, char *type, size_t size)
+{
+    char *copy = strdup(mountinfo), *rest = copy, *line, *path, *found;
+    bool is_mounted = false;
+    while (copy && (line = strsep(&rest, "\n"))) {
+        if (!parse_line(line, &path, &found) || strcmp(path, place) != 0)
+            continue;
+        snprintf(type, size, "%s", found);
+        is_mounted = true;
+    }
+    free(copy);
+    return is_mounted;
+}
+
+void dt_read_mounted(struct dt_reader *reader)
+{
+    char *text = read_mountinfo(reader, "fs.mounted");
+    char *const *place = reader->request->conf->required_mounts;
+    if (!text)
+        return;
+    json_t *list = json_array();
+    for (; *place; place++) {
+        char type[64] = "";
+        bool is_mounted = mounted_type(text, *place, type, sizeof type);
+        json_t *item = json_pack("{s:o,s:b}", "path", dt_printable_json(*place, DT_FACT_TEXT_MAX),
+                                 "ok", is_mounted);
+        json_object_set_new(item, is_mounted ? "type" : "reason",
+                            is_mounted ? dt_printable_json(type, sizeof type)
+                                       : json_string("nothing is mounted there"));
+        json_array_append_new(list, item);
+    }
+    dt_reader_take(reader, "fs.mounted", list);
+    free(text);
+}
+
 void dt_read_mounts(struct dt_reader *reader)
 {
-    enum { SIZE = 1 << 20 };
     struct mount mounts[MOUNTS_MAX];
     struct dt_error errors[MOUNTS_MAX] = {0};
-    char *text = malloc(SIZE);
-    ssize_t n = text ? dt_root_read(reader->root, text, SIZE, "proc/self/mountinfo") : -ENOMEM;
-    if (n < 0) {
-        dt_reader_why(reader, "fs.mounts", "/proc/self/mountinfo: %s", strerror((int)-n));
-        free(text);
+    char *text = read_mountinfo(reader, "fs.mounts");
+    if (!text)
         return;
-    }
     size_t count = list_mounts(reader, text, mounts);
     for (size_t i = 0; i < count; i++)
         mounts[i].started =

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "facts/nvml_health.h"
 #include "facts/reader.h"
 
 typedef struct nvml_device *nvml_device_t;
@@ -30,6 +31,7 @@ struct nvml {
     int (*name)(nvml_device_t, char *, unsigned);
     int (*pci)(nvml_device_t, struct nvml_pci_info *);
     int (*memory)(nvml_device_t, struct nvml_memory *);
+    struct dt_nvml_health *health; /* NULL: no memory */
 };
 
 static void *open_library(const struct dt_reader *reader, char *reason, size_t size)
@@ -74,6 +76,7 @@ static void look_up(struct nvml *nvml, void *library)
     *(void **)&nvml->name = dlsym(library, "nvmlDeviceGetName");
     *(void **)&nvml->pci = dlsym(library, "nvmlDeviceGetPciInfo_v3");
     *(void **)&nvml->memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
+    nvml->health = dt_nvml_health_open(library);
 }
 
 /* One GPU that answers; NULL: it does not. */
@@ -97,6 +100,8 @@ static json_t *read_device(const struct nvml *nvml, unsigned index)
         json_object_set_new(device, "model", json_string(text));
     if (nvml->memory && nvml->memory(handle, &memory) == 0)
         json_object_set_new(device, "memory_mib", json_integer((json_int_t)(memory.total >> 20)));
+    if (nvml->health)
+        dt_nvml_health_read(nvml->health, handle, device);
     return device;
 }
 

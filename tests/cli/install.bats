@@ -77,6 +77,7 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 755 usr/bin/dt-launch
 755 usr/bin/dt-topo
 755 usr/bin/dt-train
+755 usr/bin/dt-validate
 644 usr/lib64/slurm/spank_dt.so
 755 usr/libexec/dt/dt-gather
 755 usr/libexec/dt/dt-node
@@ -85,7 +86,8 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 644 usr/share/dt/instances.conf
 644 usr/share/dt/plugstack.conf" ]
     [ "$(find . -type d -perm /022)" = "" ]
-    for page in man1/dt-launch.1 man1/dt-topo.1 man1/dt-train.1 man5/dt.conf.5 man7/dt.7 man8/spank_dt.8; do
+    for page in man1/dt-launch.1 man1/dt-topo.1 man1/dt-train.1 man5/dt.conf.5 man7/dt.7 man8/spank_dt.8 \
+        man8/dt-validate.8; do
         [ "$(stat -c %a "usr/share/man/$page")" = 644 ]
     done
     grep -qx 'optional /usr/lib64/slurm/spank_dt.so' usr/share/dt/plugstack.conf

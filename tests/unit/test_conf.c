@@ -61,6 +61,8 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_int_equal(a->env_on_bad_rules, b->env_on_bad_rules);
     assert_null(a->writable_paths[0]);
     assert_null(b->writable_paths[0]);
+    assert_null(a->required_mounts[0]);
+    assert_null(b->required_mounts[0]);
     assert_int_equal(a->min_nofile, b->min_nofile);
     assert_int_equal(a->min_memlock_mib, b->min_memlock_mib);
     assert_int_equal(a->min_shm_percent, b->min_shm_percent);
@@ -97,7 +99,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 15); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 17); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);
@@ -114,6 +116,7 @@ static void values_are_taken(void **state)
     struct scratch scratch;
     scratch_write(&scratch,
                   "writable-paths = {\"/fsx\", \"/local\"}\n"
+                  "required-mounts = {\"/fsx\"}\n"
                   "min-memlock-mib = -1\nprobe-timeout-ms = 250\n"
                   "instance-type = 'p5.48xlarge'\ncache-directory = ''\n"
                   "env-on-abort = warn\nenv-rules-site = '/etc/dt/rules.conf'\n",
@@ -126,6 +129,8 @@ static void values_are_taken(void **state)
     assert_string_equal(conf.writable_paths[0], "/fsx");
     assert_string_equal(conf.writable_paths[1], "/local");
     assert_null(conf.writable_paths[2]);
+    assert_string_equal(conf.required_mounts[0], "/fsx");
+    assert_null(conf.required_mounts[1]);
     assert_int_equal(conf.min_memlock_mib, -1);
     assert_int_equal(conf.probe_timeout_ms, 250);
     assert_string_equal(conf.instance_type, "p5.48xlarge");

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What dt-validate prints. */
+#ifndef DT_VALIDATE_OUTPUT_H
+#define DT_VALIDATE_OUTPUT_H
+
+#include "inspect/inspect.h"
+#include "options.h"
+
+struct outcome {
+    const struct dt_inspection *inspection;
+    enum dt_level level;
+    enum dt_result verdict;
+    long long us; /* from start to verdict */
+};
+
+void output_table(const struct outcome *outcome, bool all);
+void output_wrong(const struct outcome *outcome); /* only what is wrong; nothing: all is well */
+int output_json(const struct outcome *outcome);   /* -1: out of memory */
+void output_nagios(const struct outcome *outcome);
+void output_syslog(const struct outcome *outcome);
+
+void output_list(bool scdoc);
+void output_explain(const struct dt_check *check);
+
+#endif

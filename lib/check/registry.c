@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry: every check of one node, in the order in which they are told. dt-validate(8) is made
+ * from these rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "check/judges.h"
+
+#define FAST    DT_LEVEL_FAST
+#define FULL    DT_LEVEL_FULL
+#define NODE    DT_SCOPE_NODE
+#define JOB     DT_SCOPE_JOB
+#define MONITOR DT_SEVERITY_MONITOR
+#define RESET   DT_SEVERITY_RESET
+#define REBOOT  DT_SEVERITY_REBOOT
+#define REPLACE DT_SEVERITY_REPLACE
+
+const struct dt_check dt_checks[] = {
+    /* ---- GPUs ---- */
+    {"gpu-count", "every GPU is on the PCI bus and answers", FAST, NODE, REPLACE,
+     dt_check_gpu_count,
+     "Counts the GPUs on the PCI bus and those that the driver answers for, against the instance "
+     "table. Fails when one is missing from the bus (replace), or when the driver does not answer "
+     "for it or does not work at all."},
+    {"gpu-recovery", "the driver asks for no recovery action", FAST, NODE, RESET,
+     dt_check_gpu_recovery,
+     "Reads NVML field 230, the driver's own verdict over each GPU: none, reset, reboot, drain. A "
+     "state and not an event, so that neither an old log nor a lost one can hide it. Drivers "
+     "before 565 do not tell."},
+    {"gpu-ecc", "no uncorrected memory error in a GPU", FAST, NODE, RESET, dt_check_gpu_ecc,
+     "Uncorrected ECC errors since the GPU's last reset. Fails at the first: results computed with "
+     "that memory are not to be trusted, and contained pages wait for the reset."},
+    {"gpu-ecc-mode", "ECC is on", FAST, NODE, RESET, dt_check_gpu_ecc_mode,
+     "Fails when ECC is off, as memory errors then go unseen; warns when it will be off after the "
+     "next reset. GPUs without ECC are left out."},
+    {"gpu-rows", "no GPU memory waits to be remapped or retired", FAST, NODE, RESET,
+     dt_check_gpu_rows,
+     "Remapped rows (A100 and later) and retired pages (before). Pending: reset the GPU. A row "
+     "that "
+     "could not be remapped: replace the instance."},
+    {"gpu-memory", "no GPU memory is missing", FAST, NODE, REPLACE, dt_check_gpu_memory,
+     "The GPU's memory as NVML tells it against EC2's figure for the type. Fails below 90%."},
+    {"gpu-throttle", "no GPU is slowed down by heat or power", FAST, NODE, REBOOT,
+     dt_check_gpu_throttle,
+     "The reasons for which the clocks are lowered right now. Fails for a hardware slowdown or "
+     "power brake, warns for the driver's thermal one. Power caps that a program causes are none."},
+    {"gpu-temperature", "no GPU is near its slowdown temperature", FAST, NODE, REPLACE,
+     dt_check_gpu_temperature,
+     "The GPU's temperature against the threshold that NVML gives for it. Warns from 5 C below it "
+     "on, fails from it on."},
+    {"gpu-power", "GPUs have their default power limit", FAST, NODE, RESET, dt_check_gpu_power,
+     "Warns when somebody has lowered the power limit, fails when it is below half."},
+    {"gpu-pcie", "GPUs have all their PCIe lanes", FAST, NODE, REPLACE, dt_check_gpu_pcie,
+     "The width of the PCIe link. Its speed is not judged: idle GPUs lower it by themselves."},
+    {"gpu-persistence", "persistence mode is on", FAST, NODE, MONITOR, dt_check_gpu_persistence,
+     "Warns when it is off: then each start of a program waits seconds for the driver."},
+    {"gpu-mig", "GPUs are not divided", FAST, NODE, MONITOR, dt_check_gpu_mig,
+     "Warns when MIG is on, or will be after the next reset: NCCL can not join parts of a GPU."},
+    {"gpu-vbios", "all GPUs have one VBIOS", FAST, NODE, MONITOR, dt_check_gpu_vbios,
+     "Warns when the GPUs of a node differ in their VBIOS."},
+    {"nvlink", "every NVLink is up", FAST, NODE, REBOOT, dt_check_nvlink,
+     "Counts the links of each GPU that are up, against the instance table. One link less halves "
+     "what NCCL gets, or hangs it."},
+    {"fabric", "every GPU has joined the NVSwitch fabric", FAST, NODE, REBOOT, dt_check_fabric,
+     "State, status and health of the fabric by NVML. A GPU outside of it runs alone and hangs "
+     "with "
+     "others. GPUs before Hopper do not tell: see fabric-manager."},
+    /* ---- Neuron ---- */
+    {"neuron-count", "every Neuron device answers", FAST, NODE, REPLACE, dt_check_neuron_count,
+     "Counts the Neuron devices that the driver shows, against the instance table."},
+    {"neuron-errors", "no uncorrected memory error in a Neuron device", FAST, NODE, REPLACE,
+     dt_check_neuron_errors,
+     "Uncorrected errors of device memory and of SRAM since the driver was loaded."},
+    /* ---- EFA ---- */
+    {"efa-count", "every EFA device is there", FAST, NODE, REPLACE, dt_check_efa_count,
+     "Counts RDMA devices of Amazon's vendor and EFA's device number, against the instance table. "
+     "Other RDMA devices, which p6 instances show too, are not counted."},
+    {"efa-port", "every EFA port is ACTIVE", FAST, NODE, REBOOT, dt_check_efa_port,
+     "State and link of port 1 of each EFA device."},
+    {"efa-verbs", "programs can open EFA devices", FAST, NODE, RESET, dt_check_efa_verbs,
+     "The kernel module ib_uverbs, without which libfabric finds no EFA and NCCL falls back to "
+     "TCP."},
+    /* ---- the machine ---- */
+    {"cpu-count", "no CPU is missing", FAST, NODE, REPLACE, dt_check_cpu_count,
+     "CPUs that are online, against the instance table. Switched-off hyper-threads are no fault."},
+    {"numa-balancing", "the kernel moves no pages", FAST, NODE, MONITOR, dt_check_numa_balancing,
+     "Warns when automatic NUMA balancing is on: its page faults disturb pinned buffers and cost "
+     "training throughput."},
+    {"memory", "no memory is missing", FAST, NODE, REPLACE, dt_check_memory,
+     "Memory that the kernel sees, against the instance table; limit min-memory-percent of "
+     "dt.conf."},
+    {"hugepages", "huge pages are free for EFA", FAST, NODE, REBOOT, dt_check_hugepages,
+     "Free huge pages, which libfabric takes for its buffers; limit min-hugepages-mib of dt.conf."},
+    {"fs-mounted", "required file systems are mounted", FAST, NODE, RESET, dt_check_fs_mounted,
+     "Is something mounted at each of required-mounts of dt.conf? A mount point without its file "
+     "system is a directory like any other, and writable."},
+    /* ---- the job's own context ---- */
+    {"memlock", "ranks may lock memory for EFA", FAST, JOB, RESET, dt_check_memlock,
+     "The limit on locked memory that the ranks will have, where there is EFA; limit "
+     "min-memlock-mib of dt.conf."},
+    {"nofile", "ranks may open enough files", FAST, JOB, RESET, dt_check_nofile,
+     "The limit on open files that the ranks will have; limit min-nofile of dt.conf."},
+    {"shm", "/dev/shm is large enough", FAST, JOB, RESET, dt_check_shm,
+     "Size of /dev/shm (limit min-shm-percent of dt.conf); warns when a tenth of it or less is "
+     "free."},
+    {"fs-writable", "the job can write where it must", FAST, JOB, RESET, dt_check_fs_writable,
+     "Writes a small file as the job's user in the working directory, TMPDIR and each of "
+     "writable-paths of dt.conf, in a child with a deadline."},
+    {"env", "no variable of the job is harmful", FAST, JOB, MONITOR, dt_check_env,
+     "What the environment rules say of the job's variables; see dt-env(1)."},
+    /* ---- from level full on ---- */
+    {"efa-rate", "every EFA device has its full rate", FULL, NODE, REBOOT, dt_check_efa_rate,
+     "The rate of each port against the instance table."},
+    {"efa-gid", "every EFA device has an address", FULL, NODE, RESET, dt_check_efa_gid,
+     "The GID of each EFA device. All zeros: the device is not ready."},
+    {"fabric-manager", "the fabric manager runs", FULL, NODE, RESET, dt_check_fabric_manager,
+     "Looks for the process nv-fabricmanager where the machine has NVSwitches."},
+    {"mounts", "network file systems answer", FULL, JOB, REBOOT, dt_check_mounts,
+     "Asks each network and FUSE file system with statfs, as the user, in a child of its own with "
+     "the deadline probe-timeout-ms of dt.conf, so that one that hangs is named and delays no "
+     "other check."},
+    {"nvme", "every NVMe device is live", FULL, NODE, REPLACE, dt_check_nvme,
+     "State of each NVMe controller."},
+    {"raid", "software RAID is whole", FULL, NODE, REPLACE, dt_check_raid,
+     "Arrays of md that lack a disk or do not run."},
+    {"cpu-governor", "CPUs run at full clock", FULL, NODE, MONITOR, dt_check_governor,
+     "Warns when the governor is another than performance. Most EC2 guests have none."},
+    {"clock-sync", "the clock is synchronized", FULL, NODE, MONITOR, dt_check_clock_sync,
+     "Asks the kernel whether a time service disciplines its clock."},
+    {"memory-free", "earlier jobs have left the memory free", FULL, NODE, MONITOR,
+     dt_check_memory_free,
+     "Warns when less than half of the memory is available: a process, or files in /dev/shm or "
+     "tmpfs, that an earlier job has left."},
+    {"kernel-log", "no Xid or EFA error that needs a reset", FULL, NODE, RESET, dt_check_kernel_log,
+     "Reads the kernel's log since boot for Xid and SXid events and for errors of the EFA driver."},
+    {NULL, NULL, DT_LEVEL_OFF, NODE, DT_SEVERITY_NONE, NULL, NULL},
+};
+
+size_t dt_check_count(void)
+{
+    return sizeof dt_checks / sizeof dt_checks[0] - 1;
+}
+
+const struct dt_check *dt_check_find(const char *name)
+{
+    for (const struct dt_check *check = dt_checks; check->name; check++) {
+        if (strcmp(check->name, name) == 0)
+            return check;
+    }
+    return NULL;
+}
+
+static int refuse(const char *name, const char *where, struct dt_error *err)
+{
+    /* One that holds the word, or is held by it, may be meant. */
+    for (const struct dt_check *check = dt_checks; *name && check->name; check++) {
+        if (strstr(check->name, name) || strstr(name, check->name))
+            return dt_error_set(err, "%s: there is no check '%.40s'; did you mean %s?", where, name,
+                                check->name);
+    }
+    return dt_error_set(err, "%s: there is no check '%.40s'; dt-validate --list names them", where,
+                        name);
+}
+
+int dt_check_choose(bool **chosen, const char *names, const char *where, struct dt_error *err)
+{
+    char *copy = strdup(names), *rest = copy, *name;
+    int rc = 0;
+    if (!*chosen)
+        *chosen = calloc(dt_check_count() + 1, sizeof **chosen);
+    if (!copy || !*chosen) {
+        free(copy);
+        return dt_error_set(err, "out of memory");
+    }
+    while (rc == 0 && (name = strsep(&rest, ","))) {
+        const struct dt_check *check = dt_check_find(name);
+        if (check)
+            (*chosen)[check - dt_checks] = true;
+        else
+            rc = refuse(name, where, err);
+    }
+    free(copy);
+    return rc;
+}
+
+void dt_check_choice_fini(struct dt_check_choice *choice)
+{
+    free(choice->only);
+    free(choice->skip);
+    *choice = (struct dt_check_choice){0};
+}

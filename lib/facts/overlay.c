@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dt-facts.json of a tree, laid over what was read there. */
+#include "facts/overlay.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NAME "dt-facts.json"
+
+/* Nulls are taken out of `over`, and out of the facts what they name. */
+static void take_away(struct dt_facts *facts, json_t *over)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(over, next, key, value)
+    {
+        if (!json_is_null(value))
+            continue;
+        json_object_del(facts->doc, key);
+        json_object_del(over, key);
+    }
+}
+
+int dt_facts_overlay(struct dt_facts *facts, const struct dt_root *root, struct dt_error *err)
+{
+    char text[16384];
+    json_error_t problem;
+    struct dt_facts over = {0};
+    if (!root->fake)
+        return 0;
+    ssize_t n = dt_root_read(root, text, sizeof text, NAME);
+    if (n == -ENOENT)
+        return 0;
+    if (n < 0)
+        return dt_error_set(err, "%s/" NAME " can not be read: %s", root->path, strerror((int)-n));
+    json_t *doc = json_loadb(text, (size_t)n, 0, &problem);
+    if (!doc)
+        return dt_error_set(err, "%s/" NAME ":%d: %s", root->path, problem.line, problem.text);
+    take_away(facts, doc);
+    int rc = dt_facts_from_json(&over, doc, err);
+    json_decref(doc);
+    if (rc < 0)
+        return dt_error_prefix(err, "%s/" NAME, root->path);
+    rc = json_object_update(facts->doc, over.doc);
+    dt_facts_fini(&over);
+    return rc < 0 ? dt_error_set(err, "out of memory") : 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calling the parts of lib/ in order. */
+#include "inspect/inspect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/exitcode.h"
+#include "facts/overlay.h"
+#include "paths.h"
+
+int dt_inspect_load(struct dt_inspection *in, const char *root, const char *config,
+                    struct dt_error *err)
+{
+    *in = (struct dt_inspection){.root = {.fd = -1}};
+    if (dt_root_init(&in->root, root, err) < 0)
+        return -1;
+    return dt_conf_load(&in->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err);
+}
+
+void dt_inspect_fini(struct dt_inspection *in)
+{
+    dt_check_results_fini(&in->checks);
+    dt_facts_fini(&in->facts);
+    dt_instances_fini(&in->instances);
+    dt_conf_fini(&in->conf);
+    dt_root_fini(&in->root);
+}
+
+char *dt_inspect_table(const struct dt_inspection *in, const char *name, struct dt_error *err)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s", in->conf.data_directory, name) >= 0)
+        return path;
+    dt_error_set(err, "out of memory");
+    return NULL;
+}
+
+/* Only this machine's section: the whole table costs more than all the facts. */
+static int find_instance(struct dt_inspection *in, struct dt_error *err)
+{
+    const char *type;
+    if (!dt_facts_string(&in->facts, "instance.type", &type))
+        return 0;
+    char *path = dt_inspect_table(in, "instances.conf", err);
+    int rc = path ? dt_instances_load_type(&in->instances, path, type, err) : -1;
+    free(path);
+    if (rc == 0)
+        in->instance = dt_instances_find(&in->instances, type);
+    return rc;
+}
+
+int dt_inspect_take_facts(struct dt_inspection *in, struct dt_error *err)
+{
+    if (dt_facts_overlay(&in->facts, &in->root, err) < 0 || find_instance(in, err) < 0)
+        return DT_EXIT_CONFIG;
+    return 0;
+}
+
+int dt_inspect_collect(struct dt_inspection *in, struct dt_facts_request *request,
+                       struct dt_error *err)
+{
+    request->root = &in->root;
+    request->conf = &in->conf;
+    if (dt_facts_collect(&in->facts, request, err) < 0)
+        return DT_EXIT_HELPER;
+    return dt_inspect_take_facts(in, err);
+}
+
+int dt_inspect_check(struct dt_inspection *in, struct dt_check_context *context,
+                     struct dt_error *err)
+{
+    context->facts = &in->facts;
+    context->instance = in->instance;
+    context->conf = &in->conf;
+    return dt_check_run(&in->checks, context, err);
+}
+
+enum dt_result dt_inspect_verdict(const struct dt_check_results *checks)
+{
+    enum dt_result worst = dt_check_worst(checks);
+    return worst == DT_SKIP ? DT_PASS : worst;
+}
+
+int dt_inspect_exit_status(enum dt_result verdict)
+{
+    switch (verdict) {
+    case DT_WARN:
+        return 1;
+    case DT_FAIL:
+        return 2;
+    case DT_UNKNOWN:
+        return 3;
+    default:
+        return 0;
+    }
+}

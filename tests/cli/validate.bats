@@ -1,0 +1,192 @@
+#!/usr/bin/env bats
+# dt-validate on trees that stand for machines: what it prints, its exit status, and for whom.
+
+# shellcheck disable=SC2154 # stderr and lines are set by run
+bats_require_minimum_version 1.5.0
+
+# Trees are thousands of small files: in memory.
+setup_file() {
+    TREES=$(mktemp -d "/dev/shm/dt-validate.XXXXXX") || return 1
+    export TREES
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    local build=${BUILD:-build} type
+    for type in p5.48xlarge p4d.24xlarge trn1.32xlarge; do
+        "$build/localcluster/dt-personality" tree --type "$type" --instances configs/instances.conf \
+            --nvml "$build/localcluster/libnvidia-ml.so.1" --out "$TREES/$type" || return 1
+    done
+    install -m 0644 configs/*.conf "$TREES"
+    printf 'data-directory = "%s"\ncache-directory = ""\n' "$TREES" >"$TREES/dt.conf"
+}
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    build=$(realpath "${BUILD:-build}")
+    validate=$build/bin/dt-validate
+    healthy=$TREES/p4d.24xlarge
+}
+
+teardown_file() { rm -rf "${TREES:?}"; }
+
+has() { [[ "$output" == *"$1"* ]] || { echo "$output"; return 1; }; }
+lacks() { [[ "$output" != *"$1"* ]] || { echo "$output"; return 1; }; }
+on() { # TREE OPTIONS...
+    "$validate" --config "$TREES/dt.conf" --root "$1" "${@:2}"
+}
+broken() { # FAULT...: a broken copy of the tree, whose name is printed
+    local copy=$TREES/broken
+    rm -rf "$copy"
+    "$build/localcluster/dt-personality" tree --type p4d.24xlarge --instances configs/instances.conf \
+        --nvml "$build/localcluster/libnvidia-ml.so.1" --out "$copy" || return 1
+    "$build/localcluster/dt-personality" fault --root "$copy" "$@"
+    echo "$copy"
+}
+
+@test "healthy machines pass at level fast" {
+    local type
+    for type in p5.48xlarge p4d.24xlarge trn1.32xlarge; do
+        run -0 on "$TREES/$type"
+        has "($type): PASS; "
+        lacks FAIL; lacks WARN; lacks UNKNOWN
+        [ "${#lines[@]}" -eq 1 ]
+    done
+}
+
+@test "--all shows each check of the level once" {
+    run -0 on "$healthy" --all
+    [ "$(grep -cE '^(PASS|SKIP)' <<<"$output")" = "$("$validate" --list | grep -c ' fast ')" ]
+}
+
+@test "--json: the contract" {
+    run -2 on "$(broken gpu-reset efa-lost)" --json
+    echo "$output" | jq -e '.schema == 1 and .verdict == "FAIL" and .severity == "REPLACE" and (.node | length > 0)'
+    echo "$output" | jq -e '[.checks[] | select(.result == "FAIL") | .name] == ["gpu-recovery", "efa-count"]'
+    echo "$output" | jq -e '.checks | all(has("name") and has("result") and has("severity") and has("value") and
+        has("limit") and has("source") and has("us") and has("message"))'
+    echo "$output" | jq -e '.checks[] | select(.name == "gpu-recovery") | .severity == "RESET" and
+        (.value | test("^GPU 0000:[0-9a-f:.]+: the driver asks for a GPU reset$"))'
+    run -0 on "$healthy" --json
+    echo "$output" | jq -e '.verdict == "PASS" and .severity == "NONE" and all(.checks[]; .result == "PASS" or .result == "SKIP")'
+}
+
+@test "exit status: 0 pass, 1 warn, 2 fail, 3 unknown" {
+    run -0 on "$healthy"
+    run -1 on "$(broken numa-balancing)"
+    has "WARN     numa-balancing"; has "MONITOR: sysctl kernel.numa_balancing=0"
+    run -2 on "$(broken efa-port-down)"
+    has "FAIL     efa-port"
+    run -3 on "$(broken gpu-silent)"
+    has "UNKNOWN  gpu-recovery"
+    # a failure weighs more than what is not known
+    run -2 on "$(broken gpu-silent efa-lost)"
+    # and what is not known more than a warning
+    run -3 on "$(broken gpu-silent numa-balancing)"
+}
+
+@test "exit status from 64 on: dt's own trouble" {
+    run -64 "$validate" --level huge
+    run -64 "$validate" --prolog --cron
+    run -64 "$validate" --nagios --json
+    run -64 "$validate" --only gpu-cont
+    run -64 "$validate" more
+    run -78 "$validate" --root "$BATS_TEST_TMPDIR/none"
+    has "none"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/none.conf"
+    echo 'colour = red' >"$BATS_TEST_TMPDIR/bad.conf"
+    chmod 644 "$BATS_TEST_TMPDIR/bad.conf"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/bad.conf"
+    has "bad.conf:1"
+    run -73 bash -c '"$1" --list >/dev/full' _ "$validate"
+}
+
+@test "a library that hangs costs its deadline, is named, and nothing else is" {
+    run -3 on "$(broken nvml-hang)"
+    has "did not answer in 500 ms"
+    [ "$(grep -c '^UNKNOWN' <<<"$output")" -eq 2 ] # gpu-count and gpu-recovery
+    lacks FAIL
+}
+
+@test "--only and --skip" {
+    local tree
+    tree=$(broken efa-lost numa-balancing)
+    run -1 on "$tree" --skip efa-count
+    lacks efa-count
+    run -2 on "$tree" --only efa-count,gpu-count
+    has "1 failed, 1 passed;"
+    lacks numa
+    # a check of a higher level runs when it is named
+    run -0 on "$healthy" --only efa-gid
+    has "1 passed; level full"
+    run -64 on "$healthy" --only efa
+    has "--only: there is no check 'efa'; did you mean efa-count?"
+}
+
+@test "--list and --explain know every check; the man page has them all" {
+    run -0 "$validate" --list
+    local name
+    for name in $(awk 'NR > 1 { print $1 }' <<<"$output"); do
+        run -0 "$validate" --explain "$name"
+        has "$name: "; has "Level "; has "severity "
+        grep -q "^\\\\fB$name\\\\fR" "$build/man/dt-validate.8" || { echo "$name is not in the man page"; false; }
+    done
+    run -64 "$validate" --explain nonsense
+    has "there is no check 'nonsense'"
+}
+
+@test "--prolog: 2 for an unfit node, else 0; the job's own limits are not judged" {
+    run -0 on "$healthy" --prolog
+    [ -z "$output" ]
+    run -2 on "$(broken gpu-rows-failed)" --prolog
+    has "FAIL     gpu-rows"; has "REPLACE: replace the instance"
+    run -0 on "$(broken numa-balancing)" --prolog
+    has WARN
+    run -0 on "$(broken gpu-silent)" --prolog
+    has UNKNOWN
+    run -0 on "$(broken memlock nofile shm)" --prolog
+    [ -z "$output" ]
+    run -2 on "$(broken memlock)"
+}
+
+@test "--prolog: a mistake of the admin's drains no node, and is told" {
+    echo 'colour = red' >"$BATS_TEST_TMPDIR/bad.conf"
+    chmod 644 "$BATS_TEST_TMPDIR/bad.conf"
+    run -0 "$validate" --config "$BATS_TEST_TMPDIR/bad.conf" --prolog
+    has "not validated: "; has "bad.conf:1"
+}
+
+@test "--healthcheck and --cron print what is wrong, with the exit status of the verdict" {
+    local mode
+    for mode in --healthcheck --cron; do
+        run -0 on "$healthy" $mode
+        [ -z "$output" ]
+        run -2 on "$(broken nvlink-down)" $mode
+        has "11 of 12 NVLinks are up"
+    done
+}
+
+@test "--nagios: one line, status words, performance data" {
+    run -0 on "$healthy" --nagios
+    [[ "$output" =~ ^DT\ OK:\ .*\ \|\ passed=[0-9]+\ failed=0\ warned=0\ unknown=0\ time=[0-9.]+s$ ]]
+    run -1 on "$(broken numa-balancing)" --nagios
+    has "DT WARNING: numa-balancing: "
+    run -2 on "$(broken gpu-off-bus)" --nagios
+    has "DT CRITICAL: gpu-count: "
+    run -3 on "$(broken gpu-silent)" --nagios
+    has "DT UNKNOWN: "
+    [ "${#lines[@]}" -eq 1 ]
+    run -3 "$validate" --config "$BATS_TEST_TMPDIR/none.conf" --nagios
+    has "DT UNKNOWN: "
+}
+
+@test "dt-facts.json: taken from a tree, refused when wrong" {
+    local copy
+    copy=$(broken clock-free)
+    run -1 on "$copy" --only clock-sync
+    echo '{' >"$copy/dt-facts.json"
+    run -78 on "$copy"
+    has "dt-facts.json:"
+    echo '{"a": {"b": 1}}' >"$copy/dt-facts.json"
+    run -78 on "$copy"
+    has "fact 'a'"
+    echo '{"efa.count": null}' >"$copy/dt-facts.json"
+    run -3 on "$copy" --only efa-count
+}
