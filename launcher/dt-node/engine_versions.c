@@ -46,8 +46,7 @@ static bool has_own_python(const struct engine *e)
     return false;
 }
 
-/* Looking costs some milliseconds and reads what may lie on the network: only where it can matter. */
-static bool leads_elsewhere(const struct engine *e)
+static bool names_elsewhere(const struct engine *e)
 {
     static const char *const names[] = {"LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV",
                                         "CONDA_PREFIX"};
@@ -56,7 +55,7 @@ static bool leads_elsewhere(const struct engine *e)
         if (value && *value)
             return true;
     }
-    return has_own_python(e);
+    return false;
 }
 
 /* A key with "": what the usual places hold stands; one that is missing: another copy is loaded,
@@ -83,7 +82,8 @@ static json_t *find(const struct engine *e)
 
 void engine_versions_ask(int out, const struct engine *e)
 {
-    if (!leads_elsewhere(e))
+    /* It costs some milliseconds and reads what may lie on the network: only where it can matter. */
+    if (!names_elsewhere(e) && !has_own_python(e))
         return;
     dt_probe_say(out, BEGUN);
     json_t *found = find(e);
@@ -140,11 +140,13 @@ static int take(struct engine *e, const json_t *found)
 int engine_versions_take(struct engine *e, struct dt_error *err)
 {
     const char *text = line_after(e->question.answer, BEGUN);
+    bool late = e->question.state != DT_QUESTION_ANSWERED && names_elsewhere(e);
     json_t *found = NULL;
-    if (!text)
+    if (!text && !late)
         return 0;
-    /* Begun, and not ended in time: which copies are loaded is not known, nor their versions. */
-    if (strncmp(text, FOUND, strlen(FOUND)) == 0)
+    /* Not begun for want of time, or not ended: which copies are loaded is not known, nor their
+     * versions. */
+    if (text && strncmp(text, FOUND, strlen(FOUND)) == 0)
         found = json_loads(text + strlen(FOUND), JSON_DISABLE_EOF_CHECK, NULL);
     int rc = take(e, found);
     json_decref(found);

@@ -180,6 +180,19 @@ libfabric() { # DIRECTORY VERSION: a copy below the tree
     old_name PATH=/usr/bin; has "no-effect%20%20warn%20%20%20%20%20%20%20%20%20%20NCCL_ASYNC"
     old_name PATH=/venv/bin:/usr/bin; lacks "no-effect%20%20warn%20%20%20%20%20%20%20%20%20%20NCCL_ASYNC"
 }
+@test "where the job's libraries lie on something slow, versions are not known, and nothing is refused" {
+    run "$build/localcluster/dt-personality" tree --instances "$dir/instances.conf" --type p5.48xlarge --out "$dir/tree"
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    printf 'data-directory = "%s"\nprobe-timeout-ms = 10\n' "$dir" >"$dir/slow.conf"
+    chmod go-w "$dir/slow.conf"
+    plan() { env -i PATH=/usr/bin FI_EFA_MTU_SIZE=1 "$@" "$build/libexec/dt-node" --plan --explain --root "$dir/tree" --config "$dir/slow.conf"; }
+    run plan
+    [ "$status" -eq 0 ]; has "1%20refused%20(FI_EFA_MTU_SIZE)"
+    # the more places, the longer it takes; whether it ends, or begins at all, in 10 ms makes no difference here
+    run plan LD_LIBRARY_PATH="$(printf '/%05d/lib:' {1..11000})"
+    [ "$status" -eq 0 ]; lacks refused; has "warning"
+    has "the%20version%20of%20libfabric%20is%20not%20known"
+}
 @test "files that variables name and that are not there" {
     touch "$dir/there.so"
     # the loader itself complains on standard error
