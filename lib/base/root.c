@@ -194,12 +194,9 @@ void dt_names_free(char **names)
     free(names);
 }
 
-ssize_t dt_root_readlink(const struct dt_root *root, char *buf, size_t size,
-                         const char *path_format, ...)
+/* O_PATH|O_NOFOLLOW opens the link itself, its parents resolved below the root. */
+static ssize_t readlink_below(const struct dt_root *root, char *buf, size_t size, const char *path)
 {
-    char path[PATH_MAX];
-    FORMAT_PATH(path, path_format);
-    /* O_PATH|O_NOFOLLOW opens the link itself, its parents resolved below the root. */
     int fd = open_path(root, O_PATH | O_NOFOLLOW, path);
     if (fd < 0)
         return fd;
@@ -208,6 +205,18 @@ ssize_t dt_root_readlink(const struct dt_root *root, char *buf, size_t size,
     close(fd);
     if (n < 0)
         return saved == ENOENT ? -EINVAL : -saved; /* ENOENT here: not a symbolic link */
+    return n;
+}
+
+ssize_t dt_root_readlink(const struct dt_root *root, char *buf, size_t size,
+                         const char *path_format, ...)
+{
+    char path[PATH_MAX];
+    FORMAT_PATH(path, path_format);
+    ssize_t n =
+        root->fake ? readlink_below(root, buf, size, path) : readlinkat(root->fd, path, buf, size);
+    if (n < 0)
+        return root->fake ? n : -errno;
     if ((size_t)n >= size)
         return -EFBIG;
     buf[n] = '\0';
@@ -223,6 +232,8 @@ bool dt_root_exists(const struct dt_root *root, const char *path_format, ...)
     va_end(args);
     if (rc < 0)
         return false;
+    if (!root->fake)
+        return faccessat(root->fd, path, F_OK, AT_EACCESS) == 0;
     int fd = open_path(root, O_PATH, path);
     if (fd < 0)
         return false;
