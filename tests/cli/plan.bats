@@ -154,8 +154,8 @@ stack() { # LIBFABRIC OFI_NCCL KERNEL
     stack 1.17.1 1.5.0 6.8.0
     sets "FI_PROVIDER efa;FI_EFA_SET_CUDA_SYNC_MEMOPS 0;NCCL_PROTO simple;NCCL_SHM_USE_CUDA_MEMCPY 1"
 }
-@test "an older plugin of p5.48xlarge gets its buffer sizes" {
+@test "an older plugin of p5.48xlarge gets its buffer sizes and its tuner" {
     plan_of p5.48xlarge 8
     stack 1.22.0 1.13.2 6.8.0
-    sets "FI_EFA_USE_HUGE_PAGE 0;NCCL_BUFFSIZE 8388608;NCCL_P2P_NET_CHUNKSIZE 524288"
+    sets "FI_EFA_USE_HUGE_PAGE 0;NCCL_BUFFSIZE 8388608;NCCL_P2P_NET_CHUNKSIZE 524288;NCCL_TUNER_PLUGIN libnccl-ofi-tuner.so"
 }
