@@ -66,7 +66,8 @@ struct gather {
     double waiting_since;             /* start, or first hello where the start was long before */
     bool said_hello;
     bool decided;
-    bool silent; /* srun is gone */
+    bool refused_for_lost; /* no-go, and a node is gone that srun may wait for */
+    bool silent;           /* srun is gone */
     int code;
 };
 

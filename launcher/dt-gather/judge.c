@@ -218,6 +218,7 @@ void judge(struct gather *g)
         print(g, &report, &verdict);
     }
     g->code = verdict.go ? 0 : verdict.code;
+    g->refused_for_lost = !verdict.go && anyone_lost(&report);
     tell_nodes(g, &report, &verdict);
     dt_verdict_fini(&verdict);
     dt_report_fini(&report);

@@ -12,6 +12,7 @@
 #include "base/exitcode.h"
 #include "gather.h"
 #include "paths.h"
+#include "refused.h"
 #include "report_file.h"
 
 double gather_now(void)
@@ -217,5 +218,7 @@ int main(int argc, char **argv)
         code = g.silent && !g.decided ? 0 : g.code;
     }
     finish(&g);
+    if (g.refused_for_lost && !g.silent)
+        refused_end_srun();
     return code;
 }

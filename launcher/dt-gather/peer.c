@@ -263,6 +263,17 @@ static size_t most_peers(const struct gather *g)
     return g->node_count * 4 + 64;
 }
 
+/* A node that dies without a word while others are waited for is found after about 4 s. */
+static void set_manners(int fd)
+{
+    static const int on = 1, seconds = 1, probes = 3;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 void peer_accept(evutil_socket_t listener, short what, void *context)
 {
     (void)what;
@@ -276,8 +287,7 @@ void peer_accept(evutil_socket_t listener, short what, void *context)
             return;
         if (g->first_connection == 0)
             g->first_connection = gather_now();
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        set_manners(fd);
         if (!g->decided && g->peer_count < most_peers(g)) {
             peer_create(g, fd, &address);
             continue;

@@ -43,6 +43,7 @@ class Gather:
 
     def end(self):
         code = self.process.wait(timeout=60)
+        self.process.stdin.close() # or it would end this program, as an srun that waits for a lost node
         print(self.line)
         print(self.process.stderr.read().decode(), end="")
         print("exit", code)
