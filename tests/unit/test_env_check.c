@@ -185,8 +185,11 @@ static void test_unknown_is_no_abort(void **state)
     struct doctor *d = *state;
 
     assert_said(d, "g5", "efa.count=1", "FI_EFA_USE_DEVICE_RDMA=1", "FI_EFA_USE_DEVICE_RDMA",
-                DT_ENV_SLOW, "not known");
-    assert_said(d, NULL, "", "FI_EFA_MTU_SIZE=1", "FI_EFA_MTU_SIZE", DT_ENV_SLOW, "not known");
+                DT_ENV_SLOW,
+                ": libfabric 1.17.0 and later aborts every rank (not certain, as the version of "
+                "libfabric is not known)");
+    assert_said(d, NULL, "", "FI_EFA_MTU_SIZE=1", "FI_EFA_MTU_SIZE", DT_ENV_SLOW,
+                "as the number of EFA devices and the version of libfabric are not known)");
 }
 
 static void test_interface_names(void **state)
