@@ -71,6 +71,8 @@ static int make_plan(struct binding *b, const struct planner *p, struct dt_error
 {
     const struct dt_request *r = p->request;
     const char *who = r->cpus_bound ? r->cpus_bound : r->program_binds;
+    /* Slurm chooses in a way that is not known here: then there is none to plan with */
+    bool secret = r->gpus_bound && !b->gpus.own && b->count > 1;
     struct dt_bind_request request = {
         .topology = p->topology,
         .ranks = b->count,
@@ -79,7 +81,7 @@ static int make_plan(struct binding *b, const struct planner *p, struct dt_error
         .user_bound = r->bound_known ? who != NULL : looks_bound(r),
         .bound_by = who,
         .refine = r->bound_known,
-        .gpus = {b->gpus.known ? b->gpus.given : NULL, b->gpus.given_count},
+        .gpus = {b->gpus.known || secret ? b->gpus.given : NULL, secret ? 0 : b->gpus.given_count},
         .own = b->gpus.own,
         .memory = memory_policy(r),
         .reserve = planner_number(r->bind, "reserve="),
@@ -238,6 +240,17 @@ static void say_failure(const struct planner *p, struct dt_buf *plan, const char
     dt_buf_fini(&line);
 }
 
+/* An override that does not fit the node's devices: the plan is made without it. */
+static void say_override(const struct planner *p, struct dt_buf *plan)
+{
+    struct dt_buf line = DT_BUF_INIT;
+    if (!p->topology_failed || !*p->topology_failed)
+        return;
+    dt_buf_printf(&line, "warning: on %s %s", p->request->node_name, p->topology_failed);
+    planner_say(plan, line.data ? line.data : "");
+    dt_buf_fini(&line);
+}
+
 /* Once: by the first node, whether or not it speaks of what went well. */
 static void say_manners(const struct planner *p, struct dt_buf *plan, const struct binding *b)
 {
@@ -294,6 +307,7 @@ int planner_put_binding(const struct planner *p, struct planner_rank *ranks, str
     if (!b.plan.stand_back)
         put_slurm_truth(plan, &b.plan);
     say_binding(p, plan, &b.plan);
+    say_override(p, plan);
     say_manners(p, plan, &b);
 out:
     binding_fini(&b);

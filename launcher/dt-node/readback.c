@@ -219,7 +219,7 @@ static void watch(struct readback *r, const char *node)
 }
 
 /* In a session of its own, so that nothing that ends dt-node's group ends it, and without the plugin's
- * pipes. */
+ * pipes; closing them tells dt-node that this is so. */
 static void __attribute__((noreturn)) become(struct readback *r, const char *node)
 {
     setsid();
@@ -233,13 +233,21 @@ static void __attribute__((noreturn)) become(struct readback *r, const char *nod
 void readback_start(const pid_t *pids, const int *ranks, size_t count, const char *node)
 {
     struct readback r = {.count = count, .first = DT_BUF_INIT};
+    int ends[2];
+    char byte;
     r.tasks = calloc(count, sizeof *r.tasks);
     if (!r.tasks || !program_of(getppid(), r.launcher))
         goto out;
     for (size_t i = 0; i < count; i++)
         r.tasks[i] = (struct watched){pids[i], ranks[i], -1, pids[i] <= 0};
-    if (!all_done(&r) && fork() == 0)
+    if (all_done(&r) || pipe2(ends, O_CLOEXEC))
+        goto out;
+    if (fork() == 0)
         become(&r, node);
+    close(ends[1]);
+    while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+        ;
+    close(ends[0]);
 out:
     free(r.tasks);
 }

@@ -252,8 +252,7 @@ static void load_topology(struct session *s)
     struct engine *e = &s->engine;
     if (!planner_wants(s->request.bind))
         return;
-    s->has_topology = dt_topology_load(&s->topology, &e->root, &e->facts, e->instance,
-                                       e->conf.cache_directory, &s->topology_failed) == 0;
+    s->has_topology = engine_topology(e, &s->topology, &s->topology_failed) == 0;
 }
 
 static int write_plan(const struct dt_buf *plan, struct dt_error *err)
@@ -316,10 +315,11 @@ static int run(struct session *s, const char *config)
         return DT_EXIT_HELPER; /* the plugin has ended the step */
     if (rc < 0 || plan(s, &f) < 0)
         return answer_failure("planned", &f);
-    answer("planned\n");
+    /* before the answer, upon which the plugin gives this process a short time to end */
     if (s->bound)
         readback_start(s->pids, s->request.ranks, (size_t)s->request.local_tasks,
                        s->request.node_name);
+    answer("planned\n");
     return 0;
 }
 
