@@ -82,6 +82,17 @@ int engine_collect(struct engine *e, struct dt_facts_request *request, char *con
     return 0;
 }
 
+int engine_topology(struct engine *e, struct dt_topology *topology, struct dt_error *err)
+{
+    if (dt_topology_load(topology, &e->root, &e->facts, e->instance, e->conf.cache_directory, err) <
+        0)
+        return -1;
+    err->text[0] = '\0';
+    if (*e->conf.topology_override)
+        dt_topology_override(topology, e->conf.topology_override, err);
+    return 0;
+}
+
 int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)
 {
     struct dt_check_context context = {.facts = &e->facts,

@@ -14,6 +14,7 @@
 #include "facts/facts.h"
 #include "instances/instances.h"
 #include "nccl/nccl.h"
+#include "topology/topology.h"
 
 struct engine {
     struct dt_root root;
@@ -55,6 +56,10 @@ char *engine_explain_env(const struct engine *engine);
 
 /* Checks of this level. When rules are loaded, engine_plan_env comes first. */
 int engine_check(struct engine *engine, enum dt_level level, struct dt_error *err);
+
+/* The node for the binder, with the admin's override of where devices hang. An override that is not
+ * used leaves its reason in err, and 0 is returned. */
+int engine_topology(struct engine *engine, struct dt_topology *topology, struct dt_error *err);
 
 /* engine_env.c. _user_env: from the answer to the question that was put by _ask_env. */
 int engine_load_rules(struct engine *engine, struct dt_error *err);

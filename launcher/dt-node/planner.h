@@ -16,7 +16,8 @@ struct planner {
     const struct dt_request *request;
     const struct dt_decision *decision; /* NULL: no validation */
     const struct dt_topology *topology; /* NULL: no binding */
-    const char *topology_failed;        /* why there is none although binding was asked for */
+    const char *topology_failed;        /* why there is none although binding was asked for, or why
+                                           the admin's override is not used; "" or NULL: neither */
     char *const *masks;                 /* per local task; NULL: no binding */
 };
 

@@ -164,8 +164,7 @@ static int write_plan(struct engine *e, const struct options *o, struct dt_reque
     int rc = -1;
     char *mask = default_mask(e, o);
     char **masks = calloc((size_t)o->ranks, sizeof *masks);
-    bool known = dt_topology_load(&topology, &e->root, &e->facts, e->instance,
-                                  e->conf.cache_directory, &why) == 0;
+    bool known = engine_topology(e, &topology, &why) == 0;
     if (!mask || !masks) {
         dt_error_set(err, "out of memory");
         goto out;

@@ -157,9 +157,16 @@ PY
     echo "topology-override = \"$dir/places.conf\"" >>"$dir/dt.conf"
     run -0 topo --root "$dir/vm" --json
     json '.source | contains("override")'
+    node=$(realpath "${BUILD:-build}")/libexec/dt-node
+    run -0 "$node" --plan --root "$dir/vm" --config "$dir/dt.conf" --ranks 4 --explain --allowed 0-191
+    has "sysfs%20+%20override%20$dir/places.conf"
+    lacks "warning:%20on"
     sed -i 's/0000:00:18/0000:00:16/' "$dir/places.conf"
     run -0 --separate-stderr topo --root "$dir/vm" --json
     json '.source == "sysfs"'
+    run -0 "$node" --plan --root "$dir/vm" --config "$dir/dt.conf" --ranks 4 --allowed 0-191
+    has "puts%20device%200000:00:16.0%20in%20two%20places"
+    run -0 --separate-stderr topo --root "$dir/vm" --json
     [[ $stderr == *"warning: "*"puts device 0000:00:16.0 in two places"* ]]
 }
 @test "refused: 71 and a sentence for files that are no topology or fit no plan" {
