@@ -20,6 +20,8 @@
 /* After a stop signal the ranks may be saving; a rank that ends badly then gives the others so
  * long. */
 #define STOP_GRACE 30.0
+/* A rank that let its gate go longer ago than this did not begin to end then: it closed it. */
+#define TEARDOWN_NS 60000000000LL
 /* The lead names the first of those that it knows of so long after the first failure. */
 #define DECIDE_S 1.0
 /* A member that is not told the verdict within this time names its own first failure. */
@@ -69,14 +71,14 @@ void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long 
                                               .argv = loop->job->options->program,
                                               .output = loop->output,
                                               .oom_kills = loop->oom_kills};
-    struct dt_failure failure = {.died_ns = died_ns,
-                                 .flags = loop->termed ? DT_FAILURE_STOPPED : 0};
+    long long left_ns = dt_gate_left(worker->gate);
+    bool left_early = left_ns > 0 && died_ns - left_ns < TEARDOWN_NS;
+    struct dt_failure failure = {.died_ns = left_early && left_ns < died_ns ? left_ns : died_ns};
+    if (loop->termed && !(left_early && left_ns <= loop->termed_ns))
+        failure.flags = DT_FAILURE_STOPPED;
     begin_ending(loop, worker->status);
     if (loop->deadline > 0 && !loop->termed && !loop->stopping) { /* before its words are awaited */
-        loop->termed = true;
-        dt_loop_kill(loop, SIGTERM);
-        dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
-        loop->deadline = dt_now() + loop->job->options->kill_grace_s;
+        dt_loop_terminate(loop);
     }
     dt_ending_describe(&failure, worker, &context);
     if (!dt_session_leads(loop->job->session))

@@ -26,6 +26,7 @@ struct loop {
     double ended_at; /* when the last of ours ended */
     double deadline; /* of the next step against the remaining ranks; 0: none */
     bool termed;     /* they have had SIGTERM */
+    long long termed_ns;
     /* the first failure of the job */
     struct dt_failure *failures;
     size_t failure_count;
@@ -38,6 +39,7 @@ struct loop {
 };
 
 void dt_loop_kill(struct loop *loop, int number);
+void dt_loop_terminate(struct loop *loop); /* SIGTERM now, SIGKILL after the grace */
 
 /* signals.c */
 int dt_loop_open_signals(struct loop *loop, struct dt_error *err);

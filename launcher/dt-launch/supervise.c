@@ -26,6 +26,15 @@ void dt_loop_kill(struct loop *loop, int number)
     }
 }
 
+void dt_loop_terminate(struct loop *loop)
+{
+    loop->termed = true;
+    loop->termed_ns = dt_now_ns();
+    dt_loop_kill(loop, SIGTERM);
+    dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
+    loop->deadline = dt_now() + loop->job->options->kill_grace_s;
+}
+
 /* ---- ends of ranks ------------------------------------------------------------------------- */
 
 static struct dt_worker *worker_of(struct loop *loop, pid_t pid)
@@ -80,10 +89,8 @@ static void on_time(struct loop *loop)
     if (loop->deadline <= 0 || dt_now() < loop->deadline)
         return;
     if (!loop->termed) {
-        loop->termed = true;
-        dt_loop_kill(loop, SIGTERM);
-        dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
-        loop->deadline = dt_now() + loop->job->options->kill_grace_s;
+        dt_loop_terminate(loop);
+
     } else {
         dt_loop_kill(loop, SIGKILL);
         loop->deadline = 0;
@@ -281,6 +288,7 @@ int dt_supervise(struct dt_job *job)
     for (int i = 0; i < job->place->processes; i++) {
         struct dt_worker *worker = &job->workers[i];
         worker->in = worker->out = worker->err = worker->pidfd = -1;
+        worker->gate = job->place->processes > 1 ? dt_gate_create() : NULL;
     }
     loop.slurm_signals_all = dt_loop_slurm_signals_all(job->place);
     loop.oom_kills = dt_oom_kills();

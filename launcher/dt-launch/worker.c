@@ -47,7 +47,10 @@ become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_
     move(worker->err, STDERR_FILENO);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &start->mask, NULL);
+    if (worker->gate)
+        dt_gate_hold(worker->gate);
     setrlimit(RLIMIT_NOFILE, &start->files);
+
     execve(start->path, start->argv, worker->env.items);
     int why = errno;
     while (write(tell, &why, sizeof why) < 0 && errno == EINTR)
@@ -102,6 +105,8 @@ int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *star
         return exec_failed(start->path, why, code, err);
     }
     worker->running = true;
+    if (worker->gate)
+        dt_gate_watch(worker->gate);
     worker->pidfd = (int)syscall(SYS_pidfd_open, worker->pid, 0);
     return 0;
 }

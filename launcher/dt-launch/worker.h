@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "environ.h"
+#include "gate.h"
 
 struct dt_worker {
     int rank, local_rank;
@@ -21,10 +22,11 @@ struct dt_worker {
     int status; /* of waitpid, once it does not run any more */
     int pidfd;  /* while it runs; -1: the kernel has none */
     bool has_tail;
-    size_t tail_id;   /* of its standard error, when has_tail */
-    char *error_file; /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
-    double started;   /* CLOCK_MONOTONIC seconds */
-    double lived;     /* seconds */
+    size_t tail_id;       /* of its standard error, when has_tail */
+    struct dt_gate *gate; /* NULL: none */
+    char *error_file;     /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
+    double started;       /* CLOCK_MONOTONIC seconds */
+    double lived;         /* seconds */
 };
 
 struct dt_worker_start {

@@ -622,8 +622,10 @@ PY
 }
 
 @test "the exit code is that of the first, whatever the others do" {
-    for _ in 1 2 3 4 5; do
-        run -42 timeout 30 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && exit 42; sleep 0.02; kill -SEGV $$'
+    for _ in 1 2 3; do
+        rm -f over
+        run -42 timeout 30 "$launch" --nproc-per-node 4 -- sh -c 'test $RANK = 2 && { touch over; exit 42; }
+            until [ -e over ]; do sleep 0.01; done; sleep 0.2; kill -SEGV $$'
         [[ $output == *"rank 2 ("* ]]
     done
 }
@@ -646,4 +648,9 @@ assert "rank 0" in m["message"] and m["extraInfo"]["py_callstack"] == "why", m'
 @test "ranks get the limit of open files that dt-launch was given" {
     run -0 bash -c "ulimit -Sn 500; '$launch' -- bash -c 'ulimit -Sn'"
     [ "$output" = 500 ]
+}
+
+@test "the rank that began to end first is named, though others are dead before it is" {
+    run -0 "$OLDPWD/bench/launch/culprit.py" --runs 5 --gap-ms 5 --atleast 80 --world 4 -- "$launch" --nproc-per-node 4 --
+    [[ $output == *"named right in "* ]]
 }
