@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gather.h"
+#include "report/detail.h"
 #include "report/message.h"
 #include "stream.h"
 
@@ -121,8 +122,7 @@ static int take_report(struct peer *peer, const json_t *object, struct dt_error 
 {
     struct gather *g = peer->gather;
     struct node *node = peer->node;
-    bool keep_detail = g->options.report != NULL;
-    if (dt_report_take(&node->report, &node->port, object, keep_detail, err) < 0) {
+    if (dt_report_take(&node->report, &node->port, object, err) < 0) {
         roster_lose(g, node, DT_LOST_FAILED, err->text);
         return -1;
     }
@@ -163,15 +163,39 @@ static int take_object(struct peer *peer, const json_t *object, struct dt_error 
     return dt_error_set(err, "a message out of turn");
 }
 
+/* Ahead of its report, and only where it was asked for. */
+static int take_detail(struct peer *peer, const char *text, size_t len, struct dt_error *err)
+{
+    struct gather *g = peer->gather;
+    struct node *node = peer->node;
+    if (g->decided || node->settled || !g->options.report || node->report.detail)
+        return dt_error_set(err, "details out of turn");
+    if (dt_detail_take(&node->report.detail, text, len, err) == 0)
+        return 0;
+    roster_lose(g, node, DT_LOST_FAILED, err->text);
+    return -1;
+}
+
+static int take_frame(struct peer *peer, const char *text, size_t len, struct dt_error *err)
+{
+    json_t *object;
+    if (peer->node && dt_detail_is(text, len))
+        return take_detail(peer, text, len, err);
+    if (dt_frame_decode(&object, text, len, err) < 0)
+        return -1;
+    int rc = take_object(peer, object, err);
+    json_decref(object);
+    return rc;
+}
+
 static int take_bytes(struct peer *peer, const void *bytes, size_t len, struct dt_error *err)
 {
     int rc = dt_frames_feed(&peer->frames, bytes, len, err);
-    json_t *object;
+    const char *text;
+    size_t text_len;
     int more = 0;
-    while (rc == 0 && (more = dt_frames_next(&peer->frames, &object, err)) == 1) {
-        rc = take_object(peer, object, err);
-        json_decref(object);
-    }
+    while (rc == 0 && (more = dt_frames_next_text(&peer->frames, &text, &text_len, err)) == 1)
+        rc = take_frame(peer, text, text_len, err);
     if (more == 0 && peer->frames.start == peer->frames.len)
         dt_frames_fini(&peer->frames); /* with ten thousand peers, buffers that wait add up */
     return more < 0 ? -1 : rc;

@@ -17,6 +17,7 @@
 #include "link.h"
 #include "planner.h"
 #include "readback.h"
+#include "report/detail.h"
 #include "report/message.h"
 
 #define PLAN_FD         3
@@ -167,7 +168,7 @@ static json_t *make_report(const struct session *s)
                                         .env = env ? env : "",
                                         .port = s->request.port,
                                         .took_us = (long)((link_now() - s->started) * 1e6)};
-    return dt_report_message(&message, s->link.wants_all);
+    return dt_report_message(&message);
 }
 
 /* From now on dt-gather knows this node: what happens to it later is not in its table by itself. */
@@ -177,6 +178,15 @@ static int send_to_gather(struct session *s, json_t *message, struct failure *f)
         return -1;
     answer("reported\n");
     return 0;
+}
+
+/* For a report file. */
+static int send_details(struct session *s, struct failure *f)
+{
+    if (!s->link.wants_all)
+        return 0;
+    json_t *details = dt_detail_message(&s->engine.facts, &s->engine.checks);
+    return link_send(&s->link, details, verdict_deadline(s), &f->err);
 }
 
 /* This node can not judge itself. The gather is told, so that the others need not wait for it, and
@@ -223,7 +233,7 @@ static int validate(struct session *s, struct failure *f)
         confess(s, f);
         return -1;
     }
-    if (send_to_gather(s, make_report(s), f) < 0)
+    if (send_details(s, f) < 0 || send_to_gather(s, make_report(s), f) < 0)
         return unheard(s, f, true);
     if (take_verdict(s, f) < 0)
         return unheard(s, f, s->link.gather_gone);

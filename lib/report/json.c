@@ -56,13 +56,25 @@ static void put_open(struct writer *w, json_t *object)
     free(text);
 }
 
+static json_t *checks_and_facts(const struct dt_report_node *node)
+{
+    json_t *facts = node->facts.doc ? json_incref(node->facts.doc) : json_null();
+    return json_pack("{s:o,s:o}", "checks", dt_check_results_to_json(&node->checks), "facts",
+                     facts);
+}
+
 static void put_node(struct writer *w, const struct dt_report_node *node, bool unfit)
 {
-    put_open(w, json_pack("{s:o,s:s,s:o,s:o,s:I}", "name", text_or_null(node->name), "result",
-                          node_result(node, unfit), "lost", text_or_null(node->lost), "env",
-                          text_or_null(node->env_summary), "took_us", (json_int_t)node->took_us));
-    put(w, ",");
-    put(w, node->detail ? node->detail : "\"checks\":[],\"facts\":null");
+    json_t *head = json_pack("{s:o,s:s,s:o,s:o,s:I}", "name", text_or_null(node->name), "result",
+                             node_result(node, unfit), "lost", text_or_null(node->lost), "env",
+                             text_or_null(node->env_summary), "took_us", (json_int_t)node->took_us);
+    if (!node->detail)
+        json_object_update_new(head, checks_and_facts(node));
+    put_open(w, head);
+    if (node->detail) {
+        put(w, ",");
+        put(w, node->detail);
+    }
     put(w, "}");
 }
 

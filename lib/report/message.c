@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The message "report", brief and full. */
+/* The message "report". */
 #include "report/message.h"
 
 #include <stdio.h>
@@ -70,14 +70,12 @@ static size_t count_ran(const struct dt_check_results *checks)
     return ran;
 }
 
-json_t *dt_report_message(const struct dt_report_message *message, bool full)
+json_t *dt_report_message(const struct dt_report_message *message)
 {
-    json_t *facts = full ? json_incref(message->facts->doc) : brief_facts(message->facts);
-    json_t *checks =
-        full ? dt_check_results_to_json(message->checks) : brief_checks(message->checks);
-    return json_pack("{s:s,s:o,s:o,s:I,s:s,s:i,s:I}", "type", "report", "facts", facts, "checks",
-                     checks, "ran", (json_int_t)count_ran(message->checks), "env", message->env,
-                     "port", message->port, "took_us", (json_int_t)message->took_us);
+    return json_pack("{s:s,s:o,s:o,s:I,s:s,s:i,s:I}", "type", "report", "facts",
+                     brief_facts(message->facts), "checks", brief_checks(message->checks), "ran",
+                     (json_int_t)count_ran(message->checks), "env", message->env, "port",
+                     message->port, "took_us", (json_int_t)message->took_us);
 }
 
 /* From here on only what did not pass is of interest. */
@@ -93,38 +91,19 @@ static void drop_passed(struct dt_check_results *checks)
     checks->count = kept;
 }
 
-/* As the report file will have it. The object's braces are left to the node that it becomes a part
- * of. */
-static char *make_detail(const struct dt_facts *facts, const struct dt_check_results *checks)
+/* Take over what was understood, cut down to what is compared or shown. */
+static int keep(struct dt_report_node *taken, const struct dt_facts *all, const char *env)
 {
-    json_t *object =
-        json_pack("{s:o,s:O}", "checks", dt_check_results_to_json(checks), "facts", facts->doc);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    if (text) {
-        size_t inside = strlen(text) - 2;
-        memmove(text, text + 1, inside);
-        text[inside] = '\0';
-    }
-    return text;
-}
-
-/* Take over what was understood; the facts are cut down to those that are compared or shown. */
-static int keep(struct dt_report_node *taken, struct dt_facts *all, const char *env,
-                bool keep_detail)
-{
-    size_t length = strnlen(env, ENV_MAX);
     taken->facts.doc = brief_facts(all);
-    taken->env_summary = strndup(env, length);
-    taken->detail = keep_detail ? make_detail(all, &taken->checks) : NULL;
-    if (!taken->facts.doc || !taken->env_summary || (keep_detail && !taken->detail))
+    taken->env_summary = strndup(env, ENV_MAX);
+    if (!taken->facts.doc || !taken->env_summary)
         return -1;
     dt_printable(taken->env_summary);
     drop_passed(&taken->checks);
     return 0;
 }
 
-int dt_report_take(struct dt_report_node *node, int *port, const json_t *object, bool keep_detail,
+int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
                    struct dt_error *err)
 {
     json_t *facts = NULL, *checks = NULL;
@@ -147,7 +126,7 @@ int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
     }
     taken.ran = ran < 0 ? count_ran(&taken.checks) : (size_t)ran;
     taken.took_us = (long)took;
-    if (keep(&taken, &all, env, keep_detail) < 0) {
+    if (keep(&taken, &all, env) < 0) {
         dt_error_set(err, "sent a report that could not be kept: out of memory");
         goto out;
     }
@@ -155,7 +134,6 @@ int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
     node->checks = taken.checks;
     node->ran = taken.ran;
     node->env_summary = taken.env_summary;
-    node->detail = taken.detail;
     node->took_us = taken.took_us;
     *port = at;
     taken = (struct dt_report_node){0};

@@ -24,7 +24,7 @@ struct dt_report_node {
     struct dt_check_results checks; /* those that did not pass */
     size_t ran;                     /* checks that were made, whatever their result */
     char *env_summary;              /* what the environment judge did there */
-    char *detail;     /* all checks and facts, as they go into the document; NULL: not kept */
+    char *detail;     /* members checks and facts of the document (detail.h); NULL: the above */
     char *lost;       /* NULL: reported; else the reason: "no connection in 5.0 s" */
     enum dt_lost how; /* where lost is not NULL */
     long took_us;     /* in dt-node */

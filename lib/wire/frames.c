@@ -74,26 +74,39 @@ int dt_frames_feed(struct dt_frames *frames, const void *bytes, size_t len, stru
     return judge_length(frames, err);
 }
 
-int dt_frames_next(struct dt_frames *frames, json_t **object, struct dt_error *err)
+int dt_frames_next_text(struct dt_frames *frames, const char **text, size_t *len,
+                        struct dt_error *err)
 {
-    *object = NULL;
     if (judge_length(frames, err) < 0)
         return -1;
     if (pending(frames) < HEADER || pending(frames) - HEADER < announced(frames))
         return 0;
-    size_t length = announced(frames);
-    json_error_t why;
-    json_t *value = json_loadb((const char *)frames->data + frames->start + HEADER, length,
-                               JSON_REJECT_DUPLICATES, &why);
-    frames->start += HEADER + length;
-    if (!value)
-        return dt_error_set(err, "a frame that is no JSON: %s", why.text);
-    if (!json_is_object(value)) {
-        json_decref(value);
-        return dt_error_set(err, "a frame that is no JSON object");
-    }
-    *object = value;
+    *len = announced(frames);
+    *text = (const char *)frames->data + frames->start + HEADER;
+    frames->start += HEADER + *len;
     return 1;
+}
+
+int dt_frame_decode(json_t **object, const char *text, size_t len, struct dt_error *err)
+{
+    json_error_t why;
+    *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    if (!*object)
+        return dt_error_set(err, "a frame that is no JSON: %s", why.text);
+    if (json_is_object(*object))
+        return 0;
+    json_decref(*object);
+    *object = NULL;
+    return dt_error_set(err, "a frame that is no JSON object");
+}
+
+int dt_frames_next(struct dt_frames *frames, json_t **object, struct dt_error *err)
+{
+    const char *text;
+    size_t len;
+    *object = NULL;
+    int rc = dt_frames_next_text(frames, &text, &len, err);
+    return rc == 1 && dt_frame_decode(object, text, len, err) < 0 ? -1 : rc;
 }
 
 static int append(const char *bytes, size_t len, void *data)

@@ -5,8 +5,9 @@
  *   node   -> gather   {"type":"hello","dt":1,"token":T,"node":NAME,"nodeid":K,"nodes":N,"tasks":W,
  *                       "step":"J.S","het_group":G,"het_size":H}         (het_*: -1, 0: no het job)
  *   gather -> node     {"type":"welcome","clock_us":CLOCK_REALTIME,"full":bool}
- *   node   -> gather   {"type":"report","facts":{...},"checks":[...],"ran":N,"env":"summary",
- *                       "port":P,"took_us":U}      (brief or full: lib/report/message.h)
+ *   node   -> gather   {"type":"detail","checks":[...],"facts":{...}}   (full only: lib/report/detail.h)
+ *                      {"type":"report","facts":{...},"checks":[...],"ran":N,"env":"summary",
+ *                       "port":P,"took_us":U}                           (lib/report/message.h)
  *       or             {"type":"failed","code":C,"reason":"..."}      (it could not judge itself)
  *   gather -> node     {"type":"verdict","go":bool,"code":C,"reason":"...","master_addr":A,
  *                       "master_port":P,"components":[[NODES,TASKS],...]}
@@ -53,7 +54,13 @@ struct dt_frames {
 void dt_frames_init(struct dt_frames *frames, size_t limit);
 void dt_frames_fini(struct dt_frames *frames);
 int dt_frames_feed(struct dt_frames *frames, const void *bytes, size_t len, struct dt_error *err);
-/* 1: *object is a new reference; 0: more bytes are needed; -1: not a frame of ours (err says). */
+/* The next frame as text, valid until the decoder is used again. 1: there is one; 0: more bytes are
+ * needed; -1: not a frame of ours. */
+int dt_frames_next_text(struct dt_frames *frames, const char **text, size_t *len,
+                        struct dt_error *err);
+/* The object in such a text: a new reference. */
+int dt_frame_decode(json_t **object, const char *text, size_t len, struct dt_error *err);
+/* Both at once. 1: *object is a new reference; 0: more bytes are needed; -1: not a frame of ours (err says). */
 int dt_frames_next(struct dt_frames *frames, json_t **object, struct dt_error *err);
 
 /* Encode one object into a malloc'd frame. */

@@ -19,13 +19,18 @@ def frame(message):
 
 
 def read_frame(sock):
-    data = b""
-    while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
-        chunk = sock.recv(65536)
-        if not chunk:
-            return None
-        data += chunk
-    return json.loads(data[4:])
+    """No byte more than the frame: the next one may be behind it already."""
+    def exactly(count):
+        data = b""
+        while len(data) < count:
+            chunk = sock.recv(count - len(data))
+            if not chunk:
+                return None
+            data += chunk
+        return data
+    head = exactly(4)
+    body = head and exactly(struct.unpack(">I", head)[0])
+    return body and json.loads(body)
 
 
 class Gather:
@@ -242,8 +247,8 @@ def explained(when):
         time.sleep(0.1)
     plugin = Node(gather, 1, 3)
     plugin.sock.sendall(frame({"type": "failed", "code": 67, "reason": "dt-node was killed by signal 11"}))
-    if when != "before": # there the verdict comes on the welcome's heels
-        assert plugin.welcome()
+    assert plugin.welcome()
+    if when != "before":
         nodes[2].report()
     print(nodes[0].verdict())
     gather.end()
@@ -331,6 +336,7 @@ def serve(answer, port_file):
         sock.recv(1)
         return
     sock.sendall(frame({"type": "welcome", "clock_us": int(time.time() * 1e6), "full": answer == "full"}))
+    details = read_frame(sock) if answer == "full" else None
     report = read_frame(sock)
     if answer == "leave":
         return
@@ -343,6 +349,8 @@ def serve(answer, port_file):
                         "components": [[hello["nodes"], hello["tasks"]]]}))
     with open(port_file + ".report", "w", encoding="ascii") as out:
         json.dump(report, out)
+    with open(port_file + ".details", "w", encoding="ascii") as out:
+        json.dump(details, out)
     sock.recv(1)
 
 

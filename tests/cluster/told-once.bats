@@ -233,7 +233,7 @@ PYTHON
 @test "dt-node crashes after the verdict: the node tells" {
     real_dt_node_2 0 checked
     step
-    assert_code 67
+    assert_failed # the ranks of the other nodes may have started, and are ended
     assert_told 1 1
     assert_lines 1 "^dt: 3 nodes fit"
     assert_lines 1 "dt: node $CLUSTER-2: dt-node was killed by signal 9"

@@ -23,7 +23,7 @@ static void take_node(struct dt_report_node *node, struct dt_compare_node *compa
     int port;
     if (index > 0 && asprintf(&node->name, "dt-%zu", index) < 0)
         abort();
-    if (dt_report_take(node, &port, json, true, &err) == 0) {
+    if (dt_report_take(node, &port, json, &err) == 0) {
         compared->name = node->name ? node->name : "?";
         compared->facts = &node->facts;
         return;

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "report/detail.h"
 #include "report/message.h"
 #include "wire/message.h"
 
@@ -161,6 +162,20 @@ static void join(struct crowd *crowd, int i)
         die("epoll", strerror(errno));
 }
 
+static void put_detail_first(const struct crowd *crowd, struct member *member)
+{
+    unsigned char *detail;
+    size_t len;
+    encode(dt_detail_message(&crowd->facts, &crowd->checks), &detail, &len);
+    detail = realloc(detail, len + member->report_len);
+    if (!detail)
+        die("a report", "out of memory");
+    memcpy(detail + len, member->report, member->report_len);
+    free(member->report);
+    member->report = detail;
+    member->report_len += len;
+}
+
 /* Real nodes differ in their name and clock only. */
 static void make_report(struct crowd *crowd, int i)
 {
@@ -180,7 +195,9 @@ static void make_report(struct crowd *crowd, int i)
                                         .env = "env: 7 variables set",
                                         .port = 40000,
                                         .took_us = 5000 + i};
-    encode(dt_report_message(&message, crowd->file != NULL), &member->report, &member->report_len);
+    encode(dt_report_message(&message), &member->report, &member->report_len);
+    if (crowd->file)
+        put_detail_first(crowd, member);
     crowd->report_bytes += member->report_len;
     dt_facts_set_string(&crowd->facts, "kernel.release", kernel);
     free(kernel);
