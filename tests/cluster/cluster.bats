@@ -294,7 +294,7 @@ boot() { # NODES TYPE: also again
 @test "heal gives a node back whose job has hung" {
     cluster_enter "$A"
     srun -N2 -n2 sleep 100 3>&- &
-    for _ in $(seq 100); do [ "$(last_job JobState)" = RUNNING ] && break || sleep 0.05; done
+    until_ok job_is RUNNING
     dt_cluster break "$A-2" net-down
     timed dt_cluster heal "$A-2"
     assert_code 0
@@ -360,7 +360,7 @@ boot() { # NODES TYPE: also again
     bridge=$(bridge_of "$A")
     cluster_enter "$A"
     srun -N2 sleep 100 3>&- &
-    for _ in $(seq 100); do [ "$(last_job JobState)" = RUNNING ] && break || sleep 0.05; done
+    until_ok job_is RUNNING
     cd /
     run dt_cluster down --name "$A"
     assert_code 0

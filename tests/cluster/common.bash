@@ -76,18 +76,16 @@ baseline_ms() {
 
 before_try() { jobs_gone; }
 
-# Until no job runs and no node still cleans up after one, 20 s at most: the next srun then starts at once.
-jobs_gone() {
-    local i
-    for ((i = 0; i < 400; i++)); do
-        ! squeue --noheader --format=%T | grep -q . &&
-            ! sinfo --noheader --format=%T | grep -q -E 'compl|alloc|mix' && return 0
+# Until no job runs and no node still cleans up after one: the next srun then starts at once.
+jobs_gone() { jobs_gone_within 60; }
+
+jobs_gone_within() { # SECONDS
+    local deadline=$((SECONDS + $1))
+    until ! squeue --noheader --format=%T | grep -q . &&
+        ! sinfo --noheader --format=%T | grep -q -E 'compl|alloc|mix'; do
+        ((SECONDS < deadline)) || { echo "jobs are still there:" && squeue --states=all && sinfo --Node --long && return 1; }
         sleep 0.05
     done
-    echo "jobs are still there after 20 s:"
-    squeue --states=all
-    sinfo --Node --long
-    return 1
 }
 
 # The newest job, or a field of it: last_job JobId, last_job JobState, last_job Reason ...
@@ -134,15 +132,18 @@ assert_lines() { # COUNT PATTERN: as many lines match (grep -E)
     [[ $count == "$1" ]] || tell "$count lines match $2, expected $1"
 }
 
-# The newest job's state, once it has ended, 10 s at most.
+job_is() { # STATE (a regular expression)
+    [[ $(last_job JobState) =~ ^($1)$ ]]
+}
+
+job_has_ended() {
+    ! job_is 'PENDING|RUNNING|COMPLETING|SUSPENDED'
+}
+
+# The newest job's state, once it has ended.
 assert_job() { # STATE
-    local i state
-    for ((i = 0; i < 200; i++)); do
-        state=$(last_job JobState)
-        [[ $state =~ PENDING|RUNNING|COMPLETING|SUSPENDED ]] || break
-        sleep 0.05
-    done
-    [[ $state == "$1" ]] || tell "job $(last_job JobId) is $state ($(last_job Reason)), expected $1"
+    until_ok job_has_ended
+    job_is "$1" || tell "job $(last_job JobId) is $(last_job JobState) ($(last_job Reason)), expected $1"
 }
 
 # No node is drained, down or failing.
@@ -152,15 +153,14 @@ assert_nodes_healthy() {
     [[ -z $bad ]] || tell "nodes are not healthy: $bad"
 }
 
-# Nothing that dt starts is left on the host or in the nodes: dt-node, dt-gather. Waits 5 s at most.
+# Nothing that dt starts is left on the host or in the nodes: dt-node, dt-gather. They end with the step, so
+# the 8 s are for a busy machine, and less than dt's own deadlines of 10 s and more.
 assert_no_helpers() {
-    local i left
-    for ((i = 0; i < 100; i++)); do
-        left=$(pgrep -a -f "^[^ ]*/run/dt-cluster/$DT_CLUSTER/prefix/libexec/dt/dt-(node|gather)" || true)
-        [[ -z $left ]] && return 0
+    local deadline=$((SECONDS + 8)) left
+    while left=$(pgrep -a -f "^[^ ]*/run/dt-cluster/$DT_CLUSTER/prefix/libexec/dt/dt-(node|gather)"); do
+        ((SECONDS < deadline)) || tell "helpers are still running: $left" || return
         sleep 0.05
     done
-    tell "helpers are still running: $left"
 }
 
 # Nothing of a cluster remains on the machine.

@@ -83,10 +83,7 @@ time.sleep(120)' 3>&- &
 @test "Ctrl-C while it trains: ends at once, nothing left" {
     "${DEMO[@]}" >tmp/out 2>&1 3>&- &
     pid=$!
-    for ((i = 0; i < 600; i++)); do
-        ! grep -q '^ *15 ' tmp/out || break
-        sleep 0.05
-    done
+    until_ok grep -q '^ *15 ' tmp/out
     start=${EPOCHREALTIME/./}
     kill -INT -- -$pid
     status=0

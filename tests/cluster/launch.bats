@@ -112,7 +112,7 @@ PY
         rm -f ready.*
         # shellcheck disable=SC2086  # words on purpose
         srun -J signals -N2 $shape -- python3 count.py >out 2>&1 3>&- &
-        for _ in $(seq 200); do [ "$(compgen -G 'ready.*' | wc -l)" -eq 4 ] && break; sleep 0.05; done
+        until_ok test -e ready.0 -a -e ready.1 -a -e ready.2 -a -e ready.3
         scancel --signal=USR1 --name signals
         wait $!
         diff <(sort out) <(for r in 0 1 2 3; do echo "rank $r hits 1"; done)
@@ -121,7 +121,7 @@ PY
 
 @test "scancel: nothing is called a failure, and no process stays" {
     srun -J stay -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- sh -c 'touch up.$RANK; exec sleep 4711' >out 2>&1 3>&- &
-    for _ in $(seq 200); do [ "$(compgen -G 'up.*' | wc -l)" -eq 4 ] && break; sleep 0.05; done
+    until_ok test -e up.0 -a -e up.1 -a -e up.2 -a -e up.3
     scancel --name stay
     code=0
     wait $! || code=$?

@@ -10,6 +10,8 @@ teardown_file() { cluster_down; }
 setup() { cluster_enter; }
 teardown() {
     local node
+    # A reboot in the midst of a job's end keeps slurmctld waiting for 5 s and more; jobs that hang are not waited for.
+    [[ -z ${broken:-} ]] || jobs_gone_within 3 >/dev/null || true
     for node in ${broken[@]+"${broken[@]}"}; do dt_cluster heal "$node" --name "$CLUSTER"; done
     [[ -z ${mount_point:-} ]] || umount "$mount_point"
     # What a test changes below the cluster's prefix and etc.

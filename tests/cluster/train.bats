@@ -16,24 +16,15 @@ setup() {
     TRAIN=(dt-train --data "$PWD/text" --layers 1 --channels 16 --heads 2 --seq 16 --global-batch 16 --blas builtin)
 }
 
-until_says() { # FILE TEXT: 20 s at most
-    local i
-    for ((i = 0; i < 400; i++)); do
-        ! grep -qs -- "$2" "$1" || return 0
-        sleep 0.05
-    done
-    echo "no \"$2\" in $1:" && cat "$1" && return 1
+until_says() { # FILE TEXT
+    until_ok grep -qs -- "$2" "$1" || { cat "$1" && return 1; }
 }
 
-assert_no_ranks() {
-    local i left
-    for ((i = 0; i < 100; i++)); do
-        left=$(pgrep -a -f "dt-(launch|train) .*$DT_CLUSTER_SHARED/" || true)
-        [[ -z $left ]] && return 0
-        sleep 0.05
-    done
-    tell "ranks are still running: $left"
+no_rank() {
+    ! pgrep -a -f "dt-(launch|train) .*$DT_CLUSTER_SHARED/"
 }
+
+assert_no_ranks() { until_ok no_rank; }
 
 @test "8 ranks on 4 nodes: the table, then the loss falls; a second job goes on bit for bit" {
     timed "${EIGHT[@]}" "${TRAIN[@]}" --steps 60 --lr 1e-2 --save-every 30 --checkpoint whole
