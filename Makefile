@@ -315,6 +315,15 @@ fmt: ## format the C files
 bench: all ## what the plugin costs a launch, as ratios to bare srun in the same run
 	@BUILD="$(BUILD)" bench/launch/bench-launch
 
+.PHONY: bench-bind
+bench-bind: $(BUILD)/bench/bench_bind $(BUILD)/unit/test_topology_corpus ## what a plan costs, beside mpibind where it is installed, over all machines
+	@BUILD="$(BUILD)" bench/bind/bench-bind
+
+$(BUILD)/bench/bench_bind: $(call obj,bench/bind/bench_bind.c) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+
 .PHONY: bench-env
 bench-env: $(BUILD)/unit/test_env_corpus ## what the environment doctor says of public training scripts, and what the rules cost
 	@$< --table
