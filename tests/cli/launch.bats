@@ -654,3 +654,9 @@ assert "rank 0" in m["message"] and m["extraInfo"]["py_callstack"] == "why", m'
     run -0 "$OLDPWD/bench/launch/culprit.py" --runs 5 --gap-ms 5 --atleast 80 --world 4 -- "$launch" --nproc-per-node 4 --
     [[ $output == *"named right in "* ]]
 }
+
+@test "the store takes a thousand clients through a barrier" {
+    (($(ulimit -Hn) > 1200)) || skip "needs 1200 open files"
+    run -0 timeout 60 "$launch" -- "$OLDPWD/bench/launch/store_clients.py" 1000
+    [[ $output == "1000 clients: connected in "* ]]
+}
