@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NVML_DATA "usr/local/nvidia/lib64/nvml.conf"
@@ -273,7 +274,10 @@ static int memory_taken(struct tree *tree)
 
 static int write_anew(struct tree *tree, const char *path, const char *text)
 {
+    struct stat at;
     const char *slash = strrchr(path, '/');
+    if (fstatat(tree->root, path, &at, 0) == 0 && !S_ISREG(at.st_mode))
+        return edit_complain(tree, "only a tree can be broken so, and this is none");
     tree_enter(tree, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
     tree_file(tree, slash ? slash + 1 : path, "%s", text);
     return tree->failed ? -1 : 0;
@@ -342,9 +346,10 @@ const struct fault faults[] = {
             "nvidia-driver, neuron-driver or efa-driver", driver_odd),
     BY_HAND("libfabric-odd", "an older libfabric than other nodes have", "libfabric",
             libfabric_odd),
-    BY_HAND("nvml-hang", "NVML never returns from its start", "gpu-count", nvml_hang),
-    BY_HAND("nvml-error", "NVML says that library and driver do not match", "gpu-count",
-            nvml_error),
+    BY_HAND("nvml-hang", "NVML never returns from its start", "gpu-count or gpu-recovery",
+            nvml_hang),
+    BY_HAND("nvml-error", "NVML says that library and driver do not match",
+            "gpu-count or gpu-recovery", nvml_error),
     NVML("gpu-reset", "the driver asks for a reset of the last GPU", "gpu-recovery",
          "set %s recovery 1\n"),
     NVML("gpu-reboot", "the driver asks for a reboot because of the last GPU", "gpu-recovery",
@@ -401,5 +406,22 @@ const struct fault faults[] = {
     FILES("nvme-dead", "an NVMe device has died", "nvme", "sys/class/nvme/nvme9/state", "dead\n"),
     FILES("raid-degraded", "a software RAID lacks a disk", "raid", "sys/block/md0/md/degraded",
           "1\n"),
+    FILES("xid-79", "the last GPU's kernel log says Xid 79, an hour ago", "kernel-log", "dev/kmsg",
+          "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 79, "
+          "pid='<unknown>', name=<unknown>, GPU has fallen off the bus.\n6,3,867600000000,-;eth0: "
+          "up\n"),
+    FILES("xid-nvlink", "an NVLink 5 error that needs a reset is in the kernel's log", "kernel-log",
+          "dev/kmsg",
+          "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 149, "
+          "NETIR_LINK_EVT  Fatal   XC0 i0 Link 01 (0x004505c6 0x00000000 0x00000000 0x00000000 "
+          "0x00000000 0x00000000)\n6,3,867600000000,-;eth0: up\n"),
+    FILES(
+        "sxid-fatal", "a fatal NVSwitch error is in the kernel's log", "kernel-log", "dev/kmsg",
+        "6,1,100000,-;Linux version\n3,2,864000000000,-;nvidia-nvswitch2: SXid (PCI:0000:a0:00.0): "
+        "20034, Fatal, Link 61 LTSSM Fault Up\n6,3,867600000000,-;eth0: up\n"),
+    FILES("neuron-log", "a Neuron device reports a hardware error to the kernel", "kernel-log",
+          "dev/kmsg",
+          "6,1,100000,-;Linux version\n3,2,864000000000,-;neuron:nc_fault: "
+          "NEURON_HW_ERR=HBM_UNCORRECTABLE_ERROR instance-id=i-0\n6,3,867600000000,-;eth0: up\n"),
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/exitcode.h"
+#include "inspect/inspect.h"
 #include "paths.h"
 
 /* Only this machine's section: the whole table costs more than all the facts. */
@@ -102,5 +103,5 @@ int engine_check(struct engine *e, enum dt_level level, struct dt_error *err)
                                        .env_warning = e->rules_warning.text,
                                        .env_origin = e->env_origin,
                                        .level = level};
-    return dt_check_run(&e->checks, &context, err);
+    return dt_inspect_run_checks(&e->checks, &context, err);
 }

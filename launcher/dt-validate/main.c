@@ -57,7 +57,7 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
     struct dt_check_context context = {
         .level = o->level, .choice = &o->choice, .outside_job = !in_job};
     if (code == 0 && dt_inspect_check(in, &context, err) < 0)
-        code = DT_EXIT_HELPER;
+        code = DT_EXIT_CONFIG; /* a table */
     return code;
 }
 

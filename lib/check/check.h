@@ -14,6 +14,7 @@
 #include "env/env.h"
 #include "facts/facts.h"
 #include "instances/instances.h"
+#include "xid/xid.h"
 
 enum dt_level { DT_LEVEL_OFF, DT_LEVEL_FAST, DT_LEVEL_FULL, DT_LEVEL_DEEP };
 enum dt_result { DT_PASS, DT_SKIP, DT_WARN, DT_UNKNOWN, DT_FAIL }; /* in order of badness */
@@ -52,6 +53,7 @@ struct dt_check_context {
     const struct dt_env_plan *env; /* NULL: the environment rules are off */
     const char *env_origin;        /* where the first refused variable was set; NULL: not known */
     const char *env_warning;       /* mistake in a rules file; NULL or "": none */
+    const struct dt_xids *xids;    /* NULL: the table of Xid codes was not read */
     enum dt_level level;
     const struct dt_check_choice *choice; /* NULL: all checks of the level */
     bool outside_job;                     /* no job is near: checks of scope JOB are SKIP */

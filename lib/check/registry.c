@@ -132,8 +132,13 @@ const struct dt_check dt_checks[] = {
      dt_check_memory_free,
      "Warns when less than half of the memory is available: a process, or files in /dev/shm or "
      "tmpfs, that an earlier job has left."},
-    {"kernel-log", "no Xid or EFA error that needs a reset", FULL, NODE, RESET, dt_check_kernel_log,
-     "Reads the kernel's log since boot for Xid and SXid events and for errors of the EFA driver."},
+    {"kernel-log", "no event in the kernel's log needs a reset", FULL, NODE, RESET,
+     dt_check_kernel_log,
+     "Reads the kernel's log since boot for Xid and SXid events, and for errors of EFA, Neuron, "
+     "memory and NVMe. xid.conf says what each Xid asks for; those of NVLink 5 (144 to 150) are "
+     "decoded. A reset that the driver no longer asks for (field 230), and what is older than a "
+     "day, "
+     "only warn; a program's own Xid is no fault of the node."},
     {NULL, NULL, DT_LEVEL_OFF, NODE, DT_SEVERITY_NONE, NULL, NULL},
 };
 

@@ -61,8 +61,9 @@
  * From level full on:
  *   fs.mounts                        array of {"path","type","ok","reason"}: network and user mounts,
  *                                    each asked with statfs as the user in a child of its own
- *   log.errors                       array of {"kind":"xid"|"sxid"|"efa","code","bdf","age_s","text"}
- *                                    from the kernel log since boot, newest 64; never of a fake root
+ *   log.errors                       array of {"kind":"xid"|"sxid"|"efa"|"neuron"|"memory"|"disk",
+ *                                    "code","bdf","age_s","text"}
+ *                                    from the kernel log since boot, newest 64; of a tree: from its file dev/kmsg
  *   log.records                      int, kernel log records read
  *   efa.without_gid                  array of names of EFA devices whose GID is zero
  *   fabric.manager                   0 | 1: nv-fabricmanager runs; absent where there is no NVSwitch

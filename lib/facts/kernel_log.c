@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel's own log since boot: NVIDIA Xid and SXid events, and errors of the EFA driver. Which
- * of them make a node unfit is for lib/check to say. */
+/* The kernel's own log since boot: NVIDIA Xid and SXid events, errors of the EFA driver, of Neuron
+ * devices, of memory and of NVMe disks. Which of them make a node unfit is for lib/check to say. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +37,23 @@ static json_t *efa(const char *text, long priority)
     return json_pack("{s:s,s:s}", "kind", "efa", "bdf", bdf);
 }
 
+/* "NEURON_HW_ERR=HBM_UNCORRECTABLE_ERROR ..." of aws-neuron-driver */
+static json_t *neuron(const char *text)
+{
+    return strstr(text, "NEURON_HW_ERR=") ? json_pack("{s:s}", "kind", "neuron") : NULL;
+}
+
+static json_t *other(const char *text, long priority)
+{
+    if (strncmp(text, "mce: [Hardware Error]", 21) == 0 ||
+        strncmp(text, "EDAC ", 5) == 0) /* memory errors, where the guest is told */
+        return (priority & 7) <= 3 ? json_pack("{s:s}", "kind", "memory") : NULL;
+    if (strncmp(text, "I/O error, dev nvme", 19) == 0 ||
+        strncmp(text, "blk_update_request: I/O error, dev nvme", 39) == 0)
+        return json_pack("{s:s}", "kind", "disk");
+    return NULL;
+}
+
 json_t *dt_kernel_log_record(const char *record, long long now_us)
 {
     char *end;
@@ -59,6 +76,10 @@ json_t *dt_kernel_log_record(const char *record, long long now_us)
             event = xid(line, "xid", "Xid (PCI:");
         if (!event)
             event = efa(line, priority);
+        if (!event)
+            event = neuron(line);
+        if (!event)
+            event = other(line, priority);
     }
     if (!event)
         return NULL;
@@ -68,44 +89,76 @@ json_t *dt_kernel_log_record(const char *record, long long now_us)
     return event;
 }
 
-void dt_read_kernel_log(struct dt_reader *reader)
+struct log {
+    json_t *events;
+    long long records, now_us;
+};
+
+static void take_record(struct log *log, const char *record)
+{
+    log->records++;
+    json_t *event = dt_kernel_log_record(record, log->now_us);
+    if (event && json_array_size(log->events) >= EVENTS_MAX)
+        json_array_remove(log->events, 0);
+    if (event)
+        json_array_append_new(log->events, event);
+}
+
+/* 0, or errno. */
+static int read_device(int fd, struct log *log)
 {
     char record[8192];
-    if (reader->root->fake) {
-        dt_reader_why(reader, "log.errors", "a tree has no kernel log");
-        return;
+    log->now_us = dt_monotonic_us();
+    while (log->records < RECORDS_MAX) {
+        ssize_t n = read(fd, record, sizeof record - 1);
+        if (n < 0 && (errno == EPIPE || errno == EINTR)) /* EPIPE: overwritten while we read */
+            continue;
+        if (n <= 0)
+            return n < 0 && errno != EAGAIN ? errno : 0;
+        record[n] = '\0';
+        take_record(log, record);
     }
+    return 0;
+}
+
+/* In a tree the log is a file, one record a line; its last record is what happened just now. */
+static int read_file(int fd, struct log *log)
+{
+    char *line = NULL;
+    size_t size = 0;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    FILE *file = copy < 0 ? NULL : fdopen(copy, "r");
+    if (!file) {
+        int reason = errno;
+        if (copy >= 0)
+            close(copy);
+        return reason;
+    }
+    while (getline(&line, &size, file) >= 0)
+        sscanf(line, "%*d,%*d,%lld", &log->now_us);
+    rewind(file);
+    while (log->records < RECORDS_MAX && getline(&line, &size, file) >= 0)
+        take_record(log, line);
+    free(line);
+    fclose(file);
+    return 0;
+}
+
+void dt_read_kernel_log(struct dt_reader *reader)
+{
     int fd = dt_root_open(reader->root, O_RDONLY | O_NONBLOCK, "dev/kmsg");
     if (fd < 0) {
         dt_reader_why(reader, "log.errors", "/dev/kmsg: %s", strerror(-fd));
         return;
     }
-    long long records = 0;
-    json_t *events = json_array();
-    long long now_us = dt_monotonic_us();
-    int reason = 0;
-    while (records < RECORDS_MAX) {
-        ssize_t n = read(fd, record, sizeof record - 1);
-        if (n < 0 && (errno == EPIPE || errno == EINTR)) /* EPIPE: overwritten while we read */
-            continue;
-        if (n <= 0) {
-            reason = n < 0 && errno != EAGAIN ? errno : 0;
-            break;
-        }
-        record[n] = '\0';
-        records++;
-        json_t *event = dt_kernel_log_record(record, now_us);
-        if (event && json_array_size(events) >= EVENTS_MAX)
-            json_array_remove(events, 0);
-        if (event)
-            json_array_append_new(events, event);
-    }
+    struct log log = {.events = json_array()};
+    int reason = reader->root->fake ? read_file(fd, &log) : read_device(fd, &log);
     close(fd);
     if (reason) {
         dt_reader_why(reader, "log.errors", "/dev/kmsg: %s", strerror(reason));
-        json_decref(events);
+        json_decref(log.events);
         return;
     }
-    dt_reader_int(reader, "log.records", records);
-    dt_reader_take(reader, "log.errors", events);
+    dt_reader_int(reader, "log.records", log.records);
+    dt_reader_take(reader, "log.errors", log.events);
 }

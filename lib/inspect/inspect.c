@@ -27,10 +27,10 @@ void dt_inspect_fini(struct dt_inspection *in)
     dt_root_fini(&in->root);
 }
 
-char *dt_inspect_table(const struct dt_inspection *in, const char *name, struct dt_error *err)
+char *dt_inspect_table(const struct dt_conf *conf, const char *name, struct dt_error *err)
 {
     char *path;
-    if (asprintf(&path, "%s/%s", in->conf.data_directory, name) >= 0)
+    if (asprintf(&path, "%s/%s", conf->data_directory, name) >= 0)
         return path;
     dt_error_set(err, "out of memory");
     return NULL;
@@ -42,7 +42,7 @@ static int find_instance(struct dt_inspection *in, struct dt_error *err)
     const char *type;
     if (!dt_facts_string(&in->facts, "instance.type", &type))
         return 0;
-    char *path = dt_inspect_table(in, "instances.conf", err);
+    char *path = dt_inspect_table(&in->conf, "instances.conf", err);
     int rc = path ? dt_instances_load_type(&in->instances, path, type, err) : -1;
     free(path);
     if (rc == 0)
@@ -67,13 +67,31 @@ int dt_inspect_collect(struct dt_inspection *in, struct dt_facts_request *reques
     return dt_inspect_take_facts(in, err);
 }
 
+int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_context *context,
+                          struct dt_error *err)
+{
+    struct dt_xids xids = {0};
+    if (context->level >= DT_LEVEL_FULL) {
+        char *path = dt_inspect_table(context->conf, "xid.conf", err);
+        int rc = path ? dt_xids_load(&xids, path, err) : -1;
+        free(path);
+        if (rc < 0)
+            return -1;
+        context->xids = &xids;
+    }
+    int rc = dt_check_run(results, context, err);
+    context->xids = NULL;
+    dt_xids_fini(&xids);
+    return rc;
+}
+
 int dt_inspect_check(struct dt_inspection *in, struct dt_check_context *context,
                      struct dt_error *err)
 {
     context->facts = &in->facts;
     context->instance = in->instance;
     context->conf = &in->conf;
-    return dt_check_run(&in->checks, context, err);
+    return dt_inspect_run_checks(&in->checks, context, err);
 }
 
 enum dt_result dt_inspect_verdict(const struct dt_check_results *checks)

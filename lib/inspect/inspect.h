@@ -32,11 +32,14 @@ int dt_inspect_take_facts(struct dt_inspection *inspection, struct dt_error *err
 /* context: what the checks are to know beside the facts; the rest is filled in here. */
 int dt_inspect_check(struct dt_inspection *inspection, struct dt_check_context *context,
                      struct dt_error *err);
+/* The same for a caller who holds facts, instance, dt.conf and results himself: context has the
+ * first three. Reads the tables that checks of the level need. */
+int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_context *context,
+                          struct dt_error *err);
 void dt_inspect_fini(struct dt_inspection *inspection);
 
 /* Path of a data file. Caller frees; NULL: no memory. */
-char *dt_inspect_table(const struct dt_inspection *inspection, const char *name,
-                       struct dt_error *err);
+char *dt_inspect_table(const struct dt_conf *conf, const char *name, struct dt_error *err);
 
 /* PASS, WARN, FAIL or UNKNOWN: the worst result, where SKIP counts as PASS; and the exit status that
  * stands for it: 0, 1, 2, 3. */

@@ -84,7 +84,8 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 644 usr/share/dt/env-rules.conf
 644 usr/share/dt/env-variables.conf
 644 usr/share/dt/instances.conf
-644 usr/share/dt/plugstack.conf" ]
+644 usr/share/dt/plugstack.conf
+644 usr/share/dt/xid.conf" ]
     [ "$(find . -type d -perm /022)" = "" ]
     for page in man1/dt-launch.1 man1/dt-topo.1 man1/dt-train.1 man5/dt.conf.5 man7/dt.7 man8/spank_dt.8 \
         man8/dt-validate.8; do

@@ -117,13 +117,28 @@ static json_t *good_facts(void)
     return doc;
 }
 
+static const char xid_table[] = "xid 13 APP X M Graphics Engine Exception\n"
+                                "xid 31 APP X M page fault\n"
+                                "xid 48 RESET X M Double Bit ECC Error\n"
+                                "xid 63 MONITOR X M remapping\n"
+                                "xid 79 REPLACE X M GPU has fallen off the bus\n"
+                                "xid 154 RECOVERY X M recovery action changed\n";
+
 static void run(struct dt_check_results *results, json_t *doc, const struct dt_instance *instance)
 {
     struct dt_facts facts = {.doc = doc};
     struct dt_error err;
-    struct dt_check_context context = {
-        .facts = &facts, .instance = instance, .conf = &conf, .level = DT_LEVEL_DEEP};
+    struct dt_xids xids;
+    char *table = strdup(xid_table);
+    struct dt_check_context context = {.facts = &facts,
+                                       .instance = instance,
+                                       .conf = &conf,
+                                       .xids = &xids,
+                                       .level = DT_LEVEL_DEEP};
+    assert_int_equal(dt_xids_parse(&xids, "table", table, &err), 0);
     assert_int_equal(dt_check_run(results, &context, &err), 0);
+    dt_xids_fini(&xids);
+    free(table);
 }
 
 static const struct dt_check_result *named(const struct dt_check_results *results, const char *name)
@@ -209,7 +224,7 @@ static const struct fault faults[] = {
     {"kernel-log",
      "{'log.errors':[{'kind':'xid','code':79,'age_s':7200,'text':'Xid 79'},"
      "{'kind':'xid','code':31,'age_s':1,'text':'Xid 31'}]}",
-     DT_FAIL, "Xid 79 (2 h ago)", NULL},
+     DT_FAIL, "Xid 79 [GPU has fallen off the bus] (2 h ago)", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'xid','code':79,'age_s':864000,'text':'old'}]}", DT_WARN,
      "old", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'sxid','code':1,'age_s':9,'text':'SXid 1, Fatal, x'}]}",
@@ -217,6 +232,31 @@ static const struct fault faults[] = {
     {"kernel-log", "{'log.errors':[{'kind':'efa','bdf':'x','age_s':9,'text':'efa x'}]}", DT_WARN,
      "efa", NULL},
     {"kernel-log", "{'log.errors':null}", DT_UNKNOWN, "not known", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'Xid 48'}]}", DT_FAIL,
+     "(1 min ago)", NULL},
+    /* state before history: that GPU was reset since */
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'x','bdf':'0000:70:00'}]}", DT_WARN,
+     "Double Bit", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':79,'age_s':90,'text':'x','bdf':'0000:70:00'}]}", DT_FAIL,
+     "fallen off", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'xid','code':63,'age_s':9,'text':'x'}]}", DT_WARN,
+     "remapping", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'xid','code':999,'age_s':9,'text':'Xid 999'}]}", DT_WARN,
+     "Xid 999", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':154,'age_s':9,'text':'154 (GPU Reset Required)'}]}",
+     DT_FAIL, "Reset Required", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':154,'age_s':9,'text':'x','bdf':'0000:70:00'}]}", DT_PASS,
+     "1 harmless", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'sxid','code':1,'age_s':9,'text':'1, Non-fatal'}]}",
+     DT_PASS, "harmless", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'neuron','age_s':9,'text':'NEURON_HW_ERR=X'}]}", DT_FAIL,
+     "NEURON_HW_ERR", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'disk','age_s':9,'text':'I/O error'}]}", DT_WARN,
+     "I/O error", NULL},
     {"gpu-recovery", "{'last-gpu':{'recovery':1}}", DT_FAIL,
      "GPU 0000:70:00.0: the driver asks for a GPU reset", NULL},
     {"gpu-recovery", "{'last-gpu':{'recovery':2}}", DT_FAIL, "a reboot of the node", NULL},

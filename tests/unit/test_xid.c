@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Xid table: the one that is shipped, decoding of NVLink 5, and wrong tables. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "xid/xid.h"
+
+static struct dt_xids shipped;
+
+/* A copy with the mode that is demanded: a checkout may be writable by its group. */
+static int load(void **state)
+{
+    struct dt_error err = {0};
+    (void)state;
+    char path[] = "/tmp/test_xid.XXXXXX";
+    int fd = mkstemp(path);
+    FILE *in = fopen("configs/xid.conf", "r"), *out = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!in || !out)
+        fail_msg("configs/xid.conf can not be copied: run this from the repository's root");
+    for (int c; (c = fgetc(in)) != EOF;)
+        fputc(c, out);
+    fclose(in);
+    fclose(out);
+    int rc = dt_xids_load(&shipped, path, &err);
+    remove(path);
+    if (rc < 0)
+        fail_msg("%s", err.text);
+    return 0;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    dt_xids_fini(&shipped);
+    return 0;
+}
+
+static void the_catalogue_is_there(void **state)
+{
+    static const struct {
+        int code;
+        enum dt_xid_action action;
+    } rows[] = {
+        {13, DT_XID_APP},      {31, DT_XID_APP},    {43, DT_XID_APP},     {45, DT_XID_APP},
+        {46, DT_XID_RESET},    {48, DT_XID_RESET},  {54, DT_XID_REPLACE}, {62, DT_XID_RESET},
+        {63, DT_XID_MONITOR},  {64, DT_XID_RESET},  {74, DT_XID_RESET},   {79, DT_XID_REPLACE},
+        {94, DT_XID_APP},      {95, DT_XID_RESET},  {106, DT_XID_INFO},   {109, DT_XID_RESET},
+        {110, DT_XID_RESET},   {119, DT_XID_RESET}, {120, DT_XID_RESET},  {136, DT_XID_RESET},
+        {140, DT_XID_RESET},   {143, DT_XID_RESET}, {151, DT_XID_REBOOT}, {154, DT_XID_RECOVERY},
+        {155, DT_XID_RESET},   {156, DT_XID_RESET}, {158, DT_XID_RESET},  {168, DT_XID_REBOOT},
+        {173, DT_XID_MONITOR}, {2, DT_XID_INFO}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(dt_xid_judge(&shipped, rows[i].code, "NVRM: Xid"), rows[i].action);
+    assert_true(shipped.code_count > 150);
+    assert_int_equal(shipped.rule_count, 91);
+    assert_string_equal(dt_xid_find(&shipped, 79)->meaning, "GPU has fallen off the bus");
+    assert_null(dt_xid_find(&shipped, 9999));
+    assert_int_equal(dt_xid_judge(&shipped, 9999, ""), DT_XID_MONITOR);
+}
+
+#define LINE(code, rest) "NVRM: Xid (PCI:0009:01:00): " code ", " rest
+
+static void nvlink_is_decoded(void **state)
+{
+    static const struct {
+        int code;
+        const char *text;
+        enum dt_xid_action action;
+    } rows[] = {
+        {149,
+         LINE("149", "NETIR_LINK_EVT  Fatal   XC0 i0 Link 01 (0x004505c6 0x00000000 0x00000000)"),
+         DT_XID_RESET},
+        {149, LINE("149", "NETIR_LINK_DOWN Fatal XC0 i0 Link 01 [0x004505c6 0x00000000]"),
+         DT_XID_RESET},
+        /* subcode 38: a program's doing */
+        {149, LINE("149", "NETIR_LINK_EVT Fatal XC0 i0 Link 00 (0x026001c6 0x00000000)"),
+         DT_XID_INFO},
+        {149, LINE("149", "NETIR_BER_EVENT Non-fatal XC0 i0 Link 3 (0x00000226 0x00000003)"),
+         DT_XID_INFO},
+        /* 0x3 has a row of its own, beside 0x1 which asks for a reset */
+        {149, LINE("149", "NETIR_MFDE_EVENT Fatal XC0 i0 Link 3 (0x00000246 0x00000003)"),
+         DT_XID_INFO},
+        {149, LINE("149", "NETIR_MFDE_EVENT Fatal XC0 i0 Link 3 (0x00000246 0x00000001)"),
+         DT_XID_RESET},
+        {144, LINE("144", "SAW_MVB Non-fatal XC0 i0 Link 3 (0x00000021 0x00000001)"), DT_XID_INFO},
+        {144, LINE("144", "SAW_MVB Fatal XC0 i0 Link 3 (0x00000021 0x00000002)"), DT_XID_RESET},
+        /* two bits at once: the worse counts */
+        {144, LINE("144", "SAW_MVB Fatal XC0 i0 Link 3 (0x00000021 0x00000003)"), DT_XID_RESET},
+        {145, LINE("145", "RLW_REMAP Non-fatal XC0 i0 Link 3 (0x00000082 0x00000001)"),
+         DT_XID_RECOVERY},
+        /* what no row describes is to be looked at */
+        {144, LINE("144", "NEW_UNIT Fatal XC0 i0 Link 3 (0x00000021 0x00000002)"), DT_XID_MONITOR},
+        {144, LINE("144", "SAW_MVB Fatal XC0 i0 Link 3"), DT_XID_MONITOR},
+        {144, LINE("144", ""), DT_XID_MONITOR},
+        {144, "", DT_XID_MONITOR},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum dt_xid_action action = dt_xid_judge(&shipped, rows[i].code, rows[i].text);
+        if (action != rows[i].action)
+            fail_msg("'%s' asks for %d, wanted %d", rows[i].text, action, rows[i].action);
+    }
+}
+
+static void wrong_tables_are_refused(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"", "t: there is no row in it"},
+        {"# only words\n", "t: there is no row in it"},
+        {"xid 79 REPLACE X M\nxid 79 RESET X M\n", "t: Xid 79 has two rows"},
+        {"xid 79 REPLACE X M\nunused 70-80\n", "t: Xid 79 has two rows"},
+        {"xid 79 EXPLODE X M\n", "t:1: expected INFO, APP"},
+        {"\nxid seven RESET X M\n", "t:2: expected the number of an Xid, not 'seven'"},
+        {"xid\n", "t:1: expected the number of an Xid, not ''"},
+        {"xid 0 RESET X M\n", "not '0'"},
+        {"xid 99999 RESET X M\n", "not '99999'"},
+        {"xid 79 RESET X\n", "a row needs NVIDIA's action and the mnemonic"},
+        {"sxid 79\n", "t:1: expected xid, unused or nvlink, not 'sxid'"},
+        {"nvlink 149 A 01 01 0x0 IGNORE\n", "expected 32 times 0, 1 or -, not '01'"},
+        {"nvlink 149 A -------------------------------- -------------------------------- zero "
+         "IGNORE\n",
+         "expected the error status as a 0x number, not 'zero'"},
+        {"nvlink 149 A -------------------------------- -------------------------------- 0x0 "
+         "FORGET\n",
+         "expected RESET_GPU, IGNORE or XID_154_EVAL, not 'FORGET'"},
+        {"nvlink 149\n", "a row needs its unit"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct dt_xids xids;
+        struct dt_error err = {0};
+        char *text = strdup(rows[i].text);
+        assert_int_equal(dt_xids_parse(&xids, "t", text, &err), -1);
+        if (!strstr(err.text, rows[i].error))
+            fail_msg("'%s' gives '%s', wanted '%s'", rows[i].text, err.text, rows[i].error);
+        free(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_catalogue_is_there),
+        cmocka_unit_test(nvlink_is_decoded),
+        cmocka_unit_test(wrong_tables_are_refused),
+    };
+    return cmocka_run_group_tests_name("xid", tests, load, unload);
+}
