@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A rank takes its lines of the plan, all of them or none. */
+#include "spank_fake.h"
+
+static char taken[1024];
+
+static void record(const struct apply *apply, const struct plan_line *line)
+{
+    (void)apply;
+    snprintf(taken + strlen(taken), sizeof taken - strlen(taken), "%d(%s)(%s)", line->verb,
+             line->name, line->value ? line->value : "-");
+}
+
+static int apply_text(const char *text, unsigned long local, struct sentence *why)
+{
+    struct apply apply = {.local = local};
+    taken[0] = '\0';
+    int rc = plan_apply(&apply, text, strlen(text), record, why);
+    return rc == PLAN_REFUSED ? apply.refused : rc;
+}
+
+static void a_rank_takes_its_own_lines(void **state)
+{
+    (void)state;
+    struct sentence why;
+    const char *plan =
+        "dt-plan 1\nall set A 1%202\nall default B \nrank 0 cpus 0\nrank 1 cpus 1-2\n"
+        "rank 10 cpus 3\nrank 1 memory local\nrank 1 say a%20b\nall unset C\nend\n";
+    assert_int_equal(apply_text(plan, 1, &why), 0);
+    assert_string_equal(taken, "0(A)(1 2)1(B)()3(1-2)(-)4(local)(-)5(a b)(-)2(C)(-)");
+}
+
+static void a_broken_plan_is_not_half_applied(void **state)
+{
+    (void)state;
+    static const char *const plans[] = {"",
+                                        "\n",
+                                        "dt-plan 1\n",
+                                        "dt-plan 2\nend\n",
+                                        "dt-plan 1\nall set A 1\n",
+                                        "dt-plan 1\nall set A 1\nall set",
+                                        "dt-plan 1\nall set A 1\nall set B\nend\n",
+                                        "dt-plan 1\nall set A 1\nall cpus 1\nend\n",
+                                        "dt-plan 1\nall set A 1\nrank x cpus 1\nend\n",
+                                        "dt-plan 1\nall set A 1\nrank 1x cpus 1\nend\n",
+                                        "dt-plan 1\nall set A 1\nrank 1 dance 1\nend\n",
+                                        "dt-plan 1\nall set A 1\nall set B %zz\nend\n",
+                                        "dt-plan 1\nall set A 1\n\nend\n"};
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        struct sentence why = {""};
+        assert_int_equal(apply_text(plans[i], 0, &why), -1);
+        assert_string_equal(taken, "");
+        assert_true(strlen(why.text) > 10);
+    }
+    struct sentence why;
+    assert_int_equal(apply_text("dt-refused 67\n", 0, &why), 67);
+}
+
+/* task_apply as it runs in a task: in a child, so that masks and exits are the child's. */
+static int run_task(const char *plan, int fail_code, void (*look)(void))
+{
+    int fd = memfd_create("plan", 0);
+    assert_int_equal(write(fd, plan, strlen(plan)), strlen(plan));
+    pid_t pid = fork();
+    if (pid == 0) {
+        static struct plugin plugin;
+        plugin.remote.plan = fd;
+        plugin.remote.fail_code = fail_code;
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 2);
+        task_apply(&plugin, NULL);
+        if (look)
+            look();
+        _exit(0);
+    }
+    close(fd);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void look_at_task(void)
+{
+    bool good = variable("A") && strcmp(variable("A"), "1 2") == 0 && !variable("GONE") &&
+                strcmp(variable("MINE"), "old") == 0;
+    struct cpus cpus;
+    good = good && cpus_of_task(&cpus, 0) == 0 && CPU_COUNT_S(cpus.size, cpus.set) == 1;
+    _exit(good ? 42 : 41);
+}
+
+static void a_task_gets_what_the_plan_says(void **state)
+{
+    (void)state;
+    struct cpus own;
+    size_t first = 0;
+    char plan[256];
+    spank_setenv(NULL, "GONE", "x", 1);
+    spank_setenv(NULL, "MINE", "old", 1);
+    assert_int_equal(cpus_of_task(&own, 0), 0);
+    while (!CPU_ISSET_S(first, own.size, own.set))
+        first++;
+    cpus_fini(&own);
+    snprintf(plan, sizeof plan,
+             "dt-plan 1\nall set A 1%%202\nall default MINE new\nall unset GONE\nrank 1 cpus %zu\n"
+             "rank 1 say hello\nend\n",
+             first);
+    assert_int_equal(run_task(plan, 0, look_at_task), 42);
+}
+
+static void look_at_env(void)
+{
+    bool good = variable("DT_ENV_APPLIED") &&
+                strcmp(variable("DT_ENV_APPLIED"), "NEW,MINE,-GONE,RANKED") == 0 &&
+                strcmp(variable("IMAGE"), "its own") == 0 &&
+                strcmp(variable("MINE"), "admin") == 0 && strcmp(variable("RANKED"), "one") == 0 &&
+                !variable("GONE") && !variable("NEVER");
+    _exit(good ? 42 : 41);
+}
+
+/* What another plugin has set after dt-node made the plan, such as the ENV of an image, stays. */
+static void what_was_really_set_is_named(void **state)
+{
+    (void)state;
+    spank_setenv(NULL, "GONE", "x", 1);
+    spank_setenv(NULL, "MINE", "old", 1);
+    spank_setenv(NULL, "IMAGE", "its own", 1);
+    assert_int_equal(
+        run_task("dt-plan 1\nall set DT_ENV_APPLIED \nall env-default NEW 1\n"
+                 "all env-default IMAGE 2\nall env-set MINE admin\n"
+                 "all env-unset GONE\nall env-unset NEVER\n"
+                 "rank 0 env-default RANKED zero\nrank 1 env-default RANKED one\nend\n",
+                 0, look_at_env),
+        42);
+}
+
+static void look_for_nothing_applied(void)
+{
+    _exit(variable("DT_ENV_APPLIED") && !*variable("DT_ENV_APPLIED") ? 42 : 41);
+}
+
+static void nothing_set_is_said_too(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        run_task("dt-plan 1\nall set DT_ENV_APPLIED \nend\n", 0, look_for_nothing_applied), 42);
+}
+
+static void a_task_ends_rather_than_run_half_bound(void **state)
+{
+    (void)state;
+    assert_int_equal(run_task("dt-plan 1\nend\n", 0, NULL), 0);
+    assert_int_equal(run_task("dt-plan 1\nrank 1 cpus 99999\nend\n", 0, NULL), DT_EXIT_APPLY);
+    assert_int_equal(run_task("dt-plan 1\nrank 1 cpus x\nend\n", 0, NULL), DT_EXIT_APPLY);
+    assert_int_equal(run_task("dt-plan 1\nrank 1 memory tape 0\nend\n", 0, NULL), DT_EXIT_APPLY);
+    assert_int_equal(run_task("dt-plan 1\nrank 1 memory bind x\nend\n", 0, NULL), DT_EXIT_APPLY);
+    assert_int_equal(run_task("dt-plan 1\n", 0, NULL), DT_EXIT_HELPER);
+    assert_int_equal(run_task("", 0, NULL), DT_EXIT_HELPER);
+    assert_int_equal(run_task("dt-refused 67\n", 0, NULL), 67);
+    assert_int_equal(run_task("dt-plan 1\nend\n", 65, NULL), 65);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_rank_takes_its_own_lines),     TEST(a_broken_plan_is_not_half_applied),
+        TEST(a_task_gets_what_the_plan_says), TEST(what_was_really_set_is_named),
+        TEST(nothing_set_is_said_too),        TEST(a_task_ends_rather_than_run_half_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, clear_environ);
+}
