@@ -61,7 +61,7 @@ teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
     grep -qx 'all default MASTER_ADDR 127.0.0.1' "$dir/dt.conf.plan"
     grep -qx 'rank 0 set RANK 0' "$dir/dt.conf.plan"
     grep -qx 'rank 0 cpus 0' "$dir/dt.conf.plan"
-    grep -qx 'all set SLURM_CPU_BIND_LIST 0x1' "$dir/dt.conf.plan"
+    grep -qx 'all bind-set SLURM_CPU_BIND_LIST 0x1' "$dir/dt.conf.plan"
     [ "$(tail -n1 "$dir/dt.conf.plan")" = end ]
     ! grep -q DT_VERDICT "$dir/dt.conf.plan"
 }
