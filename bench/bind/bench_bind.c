@@ -28,7 +28,7 @@ static double now_ms(void)
 static int plan_for(const struct dt_topology *topology, size_t ranks, struct dt_bind_plan *plan)
 {
     hwloc_const_bitmap_t all = hwloc_topology_get_topology_cpuset(topology->hwloc);
-    hwloc_const_bitmap_t *masks = calloc(ranks, sizeof(*masks));
+    hwloc_const_bitmap_t *masks = calloc(ranks, sizeof(hwloc_const_bitmap_t));
     struct dt_bind_request request = {.topology = topology, .ranks = ranks, .allowed = masks};
     struct dt_error err = {{0}};
     int rc;
@@ -137,12 +137,14 @@ struct worth {
 static double rank_distance(const struct dt_topology *topology, const struct dt_bind_rank *rank)
 {
     hwloc_obj_t node = NULL;
-    hwloc_bitmap_t part = hwloc_bitmap_alloc();
+    hwloc_bitmap_t part = hwloc_bitmap_alloc(), open = hwloc_bitmap_dup(rank->cpus);
     double sum = 0, weight = 0;
 
-    while (part && (node = hwloc_get_next_obj_by_type(topology->hwloc, HWLOC_OBJ_NUMANODE, node))) {
+    while (part && open &&
+           (node = hwloc_get_next_obj_by_type(topology->hwloc, HWLOC_OBJ_NUMANODE, node))) {
         struct dt_device place = {.numa = (int)node->logical_index, .group = -1, .root = -1};
-        hwloc_bitmap_and(part, rank->cpus, node->cpuset);
+        hwloc_bitmap_and(part, open, node->cpuset);
+        hwloc_bitmap_andnot(open, open, node->cpuset); /* nodes of memory alone come later */
         for (size_t i = 0; i < rank->accelerator_count; i++) {
             struct dt_bind_near near = dt_bind_device_near(
                 topology, &topology->accelerators[rank->accelerators[i]], &place);
@@ -152,6 +154,7 @@ static double rank_distance(const struct dt_topology *topology, const struct dt_
         }
     }
     hwloc_bitmap_free(part);
+    hwloc_bitmap_free(open);
     return weight > 0 ? sum / weight : 0;
 }
 
@@ -181,7 +184,6 @@ struct mpibind { /* of mpibind.h, 0.15 */
     void *library;
     int (*init)(void **);
     int (*set_ntasks)(void *, int);
-    int (*filter)(hwloc_topology_t);
     int (*set_topology)(void *, hwloc_topology_t);
     int (*run)(void *);
     hwloc_bitmap_t *(*cpus)(void *);
@@ -198,12 +200,11 @@ static bool mpibind_open(struct mpibind *m)
         return false;
     *(void **)&m->init = dlsym(m->library, "mpibind_init");
     *(void **)&m->set_ntasks = dlsym(m->library, "mpibind_set_ntasks");
-    *(void **)&m->filter = dlsym(m->library, "mpibind_filter_topology");
     *(void **)&m->set_topology = dlsym(m->library, "mpibind_set_topology");
     *(void **)&m->run = dlsym(m->library, "mpibind");
     *(void **)&m->cpus = dlsym(m->library, "mpibind_get_cpus");
     *(void **)&m->gpus = dlsym(m->library, "mpibind_get_gpus_ptask");
-    return m->init && m->set_ntasks && m->filter && m->set_topology && m->run && m->cpus && m->gpus;
+    return m->init && m->set_ntasks && m->set_topology && m->run && m->cpus && m->gpus;
 }
 
 /* mpibind names GPUs by the number of their library; the order is that of the bus. */
@@ -218,6 +219,18 @@ static void take_gpus(const struct dt_topology *topology, struct dt_bind_rank *r
     }
 }
 
+/* What mpibind asks hwloc for when it loads a topology itself. */
+static int keep_types(hwloc_topology_t hwloc)
+{
+    return hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_STRUCTURE) ||
+                   hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_OS_DEVICE,
+                                                  HWLOC_TYPE_FILTER_KEEP_IMPORTANT) ||
+                   hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_PCI_DEVICE,
+                                                  HWLOC_TYPE_FILTER_KEEP_IMPORTANT)
+               ? -1
+               : 0;
+}
+
 /* In the child: the worth goes to the pipe. */
 static void mpibind_child(const struct mpibind *m, const char *path,
                           const struct dt_topology *topology, int count, int out)
@@ -229,7 +242,7 @@ static void mpibind_child(const struct mpibind *m, const char *path,
     void *handle;
     double start;
 
-    if (!ranks || hwloc_topology_init(&hwloc) || m->filter(hwloc) ||
+    if (!ranks || hwloc_topology_init(&hwloc) || keep_types(hwloc) ||
         hwloc_topology_set_xml(hwloc, path) || hwloc_topology_load(hwloc) || m->init(&handle) ||
         m->set_ntasks(handle, count) || m->set_topology(handle, hwloc))
         _exit(1);

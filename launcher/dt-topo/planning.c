@@ -89,7 +89,7 @@ int planning_make(struct planning *planning, const struct dt_topology *topology,
     memset(planning, 0, sizeof(*planning));
     if (o->ranks == 0)
         return 0;
-    masks = calloc(o->ranks, sizeof(*masks));
+    masks = calloc(o->ranks, sizeof(hwloc_const_bitmap_t));
     if (!masks) {
         dt_error_set(err, "out of memory");
         return DT_EXIT_NO_PLAN;

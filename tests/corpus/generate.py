@@ -18,6 +18,11 @@ def mask(cpus):
     return ",".join(f"0x{words.get(w, 0):08x}" for w in range(top, -1, -1))
 
 
+def sets(cpus, nodes):
+    """The sets that hwloc wants on each object."""
+    return "".join(f' {k}{name}="{mask(v)}"' for name, v in (("cpuset", cpus), ("nodeset", nodes)) for k in ("", "complete_"))
+
+
 class Machine:
     """packages x nodes x cores x threads, numbered as Linux does on x86; devices hang on NUMA nodes."""
 
@@ -48,8 +53,8 @@ class Machine:
         self.serial += 1
         lines = []
         if uuid:
-            lines = [f'<object type="OSDev" name="nvml{self.serial}" subtype="NVML" osdev_type="1">',
-                     f'<info name="GPUModel" value="{model}"/>',
+            lines = [f'<object type="OSDev" name="nvml{self.serial - 1}" subtype="NVML" osdev_type="1">',
+                     '<info name="GPUVendor" value="NVIDIA Corporation"/>', f'<info name="GPUModel" value="{model}"/>',
                      f'<info name="NVIDIAUUID" value="GPU-00000000-0000-4000-8000-{self.serial:012x}"/>', "</object>"]
         return bdf, f"{kind} [{vendor}:2330] [{vendor}:0000] a1", lines
 
@@ -61,10 +66,11 @@ class Machine:
         everything = [p for k in range(self.packages) for p in self.cpus(k)]
         out.append('<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE topology SYSTEM "hwloc2.dtd">')
         out.append('<topology version="2.0">')
-        out.append(f'<object type="Machine" os_index="0" cpuset="{mask(everything)}" nodeset="0x1">')
+        nodes = list(range(self.packages * self.nodes)) + [index for index, _ in self.memory_only]
+        out.append(f'<object type="Machine" os_index="0"{sets(everything, nodes)}>')
         out.append('<info name="DMIProductName" value="generated"/>')
         for index, subtype in self.memory_only:
-            out.append(f'<object type="NUMANode" os_index="{index}" subtype="{subtype}" cpuset="0x0" local_memory="17179869184"/>')
+            out.append(f'<object type="NUMANode" os_index="{index}" subtype="{subtype}"{sets([], [index])} local_memory="17179869184"/>')
         for package in range(self.packages):
             self.write_package(out, package)
         out.append("</object>")
@@ -82,17 +88,18 @@ class Machine:
     def write_package(self, out, package):
         if not self.cpus(package):
             return
-        out.append(f'<object type="Package" os_index="{package}" cpuset="{mask(self.cpus(package))}">')
+        nodes = range(package * self.nodes, (package + 1) * self.nodes)
+        out.append(f'<object type="Package" os_index="{package}"{sets(self.cpus(package), nodes)}>')
         for node in range(self.nodes):
-            cpus = self.cpus(package, node)
+            cpus, here = self.cpus(package, node), [package * self.nodes + node]
             grouped = self.nodes > 1
             if grouped:
-                out.append(f'<object type="Group" cpuset="{mask(cpus)}">')
-            out.append(f'<object type="NUMANode" os_index="{package * self.nodes + node}" cpuset="{mask(cpus)}" local_memory="68719476736"/>')
+                out.append(f'<object type="Group"{sets(cpus, here)} kind="0" subkind="0">')
+            out.append(f'<object type="NUMANode" os_index="{here[0]}"{sets(cpus, here)} local_memory="68719476736"/>')
             for core in self.core_range(package, node):
                 if self.pus(core):
-                    out.append(f'<object type="Core" os_index="{core}" cpuset="{mask(self.pus(core))}">')
-                    out += [f'<object type="PU" os_index="{p}" cpuset="{mask([p])}"/>' for p in self.pus(core)]
+                    out.append(f'<object type="Core" os_index="{core}"{sets(self.pus(core), here)}>')
+                    out += [f'<object type="PU" os_index="{p}"{sets([p], here)}/>' for p in self.pus(core)]
                     out.append("</object>")
             if self.io:
                 self.write_devices(out, package * self.nodes + node)
@@ -106,9 +113,9 @@ class Machine:
                 continue
             bus = 0x10 + number
             out.append(f'<object type="Bridge" bridge_type="0-1" depth="0" bridge_pci="0000:[{bus:02x}-{bus:02x}]">')
-            out.append(f'<object type="Bridge" bridge_type="1-1" depth="1" pci_busid="0000:{bus:02x}:00.0" pci_type="0604 [1d0f:0200] [0000:0000] 00" bridge_pci="0000:[{bus:02x}-{bus:02x}]">')
+            out.append(f'<object type="Bridge" bridge_type="1-1" depth="1" pci_busid="0000:{bus:02x}:00.0" pci_type="0604 [1d0f:0200] [0000:0000] 00" bridge_pci="0000:[{bus:02x}-{bus:02x}]" pci_link_speed="0.0">')
             for bdf, pci_type, lines in devices:
-                out.append(f'<object type="PCIDev" pci_busid="{bdf}" pci_type="{pci_type}">')
+                out.append(f'<object type="PCIDev" pci_busid="{bdf}" pci_type="{pci_type}" pci_link_speed="0.0">')
                 out += lines + ["</object>"]
             out.append("</object></object>")
 
@@ -214,6 +221,7 @@ def main():
         else:
             texts[name] = machine
     for name, lines in texts.items():
+        lines = [line.replace("<object ", f'<object gp_index="{number}" ') for number, line in enumerate(lines, 1)]
         with open(os.path.join(sys.argv[1], name + ".xml"), "w", encoding="ascii") as file:
             file.write("\n".join(lines) + "\n")
 
