@@ -7,30 +7,9 @@
 #include <string.h>
 
 #include "base/exitcode.h"
+#include "facts/overlay.h"
 #include "inspect/inspect.h"
 #include "paths.h"
-
-/* Only this machine's section: the whole table costs more than all the facts. */
-static int find_instance(struct engine *e, struct dt_error *err)
-{
-    const char *type;
-    if (!dt_facts_string(&e->facts, "instance.type", &type))
-        return 0;
-    char *path = engine_table(e, "instances.conf", err);
-    int rc = path ? dt_instances_load_type(&e->instances, path, type, err) : -1;
-    free(path);
-    if (rc < 0)
-        return -1;
-    e->instance = dt_instances_find(&e->instances, type);
-    /* What the admin has written himself is a slip; a type that EC2 has added since is none. */
-    if (!e->instance && *e->conf.instance_type)
-        return dt_error_set(
-            err,
-            "%s: instance-type \"%s\" is not described in %s/instances.conf: correct "
-            "it, or describe the type there",
-            e->conf.path, type, e->conf.data_directory);
-    return 0;
-}
 
 int engine_load(struct engine *e, const char *root, const char *config, bool with_env,
                 struct dt_error *err)
@@ -76,7 +55,8 @@ int engine_collect(struct engine *e, struct dt_facts_request *request, char *con
         *err = rules_err;
         return DT_EXIT_CONFIG;
     }
-    if (find_instance(e, err) < 0)
+    if (dt_facts_overlay(&e->facts, &e->root, err) < 0 ||
+        dt_inspect_find_instance(&e->instances, &e->instance, &e->facts, &e->conf, err) < 0)
         return DT_EXIT_CONFIG;
     if (e->with_env && engine_user_env(e, err) < 0)
         return DT_EXIT_HELPER;

@@ -37,23 +37,27 @@ char *dt_inspect_table(const struct dt_conf *conf, const char *name, struct dt_e
 }
 
 /* Only this machine's section: the whole table costs more than all the facts. */
-static int find_instance(struct dt_inspection *in, struct dt_error *err)
+int dt_inspect_find_instance(struct dt_instances *instances, const struct dt_instance **instance,
+                             const struct dt_facts *facts, const struct dt_conf *conf,
+                             struct dt_error *err)
 {
     const char *type;
-    if (!dt_facts_string(&in->facts, "instance.type", &type))
+    *instance = NULL;
+    if (!dt_facts_string(facts, "instance.type", &type))
         return 0;
-    char *path = dt_inspect_table(&in->conf, "instances.conf", err);
-    int rc = path ? dt_instances_load_type(&in->instances, path, type, err) : -1;
+    char *path = dt_inspect_table(conf, "instances.conf", err);
+    int rc = path ? dt_instances_load_type(instances, path, type, err) : -1;
     free(path);
-    if (rc == 0)
-        in->instance = dt_instances_find(&in->instances, type);
-    return rc;
-}
-
-int dt_inspect_take_facts(struct dt_inspection *in, struct dt_error *err)
-{
-    if (dt_facts_overlay(&in->facts, &in->root, err) < 0 || find_instance(in, err) < 0)
-        return DT_EXIT_CONFIG;
+    if (rc < 0)
+        return -1;
+    *instance = dt_instances_find(instances, type);
+    /* What the admin has written himself is a slip; a type that EC2 has added since is none. */
+    if (!*instance && *conf->instance_type)
+        return dt_error_set(
+            err,
+            "%s: instance-type \"%s\" is not described in %s/instances.conf: correct "
+            "it, or describe the type there",
+            conf->path, type, conf->data_directory);
     return 0;
 }
 
@@ -64,7 +68,10 @@ int dt_inspect_collect(struct dt_inspection *in, struct dt_facts_request *reques
     request->conf = &in->conf;
     if (dt_facts_collect(&in->facts, request, err) < 0)
         return DT_EXIT_HELPER;
-    return dt_inspect_take_facts(in, err);
+    if (dt_facts_overlay(&in->facts, &in->root, err) < 0 ||
+        dt_inspect_find_instance(&in->instances, &in->instance, &in->facts, &in->conf, err) < 0)
+        return DT_EXIT_CONFIG;
+    return 0;
 }
 
 int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_context *context,

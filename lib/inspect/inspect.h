@@ -27,12 +27,15 @@ int dt_inspect_load(struct dt_inspection *inspection, const char *root, const ch
  * in here. Returns 0, or an exit status (enum dt_exit) and why. */
 int dt_inspect_collect(struct dt_inspection *inspection, struct dt_facts_request *request,
                        struct dt_error *err);
-/* The second half of that, for a caller who has collected the facts himself. */
-int dt_inspect_take_facts(struct dt_inspection *inspection, struct dt_error *err);
 /* context: what the checks are to know beside the facts; the rest is filled in here. */
 int dt_inspect_check(struct dt_inspection *inspection, struct dt_check_context *context,
                      struct dt_error *err);
-/* The same for a caller who holds facts, instance, dt.conf and results himself: context has the
+/* This machine's section of the table into `instances`; *instance stays NULL for a type that has
+ * none, which is an error only where dt.conf names the type. */
+int dt_inspect_find_instance(struct dt_instances *instances, const struct dt_instance **instance,
+                             const struct dt_facts *facts, const struct dt_conf *conf,
+                             struct dt_error *err);
+/* dt_inspect_check for a caller who holds facts, instance, dt.conf and results himself: context has the
  * first three. Reads the tables that checks of the level need. */
 int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_context *context,
                           struct dt_error *err);
