@@ -130,13 +130,27 @@ static void on_lead_lost(void *argument)
     keep(loop, &failure);
 }
 
+static void on_who(void *argument, long long query)
+{
+    const struct loop *loop = argument;
+    dt_arrival_answer(loop->job->session, query, loop->job->workers, loop->job->place->processes);
+}
+
+static void on_heard(void *argument, const struct dt_link_message *message, const char *node)
+{
+    struct loop *loop = argument;
+    dt_arrival_hear(&loop->arrival, message, node);
+}
+
 void dt_loop_hear(struct loop *loop)
 {
     const struct dt_session_handler handler = {.argument = loop,
                                                .failed = on_remote_failure,
                                                .stop = on_stop,
                                                .verdict = on_verdict,
-                                               .lead_lost = on_lead_lost};
+                                               .lead_lost = on_lead_lost,
+                                               .who = on_who,
+                                               .heard = on_heard};
     dt_session_work(loop->job->session, &handler);
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
+#include "arrival.h"
 #include "ending.h"
 #include "output.h"
 #include "supervise.h"
@@ -36,6 +37,7 @@ struct loop {
     int code;      /* what the job ends with, once decided */
     bool reported; /* a member has told the lead that it is done */
     bool lead_lost;
+    struct dt_arrival arrival;
 };
 
 void dt_loop_kill(struct loop *loop, int number);

@@ -23,6 +23,7 @@ enum key {
     KEY_MASTER_ADDR,
     KEY_MASTER_PORT,
     KEY_STORE,
+    KEY_MISSING,
     KEY_KILL_GRACE,
     KEY_DRY_RUN,
     KEY_ENV,
@@ -51,6 +52,10 @@ static const struct argp_option table[] = {
      0},
     {"prefix-output", 'l', "rank|node", OPTION_ARG_OPTIONAL,
      "Begin each line of output with [RANK], or with [NODE:RANK]; lines are never torn", 0},
+    {"missing-after", KEY_MISSING, "SECONDS", 0,
+     "While ranks wait in the store: say after so long which have not connected, and again after "
+     "twice that, and so on (10)",
+     0},
     {"kill-grace", KEY_KILL_GRACE, "SECONDS", 0,
      "After a rank has failed, the others get SIGTERM and so long after it SIGKILL (5)", 0},
     {"env", KEY_ENV, "auto|explain|off", 0,
@@ -262,14 +267,14 @@ static int read_env(const char *place, const char *text, enum dt_env_mode *mode,
     return dt_error_set(err, "%s is \"%s\": auto, explain or off is needed", place, text);
 }
 
-static int read_seconds(const char *text, double *seconds, struct dt_error *err)
+static int read_seconds(const char *option, const char *text, double *seconds, struct dt_error *err)
 {
     char *end;
     errno = 0;
     double s = strtod(text, &end);
     if (errno || end == text || *end || !(s >= 0 && s <= 86400))
-        return dt_error_set(
-            err, "--kill-grace is \"%s\": a number of seconds from 0 to 86400 is needed", text);
+        return dt_error_set(err, "%s is \"%s\": a number of seconds from 0 to 86400 is needed",
+                            option, text);
     *seconds = s;
     return 0;
 }
@@ -309,8 +314,11 @@ static error_t take(int key, char *arg, struct argp_state *state)
     case KEY_STORE:
         result = read_store(arg, &o->store, err);
         break;
+    case KEY_MISSING:
+        result = read_seconds("--missing-after", arg, &o->missing_after_s, err);
+        break;
     case KEY_KILL_GRACE:
-        result = read_seconds(arg, &o->kill_grace_s, err);
+        result = read_seconds("--kill-grace", arg, &o->kill_grace_s, err);
         break;
     case KEY_ENV:
         result = read_env("--env", arg, &o->env, err);
@@ -345,7 +353,8 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
     static const struct argp argp = {
         .options = table, .parser = take, .args_doc = "-- PROGRAM [ARGUMENT...]", .doc = summary};
     struct parse parse = {options, err};
-    *options = (struct dt_options){.node_rank = -1, .kill_grace_s = 5, .env = DT_ENV_MODE_UNSET};
+    *options = (struct dt_options){
+        .node_rank = -1, .kill_grace_s = 5, .missing_after_s = 10, .env = DT_ENV_MODE_UNSET};
     argp_err_exit_status = DT_EXIT_USAGE;
     if (check_words(argc, argv, err) || argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parse))
         return -1;

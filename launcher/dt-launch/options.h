@@ -24,6 +24,7 @@ struct dt_options {
     int master_port; /* 0: not given */
     enum dt_prefix prefix;
     double kill_grace_s;
+    double missing_after_s;
     enum dt_store_mode store; /* UNSET: dt_store_of() decides */
     enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     char **program;           /* argv of the program, NULL-terminated, borrowed from main */

@@ -144,6 +144,10 @@ static int from_member(struct dt_session *session, struct peer *peer,
     case DT_LINK_DONE:
         peer->done = true;
         return 0;
+    case DT_LINK_RANK:
+    case DT_LINK_TOLD:
+        handler->heard(handler->argument, message, peer->name);
+        return 0;
     default:
         return -1;
     }
@@ -162,6 +166,9 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
         return 0;
     case DT_LINK_STOP:
         handler->stop(handler->argument);
+        return 0;
+    case DT_LINK_WHO:
+        handler->who(handler->argument, message->numbers[0]);
         return 0;
     case DT_LINK_VERDICT:
         session->verdict = (int)(message->numbers[0] & 0xff);
@@ -192,6 +199,11 @@ void dt_session_report(struct dt_session *session, const struct dt_failure *fail
         .texts = {failure->sentence, failure->details},
     };
     dt_peer_send(session, session->peers[0], &message);
+}
+
+void dt_session_tell(struct dt_session *session, const struct dt_link_message *message)
+{
+    dt_peer_send(session, session->peers[0], message);
 }
 
 void dt_session_done(struct dt_session *session, int code)
@@ -300,6 +312,21 @@ void dt_session_verdict(struct dt_session *session, int code)
 {
     session->verdict = code;
     tell_all(session, &(struct dt_link_message){.type = DT_LINK_VERDICT, .numbers = {code}});
+}
+
+void dt_session_ask(struct dt_session *session, long long query)
+{
+    tell_all(session, &(struct dt_link_message){.type = DT_LINK_WHO, .numbers = {query}});
+}
+
+int dt_session_port(const struct dt_session *session)
+{
+    return session->master_port;
+}
+
+const struct dt_place *dt_session_place(const struct dt_session *session)
+{
+    return session->place;
 }
 
 int dt_session_busy(const struct dt_session *session)

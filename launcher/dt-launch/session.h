@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cause/cause.h"
+#include "link/link.h"
 #include "place.h"
 #include "prepare.h"
 #include "server.h"
@@ -25,6 +26,10 @@ struct dt_session_handler {
     void (*verdict)(void *argument, int code);
     /* A member: the lead is gone. */
     void (*lead_lost)(void *argument);
+    /* A member: which of your ranks have connected? */
+    void (*who)(void *argument, long long query);
+    /* The lead: an answer to that. */
+    void (*heard)(void *argument, const struct dt_link_message *message, const char *node);
 };
 
 /* The lead. Takes master->listener over when there is one. */
@@ -52,6 +57,12 @@ void dt_session_verdict(struct dt_session *session, int code);
 int dt_session_busy(const struct dt_session *session);
 int dt_session_missing(const struct dt_session *session);
 int dt_session_connected(const struct dt_session *session);
+void dt_session_ask(struct dt_session *session, long long query);
 struct dt_server *dt_session_server(struct dt_session *session);
+
+void dt_session_tell(struct dt_session *session,
+                     const struct dt_link_message *message); /* the lead */
+int dt_session_port(const struct dt_session *session);       /* MASTER_PORT */
+const struct dt_place *dt_session_place(const struct dt_session *session);
 
 #endif

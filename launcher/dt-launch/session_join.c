@@ -251,8 +251,10 @@ struct dt_session *dt_session_member(const struct dt_place *place, struct dt_mas
                                      struct dt_error *err)
 {
     struct dt_session *session = create(place, false, err);
-    if (!session || join(session, master, err) == 0)
+    if (session && join(session, master, err) == 0) {
+        session->master_port = master->port;
         return session;
+    }
     dt_session_close(session);
     return NULL;
 }

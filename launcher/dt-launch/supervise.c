@@ -144,6 +144,9 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
     if (ended)
         reap(loop);
     dt_loop_hear(loop);
+    if (!loop->ending)
+        dt_arrival_work(&loop->arrival, loop->job->session, loop->job->workers,
+                        loop->job->place->processes);
 }
 
 static void watch(struct loop *loop)
@@ -272,6 +275,7 @@ static void raise_file_limit(struct loop *loop)
 
 static void release(struct loop *loop)
 {
+    dt_arrival_fini(&loop->arrival);
     for (size_t i = 0; i < loop->failure_count; i++)
         dt_failure_fini(&loop->failures[i]);
     free(loop->failures);
@@ -292,6 +296,7 @@ int dt_supervise(struct dt_job *job)
     }
     loop.slurm_signals_all = dt_loop_slurm_signals_all(job->place);
     loop.oom_kills = dt_oom_kills();
+    dt_arrival_begin(&loop.arrival, job->options->missing_after_s);
     raise_file_limit(&loop);
     if (fanout)
         prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -15,7 +15,7 @@
  *   member -> lead    done CODE                             (no rank of mine runs any more)
  *   lead -> member    verdict CODE                          (who was the first; end with this code)
  *   lead -> member    who QUERY
- *   member -> lead    rank QUERY RANK PID AGE-MS STATE CPU-MS PORT WHERE ... told QUERY
+ *   member -> lead    rank QUERY RANK PID AGE-MS STATE CPU-MS CONNECTED WHERE ... told QUERY
  *
  * Times are nanoseconds of CLOCK_MONOTONIC. There is no secret: who can reach the port could as well
  * disturb PyTorch's store, which has none either.

@@ -62,7 +62,7 @@ wait_for() { # FILE...
     [[ $output == "dt-launch "* ]]
     run -0 "$launch" --help
     for option in --per-task --nproc-per-node --nnodes --node-rank --master-addr --master-port \
-        --prefix-output --kill-grace --dry-run; do
+        --prefix-output --kill-grace --dry-run --store --missing-after; do
         [[ $output == *"$option"* ]] || { echo "$option is not in --help"; return 1; }
     done
 }
@@ -659,4 +659,29 @@ assert "rank 0" in m["message"] and m["extraInfo"]["py_callstack"] == "why", m'
     (($(ulimit -Hn) > 1200)) || skip "needs 1200 open files"
     run -0 timeout 60 "$launch" -- "$OLDPWD/bench/launch/store_clients.py" 1000
     [[ $output == "1000 clients: connected in "* ]]
+}
+
+@test "who has not arrived is said, on whichever node" {
+    cat >late.py <<'PY'
+import os, socket, struct, time
+text = lambda s: struct.pack("<Q", len(s)) + s
+rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+while rank == world - 1 and "dt-launch: after" not in open("said").read():
+    time.sleep(0.05)
+store = socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
+store.sendall(b"\x03" + text(b"count") + struct.pack("<q", 1))
+if struct.unpack("<q", store.recv(8, socket.MSG_WAITALL))[0] == world:
+    store.sendall(b"\x00" + text(b"all") + text(b"1"))
+store.sendall(b"\x05" + struct.pack("<Q", 1) + text(b"all"))
+assert store.recv(1) == b"\0"
+PY
+    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
+    node() { timeout 60 "$launch" --missing-after 0.5 --nnodes 2 --node-rank "$1" --master-addr 127.0.0.1 \
+        --master-port "$port" --nproc-per-node 2 -- sh -c 'python3 late.py; exit $?'; }
+    : >said
+    node 1 3>&- &
+    node 0 2>said
+    wait $!
+    grep -E '^dt-launch: after .* wait in the store \(for the key "all"\), [1-3] rank\(s\) have not connected' said
+    grep -E '^  \| rank 3 on .* opened no connection; state S' said
 }
