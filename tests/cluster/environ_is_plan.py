@@ -27,11 +27,11 @@ def apply(plan, rank, environ):
         else:
             continue
         name = words[1]
-        if words[0] in ("env-set", "env-default", "default"):
+        if words[0] in ("env-set", "env-default", "default", "bind-default"):
             if words[0] != "env-set" and name in environ:
                 continue
             environ[name] = unquote(words[2])
-            if words[0] != "default":
+            if words[0].startswith("env-"):
                 applied.append(name)
         elif words[0] == "env-unset" and environ.pop(name, None) is not None:
             applied.append("-" + name)
@@ -48,7 +48,7 @@ def main():
         sys.exit("%s is no plan" % plan)
     names = {line.split(" ")[-2 if " env-unset " not in line else -1].rstrip("\n") for line in lines if " env-" in line}
     if "DT_BIND_CPUS" not in real:  # a step without binding; dt-node's dry run always binds
-        lines = [line for line in lines if " default OMP_NUM_THREADS " not in line]
+        lines = [line for line in lines if " bind-default " not in line]
     applied = apply(lines, rank, expected)
     wrong = []
     for name in sorted(set(expected) | names | {n for n in real if n.startswith(FAMILIES)}):
