@@ -205,3 +205,30 @@ PY
     PATH=$dir/bin:$PATH run -1 topo p5-9; has "node p5-9 gave no answer"
     PATH=$dir run -67 /usr/bin/env "$topo" p5-9; has "srun can not be started"
 }
+# One line a rank: where there are as many ranks as devices the best plan is the only one. A change here is a change of what
+# users get: say so in the commit. To write it anew: UPDATE_GOLDEN=1 bats tests/cli/topo.bats
+@test "plans as they were" {
+    plans() {
+        local words
+        while read -r -a words; do
+            [[ ${words[0]} == --topology ]] && words[1]=$corpus/${words[1]}.xml
+            echo "${words[*]/#$corpus\//}"
+            topo plan "${words[@]}" --json | jq -r '.ranks[] | "  \(.local_rank)  \(.cpus)  \(.memory | join(","))  \(.gpus | join(","))  \(.nics | join(","))"'
+        done <<'LIST'
+--as p4d.24xlarge --ranks 8
+--as p5.48xlarge --ranks 8
+--as p5en.48xlarge --ranks 8
+--as p6-b200.48xlarge --ranks 8
+--as g5.48xlarge --ranks 8
+--as trn1.32xlarge --ranks 16
+--topology spare-nics --ranks 4
+--topology two-gpus-a-switch --ranks 8
+--topology snc4 --ranks 8
+--topology sixteen-gpus --ranks 16
+--topology nccl-four-switches --ranks 8
+LIST
+    }
+    if [ -n "${UPDATE_GOLDEN:-}" ]; then plans >tests/corpus/plans.golden; fi
+    plans >"$dir/plans"
+    diff tests/corpus/plans.golden "$dir/plans"
+}
