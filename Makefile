@@ -273,6 +273,15 @@ check-unit check-cli check-cluster: check-%:
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs
 	@BUILD="$(BUILD)" tests/run $*
 
+# Not part of check: the machine is emulated, which takes one to two minutes, and needs packages of its own.
+.PHONY: check-numa deps-numa
+check-numa: $(BUILD)/libexec/dt-node $(SPANK) ## the task path on a real NUMA kernel, under qemu (make deps-numa first)
+	@BUILD="$(BUILD)" tests/numa/run
+
+DEPS_NUMA := qemu-system-x86 cpio
+deps-numa: DEPS := $(DEPS_NUMA)
+deps-numa: deps ## install what check-numa needs (root)
+
 .PHONY: unit-programs
 unit-programs: $(UNIT)
 
