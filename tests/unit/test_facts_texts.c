@@ -31,6 +31,24 @@ static void reads_kernel_log_records(void **state)
     assert_string_equal(json_string_value(json_object_get(event, "bdf")), "0000:4f:00.0");
     json_decref(event);
     /* a program wrote this one (facility 1), that one is information, and these are no records */
+    static const struct {
+        const char *record, *kind; /* NULL: nothing to tell */
+    } rows[] = {
+        {"3,1,1,-;neuron:nc: NEURON_HW_ERR=HBM_UNCORRECTABLE_ERROR instance-id=i-0", "neuron"},
+        {"3,1,1,-;I/O error, dev nvme1n1, sector 8 op 0x0:(READ)", "disk"},
+        {"3,1,1,-;blk_update_request: I/O error, dev nvme1n1, sector 8", "disk"},
+        {"2,1,1,-;mce: [Hardware Error]: Machine check events logged", "memory"},
+        {"6,1,1,-;EDAC MC: Ver: 3.0.0", NULL},
+        {"6,1,1,-;nvme nvme0: 2/0/0 default/read/poll queues", NULL},
+        {"11,1,1,-;NEURON_HW_ERR=X", NULL}, /* a program wrote it */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *other = dt_kernel_log_record(rows[i].record, 2);
+        const char *kind = json_string_value(json_object_get(other, "kind"));
+        if (rows[i].kind ? !kind || strcmp(kind, rows[i].kind) != 0 : other != NULL)
+            fail_msg("'%s' is taken for %s", rows[i].record, kind ? kind : "nothing");
+        json_decref(other);
+    }
     assert_null(dt_kernel_log_record("12,1,1,-;NVRM: Xid (PCI:0000:3b:00): 79, x", 2));
     assert_null(dt_kernel_log_record("6,1,1,-;efa 0000:4f:00.0: probed", 2));
     assert_null(dt_kernel_log_record("4,1,1,-;NVRM: Xid (PCI:): , x", 2));
