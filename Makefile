@@ -333,6 +333,10 @@ $(BUILD)/bench/bench_bind: $(call obj,bench/bind/bench_bind.c) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
+.PHONY: bench-launch
+bench-launch: $(BUILD)/bin/dt-launch ## dt-launch alone: start, output, store with 10,000 clients, root cause
+	@BUILD="$(BUILD)" bench/launch/bench-dt-launch
+
 .PHONY: bench-env
 bench-env: $(BUILD)/unit/test_env_corpus ## what the environment doctor says of public training scripts, and what the rules cost
 	@$< --table

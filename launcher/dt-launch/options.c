@@ -178,15 +178,25 @@ static int check_long(const char *word, bool has_next, bool *takes_next, struct 
     return 0;
 }
 
+/* torchrun takes --nproc_per_node as well as --nproc-per-node. */
+static void unify(char *word)
+{
+    for (char *at = word + 2; *at && *at != '='; at++) {
+        if (*at == '_')
+            *at = '-';
+    }
+}
+
 /* Every option word before the program is one that argp will accept. */
 static int check_words(int argc, char **argv, struct dt_error *err)
 {
     for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
+        char *word = argv[i];
         if (strcmp(word, "--") == 0 || word[0] != '-' || !word[1])
             return 0;
         if (word[1] == '-') {
             bool takes_next;
+            unify(word);
             if (check_long(word, i + 1 < argc, &takes_next, err))
                 return -1;
             i += takes_next;

@@ -93,6 +93,9 @@ wait_for() { # FILE...
     [ "$output" = '--help' ]
     run -0 "$launch" --nproc-per=1 -- echo abbreviated
     [ "$output" = abbreviated ]
+    run -0 "$launch" --nproc_per_node=1 --kill_grace 3 sh -c 'echo "$1"' sh --left_alone=a_b
+    [ "$output" = '--left_alone=a_b' ]
+    refused 64 'did you mean --nproc-per-node?' --nproc_pr_node 2 -- true
 }
 
 @test "program not found 127, not executable 126" {
