@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lock that the rank holds, and a thread with a small stack that waits for it. The threads live as
- * long as dt-launch, so a gate is never freed. */
+/* A lock that the rank holds, and a thread with a small stack that waits for it. */
 #include "gate.h"
 
 #include <errno.h>
@@ -9,8 +8,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "worker.h"
@@ -20,6 +21,8 @@
 
 struct dt_gate {
     int fd;
+    bool watched;
+    pthread_t thread;
     atomic_llong left_ns;
 };
 
@@ -66,15 +69,13 @@ static void *wait_for(void *argument)
 void dt_gate_watch(struct dt_gate *gate)
 {
     pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, old; /* signals are the main thread's */
     sigfillset(&all);
     if (pthread_attr_init(&attributes))
         return;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    (void)pthread_create(&thread, &attributes, wait_for, gate);
+    gate->watched = pthread_create(&gate->thread, &attributes, wait_for, gate) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attributes);
 }
@@ -82,4 +83,17 @@ void dt_gate_watch(struct dt_gate *gate)
 long long dt_gate_left(const struct dt_gate *gate)
 {
     return gate ? atomic_load(&gate->left_ns) : 0;
+}
+
+void dt_gate_destroy(struct dt_gate *gate)
+{
+    struct timespec until;
+    if (!gate)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    if (gate->watched && pthread_timedjoin_np(gate->thread, NULL, &until))
+        return;
+    close(gate->fd);
+    free(gate);
 }

@@ -17,4 +17,7 @@ void dt_gate_watch(struct dt_gate *gate);
 /* When it was let go (ns of CLOCK_MONOTONIC); 0: not yet, or not known. */
 long long dt_gate_left(const struct dt_gate *gate);
 
+/* When the rank is dead. One that can not be ended (state D) keeps its thread and its gate. */
+void dt_gate_destroy(struct dt_gate *gate);
+
 #endif

@@ -275,6 +275,8 @@ static void raise_file_limit(struct loop *loop)
 
 static void release(struct loop *loop)
 {
+    for (int i = 0; i < loop->job->place->processes; i++)
+        dt_gate_destroy(loop->job->workers[i].gate);
     dt_arrival_fini(&loop->arrival);
     for (size_t i = 0; i < loop->failure_count; i++)
         dt_failure_fini(&loop->failures[i]);
