@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "env/env.h"
 #include "env/internal.h"
+#include "shipped.h"
 
 static const struct dt_instance types[] = {
     {.name = "p4d.24xlarge", .accelerator = DT_ACCELERATOR_NVIDIA, .rdma_read = true, .efas = 4},
@@ -129,27 +130,15 @@ static inline void scene_fini(struct scene *scene)
     free(scene->words);
 }
 
-/* A file of the source tree, wherever the test is run from. Caller frees. */
-static inline char *source_path(const char *path)
-{
-    const char *end = strstr(__FILE__, "tests/unit/");
-    struct dt_buf text = DT_BUF_INIT;
-
-    if (access(path, R_OK))
-        dt_buf_append(&text, __FILE__, (size_t)(end - __FILE__));
-    dt_buf_puts(&text, path);
-    return dt_buf_take(&text);
-}
-
 static inline struct dt_env_rules *load_shipped(void)
 {
     struct dt_env_rules *rules;
     struct dt_error err = {0};
-    char *path = source_path("configs/env-rules.conf");
+    char *path = shipped_copy("configs/env-rules.conf");
 
     if (dt_env_rules_load(&rules, path, &err))
         fail_msg("%s", err.text);
-    free(path);
+    shipped_drop(path);
     return rules;
 }
 

@@ -12,12 +12,12 @@ static int doctor_setup(void **state)
 {
     struct doctor *d = calloc(1, sizeof(*d));
     struct dt_error err = {0};
-    char *path = source_path("configs/env-variables.conf");
+    char *path = shipped_copy("configs/env-variables.conf");
 
     d->rules = load_shipped();
     if (dt_env_variables_load(&d->variables, path, &err))
         fail_msg("%s", err.text);
-    free(path);
+    shipped_drop(path);
     *state = d;
     return 0;
 }

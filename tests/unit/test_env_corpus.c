@@ -132,12 +132,12 @@ static void read_line(struct corpus *c, char *line)
 static void corpus_init(struct corpus *c, bool table)
 {
     struct dt_error err = {0};
-    char *path = source_path("configs/env-variables.conf");
+    char *path = shipped_copy("configs/env-variables.conf");
 
     *c = (struct corpus){.rules = load_shipped(), .table = table};
     if (dt_env_variables_load(&c->variables, path, &err))
         fail_msg("%s", err.text);
-    free(path);
+    shipped_drop(path);
 }
 
 static void corpus_fini(struct corpus *c)

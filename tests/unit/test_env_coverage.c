@@ -86,13 +86,13 @@ static void test_every_row(void **state)
 {
     struct coverage c = {.rules = load_shipped()};
     struct dt_error err = {0};
-    char *path = source_path("configs/env-variables.conf"), *line = NULL;
+    char *path = shipped_copy("configs/env-variables.conf"), *line = NULL;
     size_t room = 0;
 
     (void)state;
     if (dt_env_variables_load(&c.variables, path, &err))
         fail_msg("%s", err.text);
-    free(path);
+    shipped_drop(path);
     c.named = calloc(c.rules->count, sizeof(bool));
     path = source_path("docs/env-coverage.md");
     FILE *file = fopen(path, "re");

@@ -114,7 +114,7 @@ static void test_forced_values_are_judged(void **state)
     struct files f;
     struct dt_env_rules *rules;
     struct dt_error err = {0};
-    char *path = source_path("configs/env-rules.conf");
+    char *path = shipped_copy("configs/env-rules.conf");
 
     (void)state;
     files_init(&f, "", HEAD("s") "action = unset\nvariable = FI_EFA_FORK_SAFE\n" TAIL);
@@ -125,7 +125,7 @@ static void test_forced_values_are_judged(void **state)
     assert_summary(rules, "FI_EFA_USE_HUGE_PAGE=1 FI_EFA_FORK_SAFE=1",
                    "env: 1 taken away (FI_EFA_FORK_SAFE), 1 kept (FI_EFA_USE_HUGE_PAGE)");
     dt_env_rules_destroy(rules);
-    free(path);
+    shipped_drop(path);
     files_fini(&f);
 }
 
@@ -135,7 +135,7 @@ static void test_nothing_is_added_that_is_refused(void **state)
     struct files f;
     struct dt_env_rules *rules;
     struct dt_error err = {0};
-    char *path = source_path("configs/env-rules.conf");
+    char *path = shipped_copy("configs/env-rules.conf");
 
     (void)state;
     files_init(&f, "",
@@ -144,7 +144,7 @@ static void test_nothing_is_added_that_is_refused(void **state)
     assert_int_equal(dt_env_rules_add_site(rules, f.site, &err), 0);
     assert_summary(rules, "", "env: 1 set (FI_EFA_USE_HUGE_PAGE=0)");
     dt_env_rules_destroy(rules);
-    free(path);
+    shipped_drop(path);
     files_fini(&f);
 }
 

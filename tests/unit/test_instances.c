@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The instance table: the shipped one is sound and quick to load, and each way to contradict
- * oneself is refused with the line and the section. Runs from the repository's root. */
+ * oneself is refused with the line and the section. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,13 +13,14 @@
 
 #include "base/buf.h"
 #include "instances/instances.h"
+#include "shipped.h"
 
-#define TABLE "configs/instances.conf"
+static char *table_path;
 
 static void load(struct dt_instances *table)
 {
     struct dt_error err = {0};
-    if (dt_instances_load(table, TABLE, &err) != 0)
+    if (dt_instances_load(table, table_path, &err) != 0)
         fail_msg("%s", err.text);
 }
 
@@ -121,7 +122,7 @@ static void one_type_alone_is_the_same_as_from_the_whole_table(void **state)
     load(&all);
     for (size_t i = 0; i < all.count; i++) {
         const struct dt_instance *a = &all.items[i];
-        if (dt_instances_load_type(&one, TABLE, a->name, &err) != 0)
+        if (dt_instances_load_type(&one, table_path, a->name, &err) != 0)
             fail_msg("%s", err.text);
         assert_int_equal(one.count, 1);
         const struct dt_instance *b = dt_instances_find(&one, a->name);
@@ -132,7 +133,7 @@ static void one_type_alone_is_the_same_as_from_the_whole_table(void **state)
         assert_string_equal(a->source, b->source);
         dt_instances_fini(&one);
     }
-    assert_int_equal(dt_instances_load_type(&one, TABLE, "p9.huge", &err), 0);
+    assert_int_equal(dt_instances_load_type(&one, table_path, "p9.huge", &err), 0);
     assert_int_equal(one.count, 0);
     dt_instances_fini(&one);
     dt_instances_fini(&all);
@@ -244,6 +245,20 @@ static void sections_are_located(void **state)
     assert_non_null(strstr(err.text, "t.conf:1: "));
 }
 
+static int copy_table(void **state)
+{
+    (void)state;
+    table_path = shipped_copy("configs/instances.conf");
+    return 0;
+}
+
+static int drop_table(void **state)
+{
+    (void)state;
+    shipped_drop(table_path);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,5 +269,5 @@ int main(void)
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(sections_are_located),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, copy_table, drop_table);
 }

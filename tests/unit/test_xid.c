@@ -11,25 +11,17 @@
 #include <cmocka.h>
 
 #include "xid/xid.h"
+#include "shipped.h"
 
 static struct dt_xids shipped;
 
-/* A copy with the mode that is demanded: a checkout may be writable by its group. */
 static int load(void **state)
 {
     struct dt_error err = {0};
     (void)state;
-    char path[] = "/tmp/test_xid.XXXXXX";
-    int fd = mkstemp(path);
-    FILE *in = fopen("configs/xid.conf", "r"), *out = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!in || !out)
-        fail_msg("configs/xid.conf can not be copied: run this from the repository's root");
-    for (int c; (c = fgetc(in)) != EOF;)
-        fputc(c, out);
-    fclose(in);
-    fclose(out);
+    char *path = shipped_copy("configs/xid.conf");
     int rc = dt_xids_load(&shipped, path, &err);
-    remove(path);
+    shipped_drop(path);
     if (rc < 0)
         fail_msg("%s", err.text);
     return 0;
