@@ -91,9 +91,13 @@ static void write_report(struct gather *g, const struct dt_report *report,
     if (!g->options.report || report_file_write(g->options.report, report, verdict, &err) == 0)
         return;
     bool abort = verdict->go && !g->options.warn_only;
-    complain(abort ? "" : "warning: ", err.text);
-    if (!abort)
+    if (!abort) {
+        complain("warning: ", err.text);
         return;
+    }
+    struct dt_error told = {{0}};
+    dt_error_set(&told, "%s; nothing was started", err.text);
+    complain("", told.text);
     verdict->go = false;
     verdict->code = DT_EXIT_REPORT;
     free(verdict->reason);

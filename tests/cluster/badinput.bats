@@ -162,7 +162,7 @@ TEXT
     for file in tiny/report /dev/full; do
         timed srun -N3 -n3 --dt-validate "--dt-report=$file" echo "a rank ran"
         assert_refused 73
-        assert_lines 1 "^dt: report file '$file' can not be written: No space left on device"
+        assert_lines 1 "^dt: report file '$file' can not be written: No space left on device; nothing was started\$"
     done
     [ -z "$(ls -A tiny)" ] || tell "half a report is left"
     run srun -N3 -n3 --dt-validate --dt-report=tiny/report --dt-on-fail=warn echo "a rank ran"
