@@ -182,8 +182,21 @@ void manners_format(struct text *text, const struct manners *manners)
         text_puts(text, "-");
 }
 
+/* The text went through the job's environment, and root reads the request: a control character in it
+ * is not srun's, and would begin a line of its own. */
+static bool is_from_srun(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    }
+    return true;
+}
+
 void manners_request(struct text *request, const char *text)
 {
+    if (!is_from_srun(text))
+        return;
     while (*text) {
         size_t len = strcspn(text, " ");
         const char *equals = memchr(text, '=', len);

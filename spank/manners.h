@@ -33,7 +33,8 @@ struct manners {
  * nothing. Values are percent-encoded. */
 void manners_format(struct text *text, const struct manners *manners);
 
-/* The same as lines of the request: "bound cpus --cpu-bind=cores". */
+/* The same as lines of the request: "bound cpus --cpu-bind=cores". None for a text that manners_format
+ * did not make, so that it counts as not known. */
 void manners_request(struct text *request, const char *text);
 
 #endif

@@ -178,6 +178,17 @@ static void the_request_has_a_line_for_each(void **state)
     text_fini(&text);
 }
 
+/* A user can write SLURM_DT_BOUND; root reads the request. */
+static void a_text_of_the_users_adds_no_line_of_its_own(void **state)
+{
+    struct text text = {0};
+    (void)state;
+    manners_request(&text, "cpus=x\nend");
+    manners_request(&text, "cpus\nrendezvous=1/10.0.0.1/1/0");
+    manners_request(&text, "gpus=\x7f");
+    assert_int_equal(text.len, 0);
+}
+
 /* ---- words of --dt-bind and --dt-nic --------------------------------------------------------- */
 
 static void words_of_bind(void **state)
@@ -343,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(others_that_bind_are_found),
         cmocka_unit_test(the_request_has_a_line_for_each),
+        cmocka_unit_test(a_text_of_the_users_adds_no_line_of_its_own),
         cmocka_unit_test(words_of_bind),
         cmocka_unit_test(a_task_with_the_mask_of_the_plan_is_bound),
         cmocka_unit_test(a_task_bound_by_another_plugin_is_left_alone),
