@@ -9,6 +9,7 @@
 
 #define NODES_MAX 256
 #define DEPTH_MAX 32
+#define SHOWN_MAX 40
 
 struct parser {
     struct dt_env_expr *expr;
@@ -18,12 +19,51 @@ struct parser {
     struct dt_error *err;
 };
 
+static bool word_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '+' || c == '-';
+}
+
+/* What the mistake is shown by: a word, or what is no word up to the next blank. */
+static int shown_length(const char *text)
+{
+    bool word = word_char(*text);
+    int len = 1;
+
+    while (len < SHOWN_MAX && text[len] && !isspace((unsigned char)text[len]) &&
+           word == word_char(text[len]))
+        len++;
+    return len;
+}
+
 static int wrong(struct parser *in, const char *expected)
 {
     if (*in->p)
-        return dt_error_set(in->err, "condition, at '%.20s' (column %d): %s", in->p,
-                            (int)(in->p - in->text) + 1, expected);
+        return dt_error_set(in->err, "condition, at '%.*s' (column %d): %s", shown_length(in->p),
+                            in->p, (int)(in->p - in->text) + 1, expected);
     return dt_error_set(in->err, "condition, at its end: %s", expected);
+}
+
+/* hint: "", or what else it may have been. */
+static int no_fact(struct parser *in, const char *word, size_t len, const char *hint)
+{
+    char *name = strndup(word, len);
+    const char *near = NULL;
+    size_t best = 3; /* slips further off are no slips */
+    struct dt_error said;
+
+    for (size_t i = 0; name && dt_env_fact_name(i); i++) {
+        size_t distance = dt_env_distance(name, dt_env_fact_name(i), best);
+        if (distance < best) {
+            best = distance;
+            near = dt_env_fact_name(i);
+        }
+    }
+    free(name);
+    dt_error_set(&said, "there is no fact of this name%s%s%s%s", near ? "; did you mean '" : "",
+                 near ? near : "", near ? "'?" : "", near ? "" : hint);
+    in->p = word;
+    return wrong(in, said.text);
 }
 
 static void skip_blanks(struct parser *in)
@@ -62,11 +102,6 @@ static struct dt_env_node *new_node(struct parser *in, enum dt_env_op op, uint16
     *index = (uint16_t)expr->count;
     expr->nodes[expr->count] = (struct dt_env_node){.op = op};
     return &expr->nodes[expr->count++];
-}
-
-static bool word_char(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '+' || c == '-';
 }
 
 static int take_text(struct parser *in, struct dt_env_operand *operand, const char *start,
@@ -115,16 +150,11 @@ static int word_operand(struct parser *in, struct dt_env_operand *operand, const
     operand->kind = operand->index >= 0 ? DT_OPERAND_FACT : DT_OPERAND_TEXT;
     if (operand->kind == DT_OPERAND_FACT)
         return 0;
-    if (left) {
-        in->p = word;
-        return wrong(in, "there is no fact of this name");
-    }
+    if (left)
+        return no_fact(in, word, len, "; expected a fact or a $VARIABLE");
     /* A dotted word that is no version is a fact misspelt, not a value. */
-    if (isalpha((unsigned char)*word) && memchr(word, '.', len) &&
-        !isdigit((unsigned char)word[1])) {
-        in->p = word;
-        return wrong(in, "there is no fact of this name; put a value with dots into quotes");
-    }
+    if (isalpha((unsigned char)*word) && memchr(word, '.', len) && !isdigit((unsigned char)word[1]))
+        return no_fact(in, word, len, "; put a value with dots into quotes");
     return take_text(in, operand, word, len);
 }
 

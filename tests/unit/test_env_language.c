@@ -75,8 +75,13 @@ static void test_bad_conditions(void **state)
         const char *text, *said;
     } rows[] = {
         {"", "at its end: expected a fact"},
-        {"efa.cuont > 0", "at 'efa.cuont > 0' (column 1): there is no fact"},
-        {"accelerator == lib.ncl", "no fact of this name"},
+        {"efa.cuont > 0", "at 'efa.cuont' (column 1): there is no fact of this name; did you mean "
+                          "'efa.count'?"},
+        {"efa.count > 0 && nothing.like.it", "expected a fact or a $VARIABLE"},
+        {"accelerator == lib.ncl",
+         "at 'lib.ncl' (column 16): there is no fact of this name; did you "
+         "mean 'lib.nccl'?"},
+        {"accelerator == no.such.thing", "put a value with dots into quotes"},
         {"efa.count >", "at its end"},
         {"efa.count > 0 &&", "at its end"},
         {"(efa.count", "expected ')'"},
@@ -153,9 +158,10 @@ static void test_bad_files(void **state)
     assert_file_error("rule \"a\" {\n" GOOD "harmm = x\n}\n", "did you mean 'harm'?");
     assert_file_error("rule \"a\" {\naction = set-if-unset\n}\n", "when is missing");
     assert_file_error("rule \"a\" {\nwhen = 'efa.count'\n}\n", "rule \"a\": action is ''");
-    assert_file_error(
-        "rule \"a\" {\nwhen = 'efa.coun'\naction = warn\n}\n",
-        ":2: rule \"a\": condition, at 'efa.coun' (column 1): there is no fact of this name");
+    assert_file_error("rule \"a\" {\nwhen = 'efa.coun'\naction = warn\n}\n",
+                      ":2: rule \"a\": condition, at 'efa.coun' (column 1): there is no fact of "
+                      "this name; did you "
+                      "mean 'efa.count'?");
     assert_file_error(
         "rule \"a\" {\nwhen = 'efa.count'\naction = explode\n}\n",
         "'explode', expected one of: set-if-unset, set, unset, keep, warn, refuse, off");
