@@ -166,7 +166,7 @@ static void write_json(struct dt_buf *out, const struct dt_env_plan *plan,
 }
 
 /* What dt gives and what of the user's it leaves in place: where an image has other values, these
- * are to win. */
+ * are to win. What would end the ranks should not be there at all. */
 static void write_container_env(struct dt_buf *out, const struct dt_env_plan *plan,
                                 const struct subject *subject)
 {
@@ -174,7 +174,7 @@ static void write_container_env(struct dt_buf *out, const struct dt_env_plan *pl
     (void)subject;
     for (size_t i = 0; i < plan->count; i++) {
         bool again = false;
-        if (plan->items[i].action == DT_ENV_UNSET)
+        if (plan->items[i].action == DT_ENV_UNSET || plan->items[i].severity == DT_ENV_ABORT)
             continue;
         for (size_t k = 0; k < i && !again; k++)
             again = strcmp(plan->items[k].variable, plan->items[i].variable) == 0;

@@ -169,8 +169,9 @@ static void put_container_list(struct dt_buf *out, const struct dt_env_findings 
                             "--container-env=";
     for (size_t i = 0; i < findings->count; i++) {
         const struct dt_env_finding *f = &findings->items[i];
-        /* What no rule is about, such as CUDA_HOME, is better the image's. */
-        if (!*f->rule || (!users_own(f) && f->action != DT_ENV_SET))
+        /* What no rule is about, such as CUDA_HOME, is better the image's; what would end the ranks
+         * should not be there at all. */
+        if (!*f->rule || (!users_own(f) && f->action != DT_ENV_SET) || f->severity == DT_ENV_ABORT)
             continue;
         dt_buf_printf(out, "%s%s", separator, f->variable);
         separator = ",";

@@ -123,8 +123,9 @@ static void say_warnings(const struct planner *p, struct dt_buf *plan)
             continue;
         struct dt_buf line = DT_BUF_INIT;
         char *origin = engine_origin(p->engine, item->variable);
-        dt_buf_printf(&line, "warning: %s=%s (from %s): %s%s%s", item->variable, item->value,
-                      origin ? origin : "?", item->reason, *item->fix ? "; " : "", item->fix);
+        dt_buf_printf(&line, "warning: %s=%s (from %s): %s%s%s%s%s", item->variable, item->value,
+                      origin ? origin : "?", item->reason, *item->harm ? ": " : "", item->harm,
+                      *item->fix ? "; " : "", item->fix);
         planner_say(plan, line.data ? line.data : "");
         plan->failed |= line.failed || !origin;
         dt_buf_fini(&line);

@@ -39,9 +39,10 @@ void dt_check_env(const struct dt_check_context *context, struct dt_check_result
     bool stops = context->conf->env_on_abort == DT_POLICY_REFUSE;
     dt_judge(result, stops ? DT_FAIL : DT_WARN, "%s",
              *first->source ? first->source : "env-rules.conf");
-    dt_judge_value(result, "%s=%s%s%s (%s)", first->variable, first->value,
+    dt_judge_value(result, "%s=%s%s%s (%s%s%s)", first->variable, first->value,
                    context->env_origin ? " from " : "",
-                   context->env_origin ? context->env_origin : "", first->reason);
+                   context->env_origin ? context->env_origin : "", first->reason,
+                   *first->harm ? ": " : "", first->harm);
     dt_judge_limit(result, "what rule %s allows", first->rule);
     dt_judge_next(result, "%s%s%s%s", *first->fix ? first->fix : "unset ",
                   *first->fix ? "" : first->variable, stops ? ", or run with --dt-env=off" : "",

@@ -246,6 +246,14 @@ libfabric() { # DIRECTORY VERSION: a copy below the tree
     [ "$(clean print "${p5[@]}" --format json | jq -r '[.set[].variable] | join(",")')" = "$names" ]
     [ "$(clean print "${p5[@]}" --format shell0 | tr '\0' '\n' | sed 's/=.*//' | paste -sd,)" = "$names" ]
 }
+@test "print: containers are not to keep what would end the program" {
+    run "$build/localcluster/dt-personality" tree --instances "$dir/instances.conf" --type p5.48xlarge --out "$dir/tree"
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    output=$(clean NCCL_DEBUG=INFO FI_EFA_MTU_SIZE=1 print --root "$dir/tree" --with libfabric=1.22.0 \
+        --format container-env 2>"$dir/said")
+    has NCCL_DEBUG; lacks FI_EFA_MTU_SIZE
+    grep -q "FI_EFA_MTU_SIZE=1" "$dir/said"
+}
 @test "print: a shell that reads it has the values, and sbatch lines yield" {
     clean print "${p5[@]}" --format json >"$dir/profile.json"
     clean print "${p5[@]}" --format shell >"$dir/profile.sh"

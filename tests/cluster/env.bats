@@ -157,7 +157,7 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
     FI_EFA_MTU_SIZE=9000 run srun -N2 -n2 --dt-env echo "a rank ran"
     assert_code 0
     assert_lines 2 '^a rank ran$'
-    assert_lines 1 '^dt: warning: FI_EFA_MTU_SIZE=9000 .*environment of srun.*unset FI_EFA_MTU_SIZE'
+    assert_lines 1 '^dt: warning: FI_EFA_MTU_SIZE=9000 .*environment of srun.*libfabric aborts because.*unset FI_EFA_MTU_SIZE'
     echo 'env-on-abort = warn' >>"$conf"
     FI_EFA_MTU_SIZE=9000 run srun -N2 -n2 --dt-validate echo "a rank ran"
     assert_code 0
@@ -174,7 +174,7 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
     assert_lines 1 '^dt: no-effect +warn +NCCL_DEBGU'
     assert_says "yours: INFO, from the environment of srun"
     assert_says "source: "
-    assert_lines 1 '^dt: .*--container-env=.*FI_EFA_USE_HUGE_PAGE'
+    assert_lines 1 '^dt: .*--container-env=NCCL_DEBUG,FI_EFA_USE_HUGE_PAGE$'
 }
 
 @test "a libfabric of the job's own: the ranks get what that one needs" {

@@ -506,12 +506,13 @@ static void refused_variable_fails(void **state)
     };
     struct dt_check_result env;
     (void)state;
+    items[1].harm = (char *)"it aborts";
     judge_env(&env, items, 1); /* a warning lets the job run */
     assert_int_equal(env.result, DT_PASS);
     dt_check_result_fini(&env);
     judge_env(&env, items, 2);
     assert_int_equal(env.result, DT_FAIL);
-    assert_string_equal(env.value, "FI_EFA_MTU_SIZE=1 (taken away)");
+    assert_string_equal(env.value, "FI_EFA_MTU_SIZE=1 (taken away: it aborts)");
     assert_string_equal(env.limit, "what rule mtu-size allows");
     assert_string_equal(env.next, "unset FI_EFA_MTU_SIZE, or run with --dt-env=off");
     assert_string_equal(env.source, "a source");
