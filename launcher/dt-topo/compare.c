@@ -180,10 +180,10 @@ static void show_text(struct dt_buf *out, const struct dt_topology *topology,
 {
     put_heading(out, topology);
     dt_buf_printf(out, "\ntopology from: %s\n%zu ranks\n\n", topology->source, plan->rank_count);
-    dt_buf_printf(out, "%-16s %9s %6s %6s %7s %9s %9s\n", "", "GPU", "idle", "idle", "shared",
-                  "starved", "GPUs");
-    dt_buf_printf(out, "%-16s %9s %6s %6s %7s %9s %9s\n", "", "distance", "cores", "PUs", "cores",
-                  "ranks", "a rank");
+    dt_buf_printf(out, "%-16s %9s %9s %6s %6s %7s %9s %7s\n", "", "cost", "GPU", "idle", "idle",
+                  "shared", "starved", "GPUs");
+    dt_buf_printf(out, "%-16s %9s %9s %6s %6s %7s %9s %7s\n", "", "", "distance", "cores", "PUs",
+                  "cores", "ranks", "a rank");
     for (size_t b = 0; b < BINDER_COUNT; b++) {
         const struct result *r = &results[b];
         struct dt_buf gpus = DT_BUF_INIT;
@@ -191,15 +191,18 @@ static void show_text(struct dt_buf *out, const struct dt_topology *topology,
             dt_buf_printf(&gpus, "%zu", r->most_gpus);
         else
             dt_buf_printf(&gpus, "%zu-%zu", r->fewest_gpus, r->most_gpus);
-        dt_buf_printf(out, "%-16s %9.1f %6zu %6zu %7zu %9zu %9s\n", binders[b].name, r->distance,
-                      r->idle_cores, r->idle_pus, r->shared_cores, r->starved + r->without_cpu,
-                      gpus.data ? gpus.data : "");
+        dt_buf_printf(out, "%-16s %9.1f %9.1f %6zu %6zu %7zu %9zu %7s\n", binders[b].name, r->cost,
+                      r->distance, r->idle_cores, r->idle_pus, r->shared_cores,
+                      r->starved + r->without_cpu, gpus.data ? gpus.data : "");
         out->failed |= gpus.failed;
         dt_buf_fini(&gpus);
     }
     dt_buf_puts(out,
-                "\nGPU distance: mean over the ranks' CPUs, in the kernel's NUMA distances (10: "
-                "the same node).\nStarved ranks have no GPU, or no CPU.\n");
+                "\n"
+                "Cost: sum of distances of each rank's cores, GPUs and NICs; idle cores and\n"
+                "ranks without a GPU add nothing to it.\n"
+                "GPU distance: mean over the ranks' CPUs, in the kernel's NUMA distances (10:\n"
+                "the same node). Starved ranks have no GPU, or no CPU.\n");
 }
 
 static int show_json(struct dt_buf *out, const struct dt_topology *topology,

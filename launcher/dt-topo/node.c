@@ -48,13 +48,14 @@ static void make_words(struct words *words, const struct options *o, const char 
 {
     static const char *const formats[] = {"text", "json", "svg", "svg"}; /* PNG is made here */
 
-    /* One task that neither is bound nor asks for dt's own checks; a node that is taken is waited
-     * for no longer than a person would. */
+    /* One task that does not ask for dt's own checks; a node that is taken is waited for no longer
+     * than a person would. What the task may use does not matter, as it only looks: so nothing is
+     * said of its binding, which not every cluster has, and a job's own steps are no hindrance. */
     add(words, "%s", "srun");
     add(words, "--nodelist=%s", o->node);
     add(words, "%s", "--nodes=1");
     add(words, "%s", "--ntasks=1");
-    add(words, "%s", "--cpu-bind=none");
+    add(words, "%s", "--overlap");
     add(words, "%s", "--immediate=60");
     add(words, "%s", "--time=2");
     add(words, "%s", "--job-name=dt-topo");

@@ -21,10 +21,18 @@ struct pen {
 /* Twelve hues of the 256-colour palette that are told apart on dark and on light. */
 static const int hues[] = {39, 208, 34, 170, 220, 44, 196, 141, 112, 205, 173, 67};
 
+static size_t columns_of(const char *text, size_t len)
+{
+    size_t columns = 0;
+
+    for (size_t i = 0; i < len; i++)
+        columns += ((unsigned char)text[i] & 0xc0) != 0x80; /* UTF-8 continues in 10xxxxxx */
+    return columns;
+}
+
 static void put_plain(struct pen *pen, const char *text)
 {
-    for (const char *p = text; *p; p++)
-        pen->columns += ((unsigned char)*p & 0xc0) != 0x80; /* UTF-8 continues in 10xxxxxx */
+    pen->columns += columns_of(text, strlen(text));
     dt_buf_puts(&pen->line, text);
 }
 
@@ -297,6 +305,31 @@ static void put_ranks(struct pen *pen, const struct view *view)
     }
 }
 
+/* Lines that are too long go on below, indented; words are not cut. */
+static void put_wrapped(struct dt_buf *out, const char *text, size_t width)
+{
+    size_t used = 0;
+
+    while (*text) {
+        size_t blanks = strspn(text, " "), len = blanks + strcspn(text + blanks, " \n");
+        size_t columns = columns_of(text, len);
+        if (used > 2 && used + columns > width) {
+            dt_buf_puts(out, "\n  ");
+            used = 2;
+            text += blanks;
+            len -= blanks;
+            columns -= blanks;
+        }
+        dt_buf_append(out, text, len);
+        used += columns;
+        text += len;
+        if (*text == '\n') {
+            dt_buf_append(out, text++, 1);
+            used = 0;
+        }
+    }
+}
+
 static void put_notes(struct dt_buf *out, const char *notes)
 {
     while (*notes) {
@@ -308,6 +341,23 @@ static void put_notes(struct dt_buf *out, const char *notes)
     }
 }
 
+/* What stands above the boxes. */
+static void put_head(struct dt_buf *out, const struct view *view, size_t width)
+{
+    struct dt_buf head = DT_BUF_INIT;
+
+    put_heading(&head, view->topology);
+    dt_buf_printf(&head, "\ntopology from: %s\n", view->topology->source);
+    if (view->planning)
+        dt_buf_printf(&head, "plan: %s\n", view->planning->plan.summary);
+    put_notes(&head, view->topology->notes);
+    if (view->planning)
+        put_notes(&head, view->planning->plan.notes);
+    put_wrapped(out, head.data ? head.data : "", width);
+    out->failed |= head.failed;
+    dt_buf_fini(&head);
+}
+
 int draw_text(struct dt_buf *out, const struct view *view, size_t width, bool color, bool utf8)
 {
     struct pen pen = {.out = out, .width = width, .color = color, .utf8 = utf8};
@@ -315,13 +365,7 @@ int draw_text(struct dt_buf *out, const struct view *view, size_t width, bool co
 
     if (areas_init(&areas, view->topology))
         return -1;
-    put_heading(out, view->topology);
-    dt_buf_printf(out, "\ntopology from: %s\n", view->topology->source);
-    if (view->planning)
-        dt_buf_printf(out, "plan: %s\n", view->planning->plan.summary);
-    put_notes(out, view->topology->notes);
-    if (view->planning)
-        put_notes(out, view->planning->plan.notes);
+    put_head(out, view, width);
     for (size_t a = 0; a < areas.count; a++) {
         const struct area *area = &areas.items[a];
         if (area->node || area->gpu_count + area->nic_count + area->core_count)

@@ -40,6 +40,19 @@ json() { jq -e "$1" <<<"$output" >/dev/null || { echo "$output"; return 1; }; }
         case $line in [╭│╰]*) [ ${#line} -eq 100 ] ;; esac
     done
 }
+@test "no line is longer than asked, but for paths and lists of CPUs: what stands above the boxes goes on below" {
+    for file in "$corpus"/*.xml; do
+        for ranks in 3 64; do
+            run -0 topo --topology "$file" --ranks $ranks --width 80
+            for line in "${lines[@]}"; do
+                [ ${#line} -le 80 ] || [[ $line == *"$file"* || $line == "  rank "* ]] || { echo "$file: ${#line}: $line"; return 1; }
+            done
+        done
+    done
+    run -0 topo --as p4d.24xlarge --ranks 64 --width 80
+    [ "${lines[2]}" = "plan: 64 ranks, 1 core, 1 GPU and 1 NIC each, memory preferred on the NUMA node" ]
+    [ "${lines[3]}" = "  of its cores; there are fewer cores than ranks, so ranks share cores" ]
+}
 @test "plain characters where the locale has no others; colours only where they are asked for" {
     LC_ALL=C run -0 topo --as p4d.24xlarge --ranks 8
     [ -z "$(LC_ALL=C tr -d '\n -~' <<<"$output")" ]
@@ -103,6 +116,9 @@ json() { jq -e "$1" <<<"$output" >/dev/null || { echo "$output"; return 1; }; }
 @test "compare: on GPUs at half of the nodes mpibind's rule starves a rank, dt none" {
     run -0 topo compare --topology "$corpus/spare-nics.xml" --ranks 4
     has "mpibind's rule"; has "Slurm's default"; has "linear order"
+    for line in "${lines[@]}"; do [ ${#line} -le 80 ] || [[ $line == "topology from"* ]]; done
+    cost=$(topo compare --topology "$corpus/spare-nics.xml" --ranks 4 --json | jq '.binders[0].cost')
+    grep -qE "^dt +${cost%.0}\.0 " <<<"$output"
     run -0 topo compare --topology "$corpus/spare-nics.xml" --ranks 4 --json
     json '[.binders[].binder] == ["dt", "mpibind", "slurm", "linear"]'
     json '.binders[0] | .starved_ranks == 0 and .idle_cores == 0 and .shared_cores == 0 and .most_gpus == 1'
@@ -199,6 +215,7 @@ PY
     json '.ranks | length == 2'
     grep -qx -- --nodelist=p5-3 "$dir/srun.words"
     grep -qx -- --ntasks=1 "$dir/srun.words"
+    grep -qx -- --overlap "$dir/srun.words"
     PATH=$dir/bin:$PATH run -0 topo --node p5-3 --ranks 2 -o "$dir/n.png"
     [ -s "$dir/n.png" ]
     printf '#!/bin/sh\necho "srun: error: Invalid node name" >&2\nexit 1\n' >"$dir/bin/srun"
