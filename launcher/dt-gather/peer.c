@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/exitcode.h"
 #include "gather.h"
 #include "report/detail.h"
 #include "report/message.h"
@@ -144,7 +145,8 @@ static int take_failed(struct peer *peer, const json_t *object, struct dt_error 
         return dt_error_set(err, "a 'failed' of a wrong shape");
     dt_error_set(&sentence, "could not check itself: %s", reason);
     peer->node->failed_code = code;
-    roster_lose(peer->gather, peer->node, DT_LOST_FAILED, sentence.text);
+    roster_lose(peer->gather, peer->node, code == DT_EXIT_CONFIG ? DT_LOST_CONFIG : DT_LOST_FAILED,
+                sentence.text);
     return 0;
 }
 

@@ -50,6 +50,8 @@ static const char *lost_next(enum dt_lost how)
         return "look at slurmd's log on the node: its step ended there before the verdict";
     case DT_LOST_FAILED:
         return "look at slurmd's log on the node";
+    case DT_LOST_CONFIG:
+        return "tell the admin, or run without --dt-validate";
     default:
         return "look at slurmd's log on the node; is dt installed there, and its way here open?";
     }
@@ -68,7 +70,9 @@ static int list_entries(struct entries *entries, const struct dt_report *report)
         struct dt_check_result lost = {.name = DT_LOST_CHECK,
                                        .result = DT_FAIL,
                                        .value = node->lost,
-                                       .limit = (char *)"a report in time",
+                                       .limit = (char *)(node->how == DT_LOST_CONFIG
+                                                             ? "files of dt without a mistake"
+                                                             : "a report in time"),
                                        .next = (char *)lost_next(node->how)};
         if (node->lost)
             add(entries, i, &lost);

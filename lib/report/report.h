@@ -15,6 +15,7 @@
 enum dt_lost {
     DT_LOST_SILENT, /* it never connected, or sent nothing in time */
     DT_LOST_FAILED, /* it connected; the reason says what went wrong there */
+    DT_LOST_CONFIG, /* as before, and it is a configuration file of dt that is wrong there */
     DT_LOST_LEFT    /* it reported, and was gone before the verdict */
 };
 

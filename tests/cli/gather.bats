@@ -37,7 +37,7 @@ setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
     [ "$(grep -c "^dt: " <<<"$output")" -eq 1 ] || { echo "$output"; false; }
 }
 @test "of two nodes with one id the first report wins" { nodes duplicate; [ "$status" -eq 0 ]; has "exit 0"; has "2 second reports"; }
-@test "a node that could not check itself" { nodes failed; has "exit 78"; has "/etc/dt.conf:3: oops"; has n1; }
+@test "a node that could not check itself" { nodes failed; has "exit 78"; has "/etc/dt.conf:3: oops"; has n1; has "tell the admin"; }
 @test "a refused variable fails the job and is named" { nodes env_refused; has "exit 65"; has "FI_PROVIDER=sockets"; }
 @test "a report of a wrong shape loses its node" { nodes bad_report; has "exit 66"; has n1; }
 @test "srun gone: silent and quick" { nodes srun_gone; [ "$status" -eq 0 ]; has "exit 0"; [[ "$output" != *"did not report"* ]]; }

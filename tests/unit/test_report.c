@@ -191,6 +191,9 @@ static void lost_nodes_are_told_apart(void **state)
     assert_true(table_holds(&report, "2 of 2 nodes did NOT report or went away ("));
     report.nodes[0].how = DT_LOST_FAILED;
     assert_false(table_holds(&report, "is dt installed there"));
+    report.nodes[0].how = DT_LOST_CONFIG;
+    assert_true(table_holds(&report, "files of dt without a mistake"));
+    assert_true(table_holds(&report, "tell the admin, or run without --dt-validate"));
     dt_report_fini(&report);
 
     report_init(&report, 2);
