@@ -22,6 +22,7 @@ struct solver {
     bool moves_known; /* step and mover fit the present shares */
     long long *dist;  /* per node: cheapest way for the rank at hand to gain a unit there */
     size_t *from;     /* per node: previous node of that way; itself at the start */
+    bool *nearer;     /* per node: dist fell since ways over it were last looked at */
 };
 
 static long long cost_of(const struct solver *s, size_t rank, size_t node)
@@ -29,24 +30,30 @@ static long long cost_of(const struct solver *s, size_t rank, size_t node)
     return s->cost[rank * s->nodes + node];
 }
 
+/* The rank may give up a unit on node m for one elsewhere. */
+static void offer_moves(struct solver *s, size_t rank, size_t m)
+{
+    for (size_t n = 0; n < s->nodes; n++) {
+        long long price = cost_of(s, rank, n) - cost_of(s, rank, m);
+        if (n != m && price < s->step[m * s->nodes + n]) {
+            s->step[m * s->nodes + n] = price;
+            s->mover[m * s->nodes + n] = rank;
+        }
+    }
+}
+
 static void find_moves(struct solver *s)
 {
     if (s->moves_known)
         return;
     s->moves_known = true;
-    for (size_t m = 0; m < s->nodes; m++) {
-        for (size_t n = 0; n < s->nodes; n++) {
-            long long best = FAR;
-            for (size_t r = 0; r < s->ranks && n != m; r++) {
-                long long price = cost_of(s, r, n) - cost_of(s, r, m);
-                if (s->share[r * s->nodes + m] > 0 && price < best) {
-                    best = price;
-                    s->mover[m * s->nodes + n] = r;
-                }
-            }
-            s->step[m * s->nodes + n] = best;
-        }
-    }
+    for (size_t i = 0; i < s->nodes * s->nodes; i++)
+        s->step[i] = FAR;
+    /* most ranks have units on few nodes: what is not there is passed over before nodes are paired */
+    for (size_t m = 0; m < s->nodes; m++)
+        for (size_t r = 0; r < s->ranks; r++)
+            if (s->share[r * s->nodes + m] > 0)
+                offer_moves(s, r, m);
 }
 
 static void shortest_ways(struct solver *s, size_t rank)
@@ -56,17 +63,21 @@ static void shortest_ways(struct solver *s, size_t rank)
     for (size_t n = 0; n < s->nodes; n++) {
         s->dist[n] = cost_of(s, rank, n);
         s->from[n] = n;
+        s->nearer[n] = true;
     }
     /* No cycle is negative while the flow is optimal, so `nodes` rounds are enough. */
     for (size_t round = 0; round < s->nodes && changed; round++) {
         changed = false;
         for (size_t m = 0; m < s->nodes; m++) {
+            if (!s->nearer[m])
+                continue;
+            s->nearer[m] = false;
             for (size_t n = 0; n < s->nodes; n++) {
                 long long step = s->step[m * s->nodes + n];
                 if (step < FAR && s->dist[m] + step < s->dist[n]) {
                     s->dist[n] = s->dist[m] + step;
                     s->from[n] = m;
-                    changed = true;
+                    s->nearer[n] = changed = true;
                 }
             }
         }
@@ -203,7 +214,8 @@ int dt_bind_assign(size_t ranks, size_t nodes, const long long *cost, const size
     s.mover = calloc(nodes * nodes, sizeof(size_t));
     s.dist = calloc(nodes, sizeof(long long));
     s.from = calloc(nodes, sizeof(size_t));
-    if (!has_extra || !s.left || !s.step || !s.mover || !s.dist || !s.from)
+    s.nearer = calloc(nodes, sizeof(bool));
+    if (!has_extra || !s.left || !s.step || !s.mover || !s.dist || !s.from || !s.nearer)
         goto out;
     memset(share, 0, ranks * nodes * sizeof(size_t));
     for (size_t n = 0; n < nodes; n++) {
@@ -220,5 +232,6 @@ out:
     free(s.mover);
     free(s.dist);
     free(s.from);
+    free(s.nearer);
     return rc;
 }

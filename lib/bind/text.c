@@ -47,6 +47,16 @@ static bool ranks_share_cores(const struct dt_bind_plan *plan)
     return sum > together;
 }
 
+/* A Neuron device has cores for several ranks; a GPU that several ranks use is often a slip. */
+static bool ranks_share_gpus(const struct dt_bind_plan *plan, enum dt_accelerator kind)
+{
+    for (size_t r = 0; r < plan->rank_count; r++)
+        for (size_t i = 0; i < plan->ranks[r].choice_count; i++)
+            if (!plan->ranks[r].choices[i].nic && plan->ranks[r].choices[i].users > 1)
+                return kind != DT_ACCELERATOR_NEURON;
+    return false;
+}
+
 /* "memory preferred on", "memory bound to", "memory interleaved over" */
 static const char *memory_word(const struct dt_bind_plan *plan)
 {
@@ -104,6 +114,8 @@ char *dt_bind_summary(const struct dt_bind_plan *plan, const struct dt_bind_requ
         dt_buf_puts(&out, "; GPUs as the user's CUDA_VISIBLE_DEVICES has them");
     else if (request->own)
         dt_buf_puts(&out, "; GPUs as Slurm gave them to each task");
+    else if (ranks_share_gpus(plan, request->topology->kind))
+        dt_buf_puts(&out, "; there are fewer GPUs than ranks, so ranks share GPUs");
     return dt_buf_take(&out);
 }
 

@@ -45,6 +45,17 @@ static void test_p5(void **state)
     unload(&topology, &plan);
 }
 
+static void test_ranks_that_share_gpus_are_told(void **state)
+{
+    struct dt_topology topology;
+    struct dt_bind_plan plan;
+
+    (void)state;
+    load(&topology, &plan, "p5.48xlarge", 16);
+    assert_non_null(strstr(plan.summary, "; there are fewer GPUs than ranks, so ranks share GPUs"));
+    unload(&topology, &plan);
+}
+
 static void test_p4d_pairs_share_a_nic(void **state)
 {
     struct dt_topology topology;
@@ -101,6 +112,7 @@ static void test_trn1(void **state)
         assert_indices(plan.ranks[r].nics, plan.ranks[r].nic_count, r / 4, 1);
     }
     assert_non_null(strstr(plan.summary, "1 Neuron device and 1 NIC each"));
+    assert_null(strstr(plan.summary, "share"));
     unload(&topology, &plan);
 }
 
@@ -265,6 +277,7 @@ static void test_masks_and_topology_disagree(void **state)
         assert_indices(plan.ranks[r].accelerators, plan.ranks[r].accelerator_count, r, 1);
     }
     assert_non_null(strstr(plan.summary, "ranks share cores"));
+    assert_null(strstr(plan.summary, "share GPUs"));
     dt_bind_plan_fini(&plan);
 
     assert_int_equal(plan_same(&plan, &topology, 2, beyond, NULL, &err), 0);
@@ -307,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_p5),
+        cmocka_unit_test(test_ranks_that_share_gpus_are_told),
         cmocka_unit_test(test_p4d_pairs_share_a_nic),
         cmocka_unit_test(test_g5_one_nic_for_all),
         cmocka_unit_test(test_trn1),
