@@ -336,6 +336,40 @@ static int command_prefix(struct words *w)
     return i < w->count ? dt_shell_command(w->shell, w->items + i, w->count - i) : 0;
 }
 
+/* `: ${NAME:=WORD}`, the usual way to give a default. */
+static int give_default(struct dt_shell *shell, const struct dt_token *word)
+{
+    bool quoted = word->len > 1 && *word->raw == '"' && word->raw[word->len - 1] == '"';
+    const char *p = word->raw + quoted, *end = word->raw + word->len - quoted;
+    const struct dt_shell_variable *old;
+    struct dt_shell_value value;
+    size_t len;
+    bool colon;
+    int rc;
+    if (end - p < 2 || p[0] != '$' || p[1] != '{' || dt_script_span(p, end, 0) != end - p)
+        return 0;
+    p += 2;
+    len = dt_shell_name(p, (size_t)(end - p));
+    colon = p[len] == ':';
+    if (len == 0 || p[len + colon] != '=')
+        return 0;
+    old = dt_shell_find(shell, p, len);
+    if (old && old->set && !(colon && old->value && !*old->value))
+        return 0;
+    dt_shell_expand(shell, word->raw, word->len, &value);
+    rc = dt_shell_assign(shell, p, len, &value, false, word->line);
+    dt_shell_value_fini(&value);
+    return rc;
+}
+
+static int command_colon(struct words *w)
+{
+    for (size_t i = 1; i < w->count; i++)
+        if (give_default(w->shell, &w->items[i]) < 0)
+            return -1;
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct words *w);
@@ -349,7 +383,7 @@ static const struct {
     {"conda", command_foreign},  {"spack", command_foreign},    {"env", command_env},
     {"sudo", command_env},       {"exec", command_exec},        {"command", command_prefix},
     {"builtin", command_prefix}, {"nohup", command_prefix},     {"time", command_prefix},
-    {"!", command_prefix},
+    {"!", command_prefix},       {":", command_colon},
 };
 
 /* /usr/bin/env, /opt/amazon/openmpi/bin/mpirun */

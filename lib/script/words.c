@@ -76,7 +76,7 @@ static bool is_empty(const struct dt_shell_variable *variable)
     return !variable->set || (variable->value && !*variable->value);
 }
 
-/* ${NAME:-WORD} and ${NAME-WORD}; := and = assign as well, which later words may see. */
+/* ${NAME:-WORD} and ${NAME-WORD}; := and = give the same here, and assign as words of ":" (commands.c). */
 static void put_default(struct dt_shell *shell, struct dt_shell_value *out, const char *name,
                         size_t len, bool colon, const char *word, const char *end, bool quoted,
                         int depth)

@@ -83,6 +83,12 @@ static void test_variables(void **state)
     assert_script("unset B\nexport A=${B:-x} C=${B+z}$B\n", "B=-\nA=x\nC=\n");
     assert_script("export A=${B:-${C:-deep}}\n", "A=deep\n");
     assert_script("export A=\"${B:-\"x y\"}\"\n", "A=x y\n");
+    assert_script(": ${A:=1}\nexport A\n", "A=1\n");
+    assert_script(": \"${A:=x y}\" ${B=2}\nexport A B\n", "A=x y\nB=2\n");
+    assert_script("A=5\n: ${A:=1}\nexport A\n", "A=5\n");
+    assert_script("A=\n: ${A:=1}\nexport A\n", "A=1\n");
+    assert_script("A=\n: ${A=1}\nexport A\n", "A=\n");
+    assert_script("set -a\n: ${A:=1} ${A:-2} $B x {}\n", "A=1\n");
     assert_script("export A=${B%.*} C=${#B} D=${!B}\n", "A=?\nC=?\nD=?\n");
     assert_script("export A=$(nproc) B=`nproc` C=$((1+1)) D=$1 E=$? F=~/x\n",
                   "A=?\nB=?\nC=?\nD=?\nE=?\nF=?\n");
