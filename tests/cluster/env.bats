@@ -174,7 +174,7 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
     assert_lines 1 '^dt: no-effect +warn +NCCL_DEBGU'
     assert_says "yours: INFO, from the environment of srun"
     assert_says "source: "
-    assert_lines 1 '^dt: .*--container-env=NCCL_DEBUG,FI_EFA_USE_HUGE_PAGE$'
+    assert_lines 1 '^dt: .*--container-env=FI_EFA_USE_HUGE_PAGE,NCCL_DEBUG$'
 }
 
 @test "a libfabric of the job's own: the ranks get what that one needs" {
