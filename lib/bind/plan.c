@@ -279,7 +279,8 @@ static int price_linear(struct dt_bind_plan *plan, const struct dt_bind_request 
         rc = request->own
                  ? dt_bind_take_accelerators(&linear.ranks[r], request->own[r].items,
                                              request->own[r].count)
-                 : dt_bind_take_accelerators(&linear.ranks[r], list->items + first, end - first);
+                 : dt_bind_take_accelerators(&linear.ranks[r],
+                                             list->count ? &list->items[first] : NULL, end - first);
         plan->linear_cost += rc ? 0 : dt_bind_rank_cost(model, &linear.ranks[r]);
     }
 out:
