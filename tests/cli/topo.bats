@@ -51,7 +51,8 @@ json() { jq -e "$1" <<<"$output" >/dev/null || { echo "$output"; return 1; }; }
     done
     run -0 topo --as p4d.24xlarge --ranks 64 --width 80
     [ "${lines[2]}" = "plan: 64 ranks, 1 core, 1 GPU and 1 NIC each, memory preferred on the NUMA node" ]
-    [ "${lines[3]}" = "  of its cores; there are fewer cores than ranks, so ranks share cores" ]
+    [[ ${lines[3]} == "  of its cores; there are fewer cores than ranks, so ranks share cores"* ]]
+    [[ ${lines[3]}${lines[4]} == *" so ranks share GPUs" ]]
 }
 @test "plain characters where the locale has no others; colours only where they are asked for" {
     LC_ALL=C run -0 topo --as p4d.24xlarge --ranks 8
