@@ -3,121 +3,16 @@
  * binary and holds no rules: it asks dt-env beside it, and where there is none it says so once. */
 #include "injection.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "worker.h"
+#include "helper.h"
 
-#define HELPER_SECONDS 10.0
-#define ANSWER_MAX     (1u << 20) /* bytes */
-
-/* In the directory of this binary, or in the libexec of its prefix. Caller frees. */
-static char *find_helper(void)
-{
-    static const char *const places[] = {"%.*s/dt-env", "%.*s/../libexec/dt/dt-env"};
-    char own[PATH_MAX], *path = NULL;
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
-    if (n <= 0)
-        return NULL;
-    own[n] = '\0';
-    int folder = (int)(strrchr(own, '/') - own);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (asprintf(&path, places[i], folder, own) < 0)
-            return NULL;
-        if (access(path, X_OK) == 0)
-            return path;
-        free(path);
-    }
-    return NULL;
-}
-
-struct helper {
-    const char *path;
-    char *const *argv;
-    bool speaks; /* may use our standard error */
-    pid_t pid;
-    int from; /* its standard output; -1: that is our standard error */
-};
-
-static void __attribute__((noreturn)) become(const struct helper *helper, int out)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    dup2(null, STDIN_FILENO);
-    if (!helper->speaks)
-        dup2(null, STDERR_FILENO);
-    dup2(out, STDOUT_FILENO);
-    execv(helper->path, helper->argv);
-    _exit(127);
-}
-
-static int start(struct helper *helper, bool listen, struct dt_error *err)
-{
-    int ends[2] = {-1, -1};
-    if (listen && pipe2(ends, O_CLOEXEC))
-        return dt_error_set(err, "a pipe can not be made: %s", strerror(errno));
-    helper->from = ends[0];
-    helper->pid = fork();
-    if (helper->pid == 0)
-        become(helper, listen ? ends[1] : STDERR_FILENO);
-    if (ends[1] >= 0)
-        close(ends[1]);
-    if (helper->pid > 0)
-        return 0;
-    if (ends[0] >= 0)
-        close(ends[0]);
-    return dt_error_set(err, "%s can not be started: fork: %s", helper->path, strerror(errno));
-}
-
-/* Its output until it ends, or the deadline. */
-static int read_all(int fd, struct dt_buf *text, double deadline)
-{
-    char piece[4096];
-    for (;;) {
-        double left = deadline - dt_now();
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (left <= 0 || text->len > ANSWER_MAX)
-            return -1;
-        int ready = poll(&wait, 1, (int)(left * 1000) + 1);
-        if (ready < 0 && errno != EINTR)
-            return -1;
-        if (ready <= 0)
-            continue;
-        ssize_t n = read(fd, piece, sizeof piece);
-        if (n == 0)
-            return text->failed ? -1 : 0;
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n > 0)
-            dt_buf_append(text, piece, (size_t)n);
-    }
-}
-
-static int reap(struct helper *helper, bool heard, struct dt_error *err)
-{
-    int status = 0;
-    if (!heard)
-        kill(helper->pid, SIGKILL);
-    while (waitpid(helper->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!heard)
-        return dt_error_set(err, "%s gave no answer in %.0f s, or one that is too long",
-                            helper->path, HELPER_SECONDS);
-    if (WIFSIGNALED(status))
-        return dt_error_set(err, "%s was killed by signal %d", helper->path, WTERMSIG(status));
-    if (WEXITSTATUS(status) > 2) /* 1 and 2: it found harmful variables */
-        return dt_error_set(err, "%s ended with code %d", helper->path, WEXITSTATUS(status));
-    return 0;
-}
+#define HARMFUL 2 /* exit codes 1 and 2: it found harmful variables */
 
 static int ask(const char *path, int local_rank, bool speaks, struct dt_buf *answer,
                struct dt_error *err)
@@ -131,20 +26,18 @@ static int ask(const char *path, int local_rank, bool speaks, struct dt_buf *ans
                     rank,
                     NULL};
     snprintf(rank, sizeof rank, "%d", local_rank);
-    struct helper helper = {.path = path, .argv = argv, .speaks = speaks};
-    if (start(&helper, true, err))
-        return -1;
-    bool heard = read_all(helper.from, answer, dt_now() + HELPER_SECONDS) == 0;
-    close(helper.from);
-    return reap(&helper, heard, err);
+    struct dt_helper helper = {
+        .path = path, .argv = argv, .env = environ, .speaks = speaks, .last_good = HARMFUL};
+    return dt_helper_run(&helper, answer, err);
 }
 
 /* The table, on standard error. */
 static int explain(const char *path, struct dt_error *err)
 {
     char *argv[] = {(char *)"dt-env", (char *)"explain", NULL};
-    struct helper helper = {.path = path, .argv = argv, .speaks = true};
-    return start(&helper, false, err) ? -1 : reap(&helper, true, err);
+    struct dt_helper helper = {
+        .path = path, .argv = argv, .env = environ, .speaks = true, .last_good = HARMFUL};
+    return dt_helper_run(&helper, NULL, err);
 }
 
 int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, int local_rank,
@@ -155,7 +48,7 @@ int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, int
     *injection = (struct dt_injection){0};
     if (mode == DT_ENV_MODE_OFF || getenv("DT_ENV_APPLIED"))
         return 0; /* the plugin has done it */
-    char *path = find_helper();
+    char *path = dt_helper_find("dt-env");
     int result = -1;
     if (!path) {
         dt_error_set(&err, "--env: dt-env is neither beside dt-launch nor in ../libexec/dt, so no "

@@ -63,6 +63,10 @@ static void print_rank(const struct dt_worker *worker, const char *path, char **
     for (; *argv; argv++)
         printf(" %s", *argv);
     printf("\n");
+    if (worker->bind && worker->bind->cpu_list)
+        printf("  cpus  %s\n", worker->bind->cpu_list);
+    if (worker->bind && worker->bind->policy)
+        printf("  memory %s %s\n", worker->bind->policy, worker->bind->node_list);
     for (size_t i = 0; i < worker->env.count; i++) {
         if (!is_own(worker->env.items[i]))
             printf("  set   %s\n", worker->env.items[i]);
@@ -90,20 +94,23 @@ static int dry_run(const struct dt_job *job)
 
 /* The first rank of the job tells the user what there is to tell. */
 static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
-                          const struct dt_master *master, int index, struct dt_error *err)
+                          const struct dt_master *master, const struct dt_binding *binding,
+                          int index, struct dt_error *err)
 {
     struct dt_injection injection;
     if (dt_injection_find(&injection, job->options->env, worker->local_rank, worker->rank == 0))
         return dt_error_set(err, "out of memory");
-    int result = dt_rank_environ(&worker->env, job->place, master, &injection, index, err);
+    int result = dt_rank_environ(&worker->env, job->place, master, &injection, binding, index, err);
     dt_injection_fini(&injection);
+    worker->bind = dt_binding_target(binding, index);
     if (result == 0 && worker->error_file)
         dt_environ_set(&worker->env, "TORCHELASTIC_ERROR_FILE", "%s", worker->error_file);
     return result;
 }
 
 /* Build each rank's environment, then start them, or show them. */
-static int launch(struct dt_job *job, const struct dt_master *master)
+static int launch(struct dt_job *job, const struct dt_master *master,
+                  const struct dt_binding *binding)
 {
     struct dt_error_files files = {NULL};
     struct dt_error err = {""};
@@ -121,7 +128,7 @@ static int launch(struct dt_job *job, const struct dt_master *master)
         worker->local_rank = job->place->local_rank + ready;
         worker->error_file = dt_error_files_path(&files, worker->local_rank);
 
-        if (prepare_worker(worker, job, master, ready, &err)) {
+        if (prepare_worker(worker, job, master, binding, ready, &err)) {
             complain_node(job->place, code, &err);
             goto out;
         }
@@ -150,21 +157,26 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
 {
     struct dt_error err = {""};
     struct dt_master master = {.hold = -1};
+    struct dt_binding binding = {0};
     char *path = NULL;
     int code;
     if (dt_guard_verdict(place, &err)) {
         code = complain_node(place, DT_EXIT_UNVALIDATED, &err);
     } else if (dt_program_find(options->program[0], &path, &code, &err)) {
         code = complain_node(place, code, &err);
+    } else if (dt_binding_find(&binding, options, place, &err)) {
+        code = complain_node(place, DT_EXIT_USAGE, &err);
     } else if (dt_master_find(&master, place, options, &err)) {
         code = complain_node(place, DT_EXIT_USAGE, &err);
     } else {
         struct dt_job job = {.options = options, .place = place, .path = path};
         job.session = open_session(&job, &master, &err);
-        code = job.session ? launch(&job, &master) : complain_node(place, DT_EXIT_HELPER, &err);
+        code = job.session ? launch(&job, &master, &binding)
+                           : complain_node(place, DT_EXIT_HELPER, &err);
         dt_session_close(job.session);
     }
     dt_master_fini(&master);
+    dt_binding_fini(&binding);
     free(path);
     return code;
 }

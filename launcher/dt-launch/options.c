@@ -27,6 +27,7 @@ enum key {
     KEY_KILL_GRACE,
     KEY_DRY_RUN,
     KEY_ENV,
+    KEY_BIND,
 };
 
 static const struct argp_option table[] = {
@@ -63,6 +64,12 @@ static const struct argp_option table[] = {
      "not; "
      "explain: and say why. Yours are kept (default: DT_ENV, else off)",
      0},
+    {"bind", KEY_BIND, "auto|explain|off[,WORD...]", 0,
+     "Give each of the N processes cores and memory near its GPU, as srun --dt-bind does for "
+     "tasks, "
+     "within what dt-launch was given; explain: and say why. WORDs as there (default: as srun "
+     "--dt-bind, else DT_BIND, else off)",
+     0},
     {"dry-run", KEY_DRY_RUN, 0, 0, "Print arguments and environment of each rank, start nothing",
      0},
     {0},
@@ -86,8 +93,8 @@ static const char summary[] =
     "  dt-launch --nproc-per-node auto -- python train.py\n\n"
     "Exit code: that of the rank that failed first, 128+N if signal N killed it; 64 wrong usage or "
     "environment, 67 a process could not be started or watched, 68 validation was asked for and "
-    "did "
-    "not happen, 126 program not executable, 127 program not found.";
+    "did not happen, 69 a process could not be bound as planned, 126 program not executable, 127 "
+    "program not found.";
 
 static bool ends_table(const struct argp_option *option)
 {
@@ -333,6 +340,10 @@ static error_t take(int key, char *arg, struct argp_state *state)
     case KEY_ENV:
         result = read_env("--env", arg, &o->env, err);
         break;
+    case KEY_BIND:
+        result = dt_bind_words_parse(&o->bind, "--bind", arg, err);
+        o->bind.by_option = true;
+        break;
     case KEY_DRY_RUN:
         o->dry_run = true;
         break;
@@ -376,5 +387,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
     if (options->per_task && options->store == DT_STORE_LAUNCHER)
         return dt_error_set(err, "--store launcher needs --nproc-per-node: with --per-task the "
                                  "environment is left to the program, and rank 0 serves its store");
+    if (!options->bind.by_option && dt_bind_words_default(&options->bind, err))
+        return -1;
     return default_env(&options->env, err);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "bind_words.h"
 
 enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
 enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
@@ -27,7 +28,8 @@ struct dt_options {
     double missing_after_s;
     enum dt_store_mode store; /* UNSET: dt_store_of() decides */
     enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
-    char **program;           /* argv of the program, NULL-terminated, borrowed from main */
+    struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
+    char **program;            /* argv of the program, NULL-terminated, borrowed from main */
 };
 
 /* Prints and exits for --help, --usage and --version. */

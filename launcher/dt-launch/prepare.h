@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/root.h"
+#include "binding.h"
 #include "environ.h"
 #include "injection.h"
 #include "place.h"
@@ -38,7 +39,7 @@ char *dt_hosts_lookup(const char *name);
 
 /* Environment of the process number `index` of this dt-launch. */
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
-                    const struct dt_master *master, const struct dt_injection *injection, int index,
-                    struct dt_error *err);
+                    const struct dt_master *master, const struct dt_injection *injection,
+                    const struct dt_binding *binding, int index, struct dt_error *err);
 
 #endif

@@ -126,13 +126,15 @@ static void set_neuron(struct dt_environ *env, const struct dt_root *root,
 }
 
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
-                    const struct dt_master *master, const struct dt_injection *injection, int index,
-                    struct dt_error *err)
+                    const struct dt_master *master, const struct dt_injection *injection,
+                    const struct dt_binding *binding, int index, struct dt_error *err)
 {
     struct dt_root root;
     dt_environ_init(env, environ);
     dt_injection_apply(env, injection);
     set_common(env, place, master, index);
+    if (place->shape == DT_SHAPE_FANOUT && place->processes > 1)
+        dt_binding_apply(env, binding, index);
     if (place->shape == DT_SHAPE_FANOUT)
         set_fanout(env, place, master, index);
     if (dt_root_init(&root, NULL, err) == 0) {

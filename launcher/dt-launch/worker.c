@@ -32,7 +32,20 @@ static void move(int from, int to)
         dup2(from, to); /* the copy is not close-on-exec */
 }
 
-/* In the child. Tells errno of exec through the pipe; returns only by _exit. */
+/* What the child tells of its failure. */
+struct failure {
+    int step; /* enum dt_bind_step; 0: exec */
+    int why;  /* errno */
+};
+
+static void __attribute__((noreturn)) give_up(int tell, struct failure failure, int code)
+{
+    while (write(tell, &failure, sizeof failure) < 0 && errno == EINTR)
+        ;
+    _exit(code);
+}
+
+/* In the child. Tells what failed through the pipe; returns only by _exit. */
 static void __attribute__((noreturn))
 become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_t parent, int tell)
 {
@@ -51,11 +64,14 @@ become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_
         dt_gate_hold(worker->gate);
     setrlimit(RLIMIT_NOFILE, &start->files);
 
+    struct failure failure = {0};
+    if (worker->bind)
+        failure.step = dt_bind_target_apply(worker->bind, &failure.why);
+    if (failure.step)
+        give_up(tell, failure, DT_EXIT_APPLY);
     execve(start->path, start->argv, worker->env.items);
-    int why = errno;
-    while (write(tell, &why, sizeof why) < 0 && errno == EINTR)
-        ;
-    _exit(DT_EXIT_NOT_EXECUTABLE);
+    failure.why = errno;
+    give_up(tell, failure, DT_EXIT_NOT_EXECUTABLE);
 }
 
 static int exec_failed(const char *path, int why, int *code, struct dt_error *err)
@@ -79,7 +95,8 @@ static int exec_failed(const char *path, int why, int *code, struct dt_error *er
 int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *start, int *code,
                     struct dt_error *err)
 {
-    int ends[2], why = 0;
+    struct failure failure;
+    int ends[2];
     pid_t parent = getpid();
     *code = DT_EXIT_HELPER;
     if (pipe2(ends, O_CLOEXEC))
@@ -97,12 +114,15 @@ int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *star
     if (start->own_group)
         setpgid(worker->pid, worker->pid); /* in both, so that it holds when either goes on */
     ssize_t n;
-    while ((n = read(ends[0], &why, sizeof why)) < 0 && errno == EINTR)
+    while ((n = read(ends[0], &failure, sizeof failure)) < 0 && errno == EINTR)
         ;
     close(ends[0]);
-    if (n == sizeof why) {
+    if (n == sizeof failure) {
         waitpid(worker->pid, NULL, 0);
-        return exec_failed(start->path, why, code, err);
+        if (!failure.step)
+            return exec_failed(start->path, failure.why, code, err);
+        *code = DT_EXIT_APPLY;
+        return dt_bind_target_failed(worker->bind, failure.step, failure.why, worker->rank, err);
     }
     worker->running = true;
     if (worker->gate)

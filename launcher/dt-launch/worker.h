@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "bind_target.h"
 #include "environ.h"
 #include "gate.h"
 
@@ -22,11 +23,12 @@ struct dt_worker {
     int status; /* of waitpid, once it does not run any more */
     int pidfd;  /* while it runs; -1: the kernel has none */
     bool has_tail;
-    size_t tail_id;       /* of its standard error, when has_tail */
-    struct dt_gate *gate; /* NULL: none */
-    char *error_file;     /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
-    double started;       /* CLOCK_MONOTONIC seconds */
-    double lived;         /* seconds */
+    size_t tail_id;                    /* of its standard error, when has_tail */
+    struct dt_gate *gate;              /* NULL: none */
+    const struct dt_bind_target *bind; /* borrowed; NULL: runs where dt-launch may */
+    char *error_file;                  /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
+    double started;                    /* CLOCK_MONOTONIC seconds */
+    double lived;                      /* seconds */
 };
 
 struct dt_worker_start {
@@ -40,7 +42,7 @@ struct dt_worker_start {
 double dt_now(void); /* CLOCK_MONOTONIC, seconds */
 long long dt_now_ns(void);
 
-/* On failure *code is the exit code to end with (67, 126, 127). */
+/* On failure *code is the exit code to end with (67, 69, 126, 127). */
 int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *start, int *code,
                     struct dt_error *err);
 

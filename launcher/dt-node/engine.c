@@ -14,7 +14,7 @@
 int engine_load(struct engine *e, const char *root, const char *config, bool with_env,
                 struct dt_error *err)
 {
-    *e = (struct engine){.root = {.fd = -1}, .with_env = with_env};
+    *e = (struct engine){.root = {.fd = -1}, .config = config, .with_env = with_env};
     if (dt_root_init(&e->root, root, err) < 0)
         return -1;
     return dt_conf_load(&e->conf, config ? config : DT_SYSCONFDIR "/dt.conf", config != NULL, err);

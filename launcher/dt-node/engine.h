@@ -17,6 +17,7 @@
 #include "topology/topology.h"
 
 struct engine {
+    const char *config; /* borrowed; NULL: the installed one */
     struct dt_root root;
     struct dt_conf conf;
     struct dt_instances instances;

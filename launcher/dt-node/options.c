@@ -27,7 +27,8 @@ enum {
     KEY_GPUS,
     KEY_NIC,
     KEY_RESERVE,
-    KEY_LOADERS
+    KEY_LOADERS,
+    KEY_BINDING
 };
 
 static const struct argp_option argp_options[] = {
@@ -47,6 +48,10 @@ static const struct argp_option argp_options[] = {
     {"nic", KEY_NIC, "plan|narrow|off", 0, "Restrict libraries to NICs (default off)", 0},
     {"reserve", KEY_RESERVE, "N", 0, "Cores of each rank for communication threads", 0},
     {"loaders", KEY_LOADERS, "N", 0, "Cores of each rank for data loaders", 0},
+    {"binding", KEY_BINDING, NULL, 0,
+     "Only the lines of the binding, within the CPUs of this process whoever chose them (as "
+     "dt-launch asks)",
+     0},
     {"explain", KEY_EXPLAIN, NULL, 0, "Say why, as srun --dt-env=explain --dt-bind=explain does",
      0},
     {0},
@@ -85,10 +90,10 @@ static void finish(struct argp_state *state)
 {
     const struct options *o = state->input;
     bool planning = o->ranks || o->allowed || o->env || o->memory || o->gpus || o->nic ||
-                    o->reserve || o->loaders;
+                    o->reserve || o->loaders || o->binding;
     if (o->mode != MODE_PLAN && planning)
-        argp_error(state, "--ranks, --allowed, --memory, --gpus, --nic, --reserve, --loaders and "
-                          "--explain go with --plan");
+        argp_error(state, "--ranks, --allowed, --memory, --gpus, --nic, --reserve, --loaders, "
+                          "--binding and --explain go with --plan");
     if (o->mode != MODE_PRINT && o->json)
         argp_error(state, "--json goes with --print");
     if (o->mode == MODE_SESSION && (o->root || isatty(STDIN_FILENO)))
@@ -140,6 +145,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_GPUS:
         o->gpus = take_word(state, "gpus", arg, visible);
+        break;
+    case KEY_BINDING:
+        o->binding = true;
         break;
     case KEY_NIC:
         o->nic = take_word(state, "nic", arg, nics);

@@ -20,6 +20,7 @@ struct options {
     int reserve, loaders;
     int ranks;
     bool json;
+    bool binding; /* of a plan: what concerns CPUs, memory and devices only, whoever bound before */
     enum dt_level level;
 };
 

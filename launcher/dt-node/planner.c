@@ -62,6 +62,17 @@ void planner_say(struct dt_buf *plan, const char *text)
     }
 }
 
+static void put_head(const struct planner *p, struct dt_buf *plan)
+{
+    /* Neither the token nor settings of this step may reach the program, nor those of a step around
+     * this one. */
+    dt_plan_all_unset(plan, "SLURM_DT_SETTINGS");
+    dt_plan_all_unset(plan, "SLURM_DT_RENDEZVOUS");
+    dt_plan_all_unset(plan, "DT_BIND_MODE");
+    dt_plan_all_unset(plan, "DT_BIND_CONFIG");
+    planner_put_ranks(p, plan);
+}
+
 int planner_write(const struct planner *p, struct dt_buf *plan, struct dt_error *err)
 {
     struct dt_buf binding = DT_BUF_INIT;
@@ -70,13 +81,11 @@ int planner_write(const struct planner *p, struct dt_buf *plan, struct dt_error 
     if (!ranks)
         return dt_error_set(err, "out of memory");
     dt_plan_begin(plan);
-    /* Neither the token nor settings of this step may reach the program. */
-    dt_plan_all_unset(plan, "SLURM_DT_SETTINGS");
-    dt_plan_all_unset(plan, "SLURM_DT_RENDEZVOUS");
-    planner_put_ranks(p, plan);
+    if (!p->binding_only)
+        put_head(p, plan);
     /* Rules can ask what a rank was bound to, so that part is made first and written last. */
     if (planner_put_binding(p, ranks, &binding, err) < 0 ||
-        planner_put_env(p, ranks, plan, err) < 0)
+        (!p->binding_only && planner_put_env(p, ranks, plan, err) < 0))
         goto out;
     dt_buf_puts(plan, binding.data ? binding.data : "");
     dt_plan_end(plan);

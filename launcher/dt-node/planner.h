@@ -19,6 +19,7 @@ struct planner {
     const char *topology_failed;        /* why there is none although binding was asked for, or why
                                            the admin's override is not used; "" or NULL: neither */
     char *const *masks;                 /* per local task; NULL: no binding */
+    bool binding_only; /* neither numbers of ranks nor rules: dt-launch has those */
 };
 
 /* A binding that can not be made is said to the user and Slurm's own stays: no error. */

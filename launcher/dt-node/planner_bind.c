@@ -158,6 +158,9 @@ static void put_cpus(const struct planner *p, struct dt_buf *plan, size_t rank,
     put_memory(p, plan, rank, r);
     snprintf(threads, sizeof threads, "%zu", r->omp_threads);
     dt_plan_rank_bind_default(plan, rank, "OMP_NUM_THREADS", threads);
+    /* so that a launcher below can tell this number from the user's own */
+    if (!dt_request_getenv(p->request, "OMP_NUM_THREADS"))
+        dt_plan_rank_bind_set(plan, rank, "DT_BIND_OMP", threads);
     set_number(plan, rank, "DT_BIND_LOADERS", r->loader_workers);
     if (!hwloc_bitmap_iszero(r->reserved))
         set_owned(plan, rank, "DT_BIND_RESERVED", list_text(r->reserved), true);
@@ -271,6 +274,24 @@ static void say_manners(const struct planner *p, struct dt_buf *plan, const stru
     dt_buf_fini(&line);
 }
 
+/* A launcher that starts several ranks in one task binds them as its user asked dt to, unless srun's
+ * own options bound the task. A program such as taskset narrows the task's mask, and is no reason. */
+static void put_mode(const struct planner *p, struct dt_buf *plan)
+{
+    const struct dt_request *r = p->request;
+    struct dt_buf words = DT_BUF_INIT;
+    if (r->bound_known ? r->cpus_bound != NULL : looks_bound(r))
+        return;
+    dt_buf_puts(&words, r->bind);
+    if (r->nic && planner_wants(r->nic))
+        dt_buf_printf(&words, ",nic=%s", r->nic);
+    dt_plan_all_set(plan, "DT_BIND_MODE", words.data ? words.data : "");
+    if (p->engine->config)
+        dt_plan_all_set(plan, "DT_BIND_CONFIG", p->engine->config);
+    plan->failed |= words.failed;
+    dt_buf_fini(&words);
+}
+
 static struct planner_rank summary_of(const struct dt_bind_rank *r)
 {
     return (struct planner_rank){.known = true,
@@ -304,6 +325,7 @@ int planner_put_binding(const struct planner *p, struct planner_rank *ranks, str
     }
     planner_put_gpus(p, &b.gpus, &b.plan, plan);
     planner_put_nics(p, &b.plan, plan);
+    put_mode(p, plan);
     if (!b.plan.stand_back)
         put_slurm_truth(plan, &b.plan);
     say_binding(p, plan, &b.plan);

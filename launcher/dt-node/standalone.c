@@ -175,7 +175,8 @@ static int write_plan(struct engine *e, const struct options *o, struct dt_reque
                               .request = request,
                               .topology = known ? &topology : NULL,
                               .topology_failed = why.text,
-                              .masks = masks};
+                              .masks = masks,
+                              .binding_only = o->binding};
     rc = planner_write(&planner, &plan, err);
     if (rc == 0)
         fwrite(plan.data, 1, plan.len, stdout);
@@ -194,7 +195,7 @@ int standalone_plan(const struct options *o)
     struct dt_error err;
     const char *name = "";
     int *ranks = calloc((size_t)o->ranks, sizeof *ranks);
-    int code = ranks ? look(&e, o, true) : DT_EXIT_HELPER;
+    int code = ranks ? look(&e, o, !o->binding) : DT_EXIT_HELPER;
     if (code == 0) {
         dt_facts_string(&e.facts, "node.name", &name);
         for (int i = 0; i < o->ranks; i++)
@@ -209,6 +210,7 @@ int standalone_plan(const struct options *o)
                                      .env = (char *)o->env,
                                      .bind = (char *)o->bind,
                                      .nic = (char *)o->nic,
+                                     .bound_known = o->binding,
                                      .on_fail = "abort",
                                      .environ = environ};
         if (write_plan(&e, o, &request, &err) < 0)

@@ -92,4 +92,33 @@ void dt_plan_rank_default(struct dt_buf *plan, size_t rank, const char *name, co
 void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line);
 void dt_plan_end(struct dt_buf *plan);
 
+enum dt_plan_verb {
+    DT_PLAN_SET,
+    DT_PLAN_DEFAULT,
+    DT_PLAN_UNSET,
+    DT_PLAN_ENV_SET,
+    DT_PLAN_ENV_DEFAULT,
+    DT_PLAN_ENV_UNSET,
+    DT_PLAN_BIND_SET,
+    DT_PLAN_BIND_DEFAULT,
+    DT_PLAN_FOUND,
+    DT_PLAN_CPUS,
+    DT_PLAN_MEMORY, /* name: the policy, value: the list of nodes, "" for none */
+    DT_PLAN_SAY
+};
+
+struct dt_plan_line {
+    enum dt_plan_verb verb;
+    bool all;
+    size_t rank;              /* when not for all */
+    const char *name, *value; /* decoded; value NULL: the verb has none */
+};
+
+typedef int (*dt_plan_take)(void *argument, const struct dt_plan_line *line, struct dt_error *err);
+
+/* Hand each line of a plan to take() until it fails. -1: that, or the text is no whole plan; then
+ * nothing of what was taken may be used. */
+int dt_plan_read(const char *text, size_t len, dt_plan_take take, void *argument,
+                 struct dt_error *err);
+
 #endif

@@ -19,6 +19,9 @@
 #   --gpus-per-task, --gpu-bind=map_gpu  leaves GPUs, cores follow, says so    Slurm's GPU is the one in DT_BIND_GPUS
 #   --gpu-bind=closest                   leaves GPUs, says so                  no DT_BIND_GPUS
 #   one task, eight GPUs                 leaves all to it                      all CPUs, all GPUs
+#   one task, dt-launch with ranks       the task has all; dt-launch binds     each rank: the plan for so many ranks
+#   the same and --cpu-bind=cores        stands back; dt-launch too            the task's mask
+#   the same and taskset                 stands back; dt-launch binds          the plan within taskset's mask
 #   the user's CUDA_VISIBLE_DEVICES      plans near its GPUs (tests/cli/bind.bats: with a gpu GRES, Slurm replaces it)
 
 # shellcheck disable=SC2016 # the shells of the ranks expand them
@@ -227,6 +230,60 @@ C
     is 0 visible 0,1,2,3,4,5,6,7
     [ "$(of 0 gpus | tr , '\n' | wc -l)" -eq 8 ] || tell "not all GPUs"
     is 0 told "$(of 0 mask)"
+}
+
+# fan OPTION... -- BEFORE...: two ranks of a dt-launch in one task; WORDS are dt-launch's own options
+fan() {
+    local options=()
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    run env -u OMP_NUM_THREADS srun -N1 -n1 -c2 "${options[@]}" "$@" dt-launch --nproc-per-node 2 ${WORDS:+"$WORDS"} -- sh -c \
+        "SLURM_PROCID=\$RANK; $show"
+    assert_code 0
+    assert_lines 2 '^rank='
+}
+
+@test "one task and dt-launch: its ranks have dt-node's plan for two ranks" {
+    node=$(dirname "$(command -v dt-launch)")/../libexec/dt/dt-node
+    plan=$(srun -w "$host" -N1 -n1 -c2 env -u OMP_NUM_THREADS "$node" --plan --ranks 2)
+    fan -w "$host" --dt-bind --
+    for rank in 0 1; do
+        is $rank mask "$(sed -n "s/^rank $rank cpus //p" <<<"$plan")"
+        is $rank memory "$(sed -n "s/^rank $rank bind-set DT_BIND_MEMORY //p" <<<"$plan")"
+        is $rank omp "$(sed -n "s/^rank $rank bind-default OMP_NUM_THREADS //p" <<<"$plan")"
+    done
+    bound
+    assert_silent_about "dt:"
+    assert_silent_about "dt-launch:"
+    # the words of --dt-bind are dt-launch's too
+    fan -w "$host" --dt-bind=interleave --
+    assert_lines 2 'memory=interleave:0 '
+    # dt-launch's own come first
+    WORDS=--bind=off fan -w "$host" --dt-bind --
+    is 0 mask 0-1
+    is 1 omp 1
+    WORDS=--bind=auto fan -w "$host" --
+    bound
+}
+
+@test "one task and dt-launch: what the user bound" {
+    fan -w "$host" --dt-bind --cpu-bind=cores --
+    is 0 mask 0-1
+    is 1 mask 0-1
+    assert_lines 1 '^dt:   bind: .*--cpu-bind=cores bound the ranks'
+    fan -w "$host" --dt-bind -- taskset -c 1
+    is 0 mask 1
+    is 1 mask 1
+    is 1 memory preferred:0
+    assert_lines 1 '^dt:   bind: .*taskset bound the ranks'
+}
+
+@test "one task and dt-launch: the GPUs of the step are shared out" {
+    fan -w "$p5" --gres=gpu:4 --dt-bind=gpus=own --
+    is 0 gpus "$(uuid 0),$(uuid 1)"
+    is 1 gpus "$(uuid 2),$(uuid 3)"
+    is 1 visible "$(uuid 2),$(uuid 3)"
+    truth
 }
 
 @test "more ranks than CPUs: each has one, none is left over" {
