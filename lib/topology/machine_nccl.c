@@ -197,7 +197,7 @@ static int add_pus(struct walk *walk)
             struct dt_machine_pu pu = {.os = (unsigned)cpu,
                                        .core = step ? (int)((unsigned)cpu % step) : cpu,
                                        .package = -1};
-            if (type)
+            if (type && step)
                 pu.package = pu.core * type->packages / type->cores;
             if (dt_machine_add_pu(machine, pu, walk->err))
                 return -1;
