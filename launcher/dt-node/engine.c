@@ -36,13 +36,13 @@ void engine_fini(struct engine *e)
     dt_root_fini(&e->root);
 }
 
-int engine_collect(struct engine *e, struct dt_facts_request *request, char *const *environ,
+int engine_collect(struct engine *e, struct dt_facts_request *request, char *const *variables,
                    struct dt_error *err)
 {
     struct dt_error rules_err = {{0}};
     request->root = &e->root;
     request->conf = &e->conf;
-    engine_ask_env(e, request, environ);
+    engine_ask_env(e, request, variables);
     request->question = e->with_env ? &e->question : NULL;
     struct dt_facts_run *run = dt_facts_start(request, err);
     if (!run)

@@ -43,9 +43,9 @@ int engine_load(struct engine *engine, const char *root, const char *config, boo
 void engine_fini(struct engine *engine);
 
 /* Read the facts; and for the environment the rules, and what NCCL's files add to the variables that
- * the job has (environ, or NULL). request->root, ->conf and ->question are filled in here. Returns 0,
+ * the job has (variables, or NULL). request->root, ->conf and ->question are filled in here. Returns 0,
  * or an exit status and why. */
-int engine_collect(struct engine *engine, struct dt_facts_request *request, char *const *environ,
+int engine_collect(struct engine *engine, struct dt_facts_request *request, char *const *variables,
                    struct dt_error *err);
 
 /* Environment plan, where the environment is judged. */
@@ -65,7 +65,7 @@ int engine_topology(struct engine *engine, struct dt_topology *topology, struct 
 /* engine_env.c. _user_env: from the answer to the question that was put by _ask_env. */
 int engine_load_rules(struct engine *engine, struct dt_error *err);
 void engine_ask_env(struct engine *engine, const struct dt_facts_request *request,
-                    char *const *environ);
+                    char *const *variables);
 int engine_user_env(struct engine *engine, struct dt_error *err);
 const char *engine_job_value(const struct engine *engine, const char *name); /* NULL: not set */
 char *engine_table(const struct engine *engine, const char *name, struct dt_error *err);

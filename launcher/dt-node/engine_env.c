@@ -37,12 +37,12 @@ int engine_load_rules(struct engine *e, struct dt_error *err)
     return rc;
 }
 
-static const char *value_in(char *const *environ, const char *name)
+static const char *value_in(char *const *variables, const char *name)
 {
     size_t len = strlen(name);
-    for (; environ && *environ; environ++) {
-        if (strncmp(*environ, name, len) == 0 && (*environ)[len] == '=')
-            return *environ + len + 1;
+    for (; variables && *variables; variables++) {
+        if (strncmp(*variables, name, len) == 0 && (*variables)[len] == '=')
+            return *variables + len + 1;
     }
     return NULL;
 }
@@ -60,10 +60,11 @@ static void ask(int out, void *argument)
     engine_versions_ask(out, e);
 }
 
-void engine_ask_env(struct engine *e, const struct dt_facts_request *request, char *const *environ)
+void engine_ask_env(struct engine *e, const struct dt_facts_request *request,
+                    char *const *variables)
 {
-    e->job_env = environ;
-    e->nccl_asked = (struct dt_nccl_asked){request, value_in(environ, "NCCL_CONF_FILE")};
+    e->job_env = variables;
+    e->nccl_asked = (struct dt_nccl_asked){request, value_in(variables, "NCCL_CONF_FILE")};
     e->question = (struct dt_facts_question){.ask = ask, .argument = e};
 }
 
