@@ -106,7 +106,7 @@ end = time.time() + 30
 while not hits and time.time() < end:
     time.sleep(0.05)
 time.sleep(0.5)
-print("rank", rank, "hits", len(hits))
+sys.stdout.write(f"rank {rank} hits {len(hits)}\n")
 PY
     for shape in "--ntasks-per-node=2 dt-launch" "--ntasks-per-node=1 dt-launch --nproc-per-node 2"; do
         rm -f ready.*
@@ -147,7 +147,7 @@ if count == world:
     store.sendall(b"\1" + text(b"all") + text(b"here"))
 store.sendall(b"\6" + struct.pack("<Q", 1) + text(b"all"))
 assert store.recv(1) == b"\0"
-print("rank", rank, "passed", flush=True)
+sys.stdout.write(f"rank {rank} passed\n") # in one piece: unbuffered output of several ranks mixes
 exec(sys.argv[1] if len(sys.argv) > 1 else "")
 PY
 }

@@ -11,6 +11,7 @@ teardown_file() { cluster_down; }
 
 setup() {
     cluster_enter
+    dt_topo=$(command -v dt-topo) # the staged one: the repository may lie below /tmp, and nodes have their own
     host=$CLUSTER-1
     p5=$CLUSTER-2
     config=$(sed -n 's/.* config=\([^ ]*\).*/\1/p' "$(dirname "$SLURM_CONF")/plugstack.conf")
@@ -21,7 +22,7 @@ topo() { # [COMMAND] ARGUMENTS; what it says on stderr goes into $errors
     local command=()
     case ${1:-} in plan | compare) command=("$1") && shift ;; esac
     run timeout 120 sh -c 'errors=$1; shift; exec "$@" 2>"$errors"' sh "$errors" \
-        "$DT_BUILD/bin/dt-topo" "${command[@]}" --config "$config" "$@"
+        "$dt_topo" "${command[@]}" --config "$config" "$@"
 }
 quiet() { [ ! -s "$errors" ] || tell "on stderr: $(cat "$errors")"; }
 
@@ -60,7 +61,7 @@ same() { # PLAN REALITY
         timeout 60 "$1" --config "$2" "$3"
         echo "code=$?"
         touch drawn
-        wait' sh "$DT_BUILD/bin/dt-topo" "$config" "$p5"
+        wait' sh "$dt_topo" "$config" "$p5"
     assert_code 0
     assert_says "8 GPUs, 32 NICs"
     assert_says "code=0"
