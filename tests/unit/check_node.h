@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For the tests of checks: a p5.48xlarge that is in order, in facts, and what to change of it. */
+#ifndef TESTS_CHECK_NODE_H
+#define TESTS_CHECK_NODE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "check/check.h"
+#include "check/judges.h"
+
+static const struct dt_instance p5 = {.name = (char *)"p5.48xlarge",
+                                      .vcpus = 192,
+                                      .cores = 96,
+                                      .threads_per_core = 2,
+                                      .memory_mib = 2097152,
+                                      .accelerator = DT_ACCELERATOR_NVIDIA,
+                                      .accelerators = 8,
+                                      .accelerator_memory_mib = 81920,
+                                      .nvlinks = 18,
+                                      .efas = 32,
+                                      .efa_gbps = 100};
+static const struct dt_instance trn1 = {.name = (char *)"trn1.32xlarge",
+                                        .memory_mib = 524288,
+                                        .accelerator = DT_ACCELERATOR_NEURON,
+                                        .accelerators = 16,
+                                        .efas = 8};
+static const struct dt_instance hpc7a = {
+    .name = (char *)"hpc7a.96xlarge", .memory_mib = 786432, .efas = 2};
+static const struct dt_instance g5 = {.name = (char *)"g5.48xlarge",
+                                      .memory_mib = 786432,
+                                      .accelerator = DT_ACCELERATOR_NVIDIA,
+                                      .accelerators = 8,
+                                      .efas = 1};
+static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
+                                    .min_nofile = 65536,
+                                    .min_memlock_mib = 16384,
+                                    .min_shm_percent = 10,
+                                    .min_hugepages_mib = 1024,
+                                    .min_memory_percent = 95,
+                                    .max_clock_offset_ms = 100,
+                                    .probe_timeout_ms = 500};
+
+static inline json_t *good_gpu(int index)
+{
+    static const struct {
+        const char *key;
+        int value;
+    } numbers[] = {
+        {"memory_mib", 81559},
+        {"recovery", 0},
+        {"ecc", 1},
+        {"ecc_pending", 1},
+        {"ecc_uncorrected", 0},
+        {"rows_pending", 0},
+        {"rows_failed", 0},
+        {"slow", 1},
+        {"celsius", 30},
+        {"celsius_slow", 87},
+        {"power_mw", 700000},
+        {"power_default_mw", 700000},
+        {"pcie_width", 16},
+        {"pcie_width_max", 16},
+        {"persistence", 1},
+        {"mig", 0},
+        {"mig_pending", 0},
+        {"nvlinks", 18},
+        {"nvlinks_up", 18},
+        {"fabric", 3},
+        {"fabric_status", 0},
+        {"fabric_health", 1},
+    };
+    json_t *gpu = json_pack("{s:o,s:s}", "bdf", json_sprintf("0000:%d0:00.0", index), "vbios", "1");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_object_set_new(gpu, numbers[i].key, json_integer(numbers[i].value));
+    return gpu;
+}
+
+static inline json_t *good_facts(void)
+{
+    json_t *doc = json_pack(
+        "{s:s,s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "instance.type",
+        "p5.48xlarge", "gpu.pci_count", 8, "gpu.count", 8, "gpu.source", "nvml", "neuron.count", 0,
+        "efa.count", 32, "efa.active", 32, "limit.memlock", -1, "limit.nofile", 1048576,
+        "shm.size_mib", 1048576, "shm.free_mib", 1048000, "mem.total_mib", 2048000,
+        "hugepages.free_mib", 10240, "hugepages.size_kib", 2048, "hugepages.total_mib", 10240);
+    json_t *efas = json_array();
+    for (int i = 0; i < 32; i++)
+        json_array_append_new(efas,
+                              json_pack("{s:o,s:s,s:s,s:i}", "name", json_sprintf("rdmap%ds0", i),
+                                        "state", "ACTIVE", "phys_state", "LinkUp", "gbps", 100));
+    json_t *gpus = json_array();
+    for (int i = 0; i < 8; i++)
+        json_array_append_new(gpus, good_gpu(i));
+    json_object_set_new(doc, "gpu.devices", gpus);
+    json_object_update_new(
+        doc, json_pack("{s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:[],s:[{s:s,s:s}],s:[{s:s,s:s}],s:i}",
+                       "cpu.online", 192, "numa.count", 2, "cpu.governor", "performance",
+                       "kernel.numa_balancing", 0, "clock.synced", 1, "mem.available_mib", 2000000,
+                       "module.ib_uverbs", 1, "efa.without_gid", "nvme.devices", "name", "nvme0",
+                       "state", "live", "raid.arrays", "name", "md0", "state", "clean",
+                       "fabric.manager", 1));
+    json_object_set_new(doc, "fs.mounted",
+                        json_pack("[{s:s,s:b,s:s}]", "path", "/fsx", "ok", 1, "type", "lustre"));
+    json_object_set_new(doc, "efa.devices", efas);
+    json_object_set_new(doc, "gpu.lost", json_array());
+    json_object_set_new(doc, "fs.writable", json_pack("[{s:s,s:b}]", "path", "/fsx", "ok", 1));
+    json_object_set_new(doc, "fs.mounts",
+                        json_pack("[{s:s,s:s,s:b}]", "path", "/fsx", "type", "lustre", "ok", 1));
+    json_object_set_new(doc, "log.errors",
+                        json_pack("[{s:s,s:i,s:i,s:s}]", "kind", "xid", "code", 31, "age_s", 5,
+                                  "text", "NVRM: Xid: 31"));
+    return doc;
+}
+
+static const char xid_table[] = "xid 13 APP X M Graphics Engine Exception\n"
+                                "xid 31 APP X M page fault\n"
+                                "xid 48 RESET X M Double Bit ECC Error\n"
+                                "xid 63 MONITOR X M remapping\n"
+                                "xid 79 REPLACE X M GPU has fallen off the bus\n"
+                                "xid 154 RECOVERY X M recovery action changed\n";
+
+static inline void run(struct dt_check_results *results, json_t *doc,
+                       const struct dt_instance *instance)
+{
+    struct dt_facts facts = {.doc = doc};
+    struct dt_error err;
+    struct dt_xids xids;
+    char *table = strdup(xid_table);
+    struct dt_check_context context = {.facts = &facts,
+                                       .instance = instance,
+                                       .conf = &conf,
+                                       .xids = &xids,
+                                       .level = DT_LEVEL_DEEP};
+    assert_int_equal(dt_xids_parse(&xids, "table", table, &err), 0);
+    assert_int_equal(dt_check_run(results, &context, &err), 0);
+    dt_xids_fini(&xids);
+    free(table);
+}
+
+static inline const struct dt_check_result *named(const struct dt_check_results *results,
+                                                  const char *name)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        if (strcmp(results->items[i].name, name) == 0)
+            return &results->items[i];
+    }
+    fail_msg("no check %s", name);
+    return NULL;
+}
+
+static inline void change_gpus(json_t *doc, json_t *changes, size_t first)
+{
+    const char *key;
+    json_t *value;
+    json_t *gpus = json_object_get(doc, "gpu.devices");
+    for (size_t i = first; i < json_array_size(gpus); i++) {
+        json_object_foreach(changes, key, value)
+        {
+            if (json_is_null(value))
+                json_object_del(json_array_get(gpus, i), key);
+            else
+                json_object_set(json_array_get(gpus, i), key, value);
+        }
+    }
+}
+
+static inline json_t *with_fault(const char *text)
+{
+    char *json = strdup(text);
+    for (char *c = json; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    json_t *over = json_loads(json, 0, NULL);
+    json_t *doc = good_facts();
+    const char *key;
+    json_t *value;
+    assert_non_null(over);
+    json_object_foreach(over, key, value)
+    {
+        if (strcmp(key, "last-gpu") == 0 || strcmp(key, "all-gpus") == 0)
+            change_gpus(doc, value, *key == 'l' ? 7 : 0);
+        else if (json_is_null(value))
+            json_object_del(doc, key);
+        else
+            json_object_set(doc, key, value);
+    }
+    json_decref(over);
+    free(json);
+    return doc;
+}
+
+#endif
