@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "prepare.h"
 #include "server.h"
 
@@ -23,24 +24,6 @@
 #define PLAIN_PORT 29500 /* torchrun's, for --nnodes without a port */
 
 /* ---- address ----------------------------------------------------------------------------- */
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool read_numeric(union address *address, const char *text)
-{
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1)
-        address->any.sa_family = AF_INET;
-    else if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1)
-        address->any.sa_family = AF_INET6;
-    else
-        return false;
-    return true;
-}
 
 static bool is_loopback(const union address *address)
 {
@@ -56,21 +39,15 @@ static char *route_source(const char *target)
     char text[INET6_ADDRSTRLEN];
     socklen_t length = sizeof address;
     char *result = NULL;
-    if (!target || !read_numeric(&address, target) || is_loopback(&address))
+    if (!target || !address_read(&address, target) || is_loopback(&address))
         return NULL;
-    bool v4 = address.any.sa_family == AF_INET;
-    if (v4)
-        address.v4.sin_port = htons(9);
-    else
-        address.v6.sin6_port = htons(9);
+    address_set_port(&address, 9); /* discard; any port will do */
     int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return NULL;
-    if (connect(fd, &address.any, v4 ? sizeof address.v4 : sizeof address.v6) == 0 &&
+    if (connect(fd, &address.any, address_length(&address)) == 0 &&
         getsockname(fd, &address.any, &length) == 0 && !is_loopback(&address) &&
-        inet_ntop(address.any.sa_family,
-                  v4 ? (void *)&address.v4.sin_addr : (void *)&address.v6.sin6_addr, text,
-                  sizeof text))
+        address_write(&address, text, sizeof text))
         result = strdup(text);
     close(fd);
     return result;
@@ -83,7 +60,7 @@ static char *hosts_line(char *line, const char *name)
     char *rest = line;
     line[strcspn(line, "#\n")] = '\0';
     const char *numeric = strsep(&rest, " \t");
-    if (!rest || !read_numeric(&address, numeric) || is_loopback(&address))
+    if (!rest || !address_read(&address, numeric) || is_loopback(&address))
         return NULL;
     for (char *word; (word = strsep(&rest, " \t"));) {
         if (*word && strcasecmp(word, name) == 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a session begins: node 0 serves, the others find it. A member tries the ports that node 0 may
  * have taken, in turn, until one answers as the dt-launch of this very job. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "session_internal.h"
 
 #define CONNECT_MS  1000
@@ -73,22 +73,6 @@ struct dt_session *dt_session_lead(const struct dt_place *place, struct dt_maste
 
 /* ---- a member: where node 0 is ------------------------------------------------------------- */
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool read_numeric(union address *address, const char *text)
-{
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1)
-        address->any.sa_family = AF_INET;
-    else if (inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1)
-        address->any.sa_family = AF_INET6;
-    return address->any.sa_family != 0;
-}
-
 /* A static binary has no resolver to trust, but nearly every image has getent. */
 static bool ask_getent(union address *address, const char *name)
 {
@@ -113,15 +97,15 @@ static bool ask_getent(union address *address, const char *name)
         waitpid(pid, NULL, 0);
     text[len] = '\0';
     text[strcspn(text, " \t\n")] = '\0';
-    return read_numeric(address, text);
+    return address_read(address, text);
 }
 
 static bool find_lead(union address *address, const char *name)
 {
-    if (read_numeric(address, name))
+    if (address_read(address, name))
         return true;
     char *numeric = dt_hosts_lookup(name);
-    bool found = numeric ? read_numeric(address, numeric) : ask_getent(address, name);
+    bool found = numeric ? address_read(address, numeric) : ask_getent(address, name);
     free(numeric);
     return found;
 }
@@ -130,16 +114,12 @@ static bool find_lead(union address *address, const char *name)
 
 static int try_connect(union address *address, int port)
 {
-    bool v4 = address->any.sa_family == AF_INET;
     int why = 0, fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     socklen_t length = sizeof why;
     if (fd < 0)
         return -1;
-    if (v4)
-        address->v4.sin_port = htons((uint16_t)port);
-    else
-        address->v6.sin6_port = htons((uint16_t)port);
-    if (connect(fd, &address->any, v4 ? sizeof address->v4 : sizeof address->v6) == 0)
+    address_set_port(address, port);
+    if (connect(fd, &address->any, address_length(address)) == 0)
         return fd;
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
     if (errno == EINPROGRESS && poll(&ready, 1, CONNECT_MS) == 1 &&

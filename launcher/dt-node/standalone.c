@@ -11,6 +11,7 @@
 
 #include "base/exitcode.h"
 #include "engine.h"
+#include "inspect/inspect.h"
 #include "planner.h"
 
 static int complain(const struct dt_error *err, int code)
@@ -70,35 +71,16 @@ static void print_checks(const struct dt_check_results *checks)
     }
 }
 
-static const char *verdict_name(enum dt_result worst)
-{
-    return worst == DT_SKIP ? "PASS" : dt_result_name(worst);
-}
-
-static void print_json(const struct engine *e, enum dt_result worst)
+static void print_json(const struct engine *e, enum dt_result verdict)
 {
     const char *name = "";
     dt_facts_string(&e->facts, "node.name", &name);
     json_t *document = json_pack("{s:i,s:s,s:s,s:O,s:o}", "schema", 1, "node", name, "verdict",
-                                 verdict_name(worst), "facts", e->facts.doc, "checks",
+                                 dt_result_name(verdict), "facts", e->facts.doc, "checks",
                                  dt_check_results_to_json(&e->checks));
     json_dumpf(document, stdout, JSON_INDENT(1));
     printf("\n");
     json_decref(document);
-}
-
-static int exit_code(enum dt_result worst)
-{
-    switch (worst) {
-    case DT_WARN:
-        return 1;
-    case DT_FAIL:
-        return 2;
-    case DT_UNKNOWN:
-        return 3;
-    default:
-        return 0;
-    }
 }
 
 static int finish_output(int code)
@@ -117,16 +99,16 @@ int standalone_print(const struct options *o)
     if (code == 0 && engine_check(&e, o->level, &err) < 0)
         code = complain(&err, DT_EXIT_HELPER);
     if (code == 0) {
-        enum dt_result worst = dt_check_worst(&e.checks);
+        enum dt_result verdict = dt_inspect_verdict(&e.checks);
         if (o->json) {
-            print_json(&e, worst);
+            print_json(&e, verdict);
         } else {
             print_facts(&e.facts);
             printf("\n");
             print_checks(&e.checks);
-            printf("%s\n", verdict_name(worst));
+            printf("%s\n", dt_result_name(verdict));
         }
-        code = finish_output(exit_code(worst));
+        code = finish_output(dt_inspect_exit_status(verdict));
     }
     engine_fini(&e);
     return code;
