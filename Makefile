@@ -148,7 +148,7 @@ $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
 
-$(BUILD)/localcluster/dt-personality: $(call obj,$(wildcard contrib/localcluster/personality*.c)) $(LIBDT)
+$(BUILD)/localcluster/dt-personality: $(call obj,contrib/localcluster/personality.c) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@

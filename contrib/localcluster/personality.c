@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dt-personality: makes the trees that the local cluster's nodes live in, and breaks them. */
-#include "personality.h"
-
 #include <argp.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/exitcode.h"
+#include "personality/personality.h"
 
 struct arguments {
     const char *instances, *type, *out, *node, *nvml, *root;
@@ -65,24 +64,8 @@ static const struct argp_option tree_options[] = {
     {0},
 };
 
-static int write_machine(const struct machine *machine, const struct arguments *args,
-                         struct dt_error *err)
-{
-    struct tree tree;
-    if (tree_open_new(&tree, args->out, err) == 0) {
-        write_cpus(&tree, machine);
-        write_memory(&tree, machine);
-        write_pci(&tree, machine);
-        write_efas(&tree, machine);
-        write_neuron(&tree, machine);
-        write_software(&tree, machine);
-        write_nvml(&tree, machine, args->nvml);
-    }
-    return tree_close(&tree);
-}
-
 /* The caller finishes the table in any case. Returns an exit code. */
-static int find_type(struct dt_instances *table, struct machine *machine,
+static int find_type(struct dt_instances *table, const struct dt_instance **type,
                      const struct arguments *args, struct dt_error *err)
 {
     *table = (struct dt_instances){0};
@@ -92,8 +75,8 @@ static int find_type(struct dt_instances *table, struct machine *machine,
     }
     if (dt_instances_load_type(table, args->instances, args->type, err) != 0)
         return DT_EXIT_CONFIG;
-    machine->type = dt_instances_find(table, args->type);
-    if (machine->type)
+    *type = dt_instances_find(table, args->type);
+    if (*type)
         return DT_EXIT_OK;
     dt_error_set(err, "instance type '%s' is not in %s", args->type, args->instances);
     return DT_EXIT_USAGE;
@@ -111,11 +94,11 @@ static int run_tree(int argc, char **argv)
         NULL};
     struct arguments args = {.node = "node", .wants_out = true};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    struct machine machine = {NULL, args.node};
+    const struct dt_instance *type = NULL;
     struct dt_instances table;
     struct dt_error err = {0};
-    int code = find_type(&table, &machine, &args, &err);
-    if (code == DT_EXIT_OK && write_machine(&machine, &args, &err) != 0)
+    int code = find_type(&table, &type, &args, &err);
+    if (code == DT_EXIT_OK && dt_personality_write(args.out, type, args.node, args.nvml, &err) != 0)
         code = DT_EXIT_APPLY;
     dt_instances_fini(&table);
     return code == DT_EXIT_OK ? code : complain(&err, code);
@@ -138,12 +121,11 @@ static int run_show(int argc, char **argv)
     static const char *const kinds[] = {"none", "nvidia", "neuron"};
     struct arguments args = {.node = ""};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    struct machine machine = {NULL, args.node};
+    const struct dt_instance *type = NULL;
     struct dt_instances table;
     struct dt_error err = {0};
-    int code = find_type(&table, &machine, &args, &err);
+    int code = find_type(&table, &type, &args, &err);
     if (code == DT_EXIT_OK) {
-        const struct dt_instance *type = machine.type;
         printf("vcpus = %d\ncores = %d\nthreads-per-core = %d\npackages = %d\nnuma-nodes = %d\n"
                "memory-mib = %lld\naccelerator = %s\naccelerators = %d\nefas = %d\n",
                type->vcpus, type->cores, type->threads_per_core, type->packages, type->numa_nodes,
@@ -183,15 +165,6 @@ static const struct argp_option fault_options[] = {
     {0},
 };
 
-static const struct fault *find_fault(const char *name)
-{
-    for (const struct fault *fault = faults; fault->name; fault++) {
-        if (strcmp(fault->name, name) == 0)
-            return fault;
-    }
-    return NULL;
-}
-
 static int run_fault(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -204,22 +177,17 @@ static int run_fault(int argc, char **argv)
 
     struct dt_error err = {0};
     for (int i = 0; i < args.fault_count; i++) {
-        if (!find_fault(args.faults[i])) {
+        if (!dt_fault_find(args.faults[i])) {
             dt_error_set(&err, "there is no fault '%s'; `dt-personality faults` lists them",
                          args.faults[i]);
             return complain(&err, DT_EXIT_USAGE);
         }
     }
-    struct tree tree;
-    if (tree_open_existing(&tree, args.root, &err) == 0) {
-        for (int i = 0; i < args.fault_count; i++) {
-            if (plant_fault(&tree, find_fault(args.faults[i])) != 0) {
-                dt_error_prefix(&err, "%s can not be planted", args.faults[i]);
-                break;
-            }
-        }
+    for (int i = 0; i < args.fault_count; i++) {
+        if (dt_fault_plant(args.root, dt_fault_find(args.faults[i]), &err) != 0)
+            return complain(&err, DT_EXIT_APPLY);
     }
-    return tree_close(&tree) == 0 ? DT_EXIT_OK : complain(&err, DT_EXIT_APPLY);
+    return DT_EXIT_OK;
 }
 
 /* ---- faults ---- */
@@ -229,7 +197,7 @@ static int run_faults(int argc, char **argv)
     static const struct argp argp = {NULL, NULL, "",  "List the faults that can be planted.",
                                      NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    for (const struct fault *fault = faults; fault->name; fault++)
+    for (const struct dt_fault *fault = dt_faults; fault->name; fault++)
         printf("%-22s %s (found by: %s)\n", fault->name, fault->does, fault->found_by);
     return fflush(stdout) == 0 ? DT_EXIT_OK : DT_EXIT_REPORT;
 }

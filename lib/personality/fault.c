@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Breaking a tree in place, the way that real machines break. */
-#include "personality_edit.h"
+#include "personality/edit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,148 +15,150 @@
 
 /* ---- the faults ---- */
 
-static int add_to_nvml(struct tree *tree, const char *format, ...)
+static int add_to_nvml(struct dt_tree *tree, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static int add_to_nvml(struct tree *tree, const char *format, ...)
+static int add_to_nvml(struct dt_tree *tree, const char *format, ...)
 {
     int fd = openat(tree->root, NVML_DATA, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? edit_complain(tree, "this machine has no NVIDIA GPU")
-                               : tree_fail(tree, "changing", NVML_DATA);
+        return errno == ENOENT ? dt_edit_complain(tree, "this machine has no NVIDIA GPU")
+                               : dt_tree_fail(tree, "changing", NVML_DATA);
     va_list args;
     va_start(args, format);
     int n = vdprintf(fd, format, args);
     va_end(args);
     close(fd);
-    return n < 0 ? tree_fail(tree, "changing", NVML_DATA) : 0;
+    return n < 0 ? dt_tree_fail(tree, "changing", NVML_DATA) : 0;
 }
 
-static int lose_neuron(struct tree *tree)
+static int lose_neuron(struct dt_tree *tree)
 {
     char name[64];
-    if (!edit_last_name(tree, "sys/class/neuron_device", name))
-        return edit_complain(tree, "this machine has no accelerator");
-    return edit_remove_linked(tree, "sys/class/neuron_device", name);
+    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
+        return dt_edit_complain(tree, "this machine has no accelerator");
+    return dt_edit_remove_linked(tree, "sys/class/neuron_device", name);
 }
 
-static int gpu_lost(struct tree *tree)
+static int gpu_lost(struct dt_tree *tree)
 {
     char bdf[32], path[512];
-    if (!edit_last_device(tree, "0x10de", "0x0302", bdf))
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
         return lose_neuron(tree);
     snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
-    return edit_remove_tree(tree, path) == 0 ? add_to_nvml(tree, "lost %s\n", bdf) : -1;
+    return dt_edit_remove_tree(tree, path) == 0 ? add_to_nvml(tree, "lost %s\n", bdf) : -1;
 }
 
-static int gpu_off_bus(struct tree *tree)
+static int gpu_off_bus(struct dt_tree *tree)
 {
     char bdf[32], path[512], from[64], to[64];
-    if (!edit_last_device(tree, "0x10de", "0x0302", bdf)) {
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf)) {
         if (lose_neuron(tree) != 0)
             return -1;
-        return edit_last_device(tree, "0x1d0f", "0x0880", bdf) ? edit_remove_linked(tree, PCI, bdf)
-                                                               : 0;
+        return dt_edit_last_device(tree, "0x1d0f", "0x0880", bdf)
+                   ? dt_edit_remove_linked(tree, PCI, bdf)
+                   : 0;
     }
     snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
     snprintf(from, sizeof from, "gpu %s", bdf);
     snprintf(to, sizeof to, "# gone: %s", bdf);
-    return edit_remove_tree(tree, path) == 0 && edit_substitute(tree, NVML_DATA, from, to) >= 0 &&
-                   edit_remove_linked(tree, PCI, bdf) == 0
+    return dt_edit_remove_tree(tree, path) == 0 &&
+                   dt_edit_substitute(tree, NVML_DATA, from, to) >= 0 &&
+                   dt_edit_remove_linked(tree, PCI, bdf) == 0
                ? 0
                : -1;
 }
 
-static int efa_lost(struct tree *tree)
+static int efa_lost(struct dt_tree *tree)
 {
     char name[64], path[1024], target[512];
-    if (!edit_last_name(tree, "sys/class/infiniband", name))
-        return edit_complain(tree, "this machine has no EFA device");
+    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
+        return dt_edit_complain(tree, "this machine has no EFA device");
     snprintf(path, sizeof path, "sys/class/infiniband/%s/device", name);
     ssize_t n = readlinkat(tree->root, path, target, sizeof target - 1);
     if (n < 0)
-        return tree_fail(tree, "reading the link", path);
+        return dt_tree_fail(tree, "reading the link", path);
     target[n] = '\0';
     const char *bdf = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
 
     char verbs[64] = "";
     snprintf(path, sizeof path, PCI "/%s/infiniband_verbs", bdf);
-    if (edit_last_name(tree, path, verbs)) {
+    if (dt_edit_last_name(tree, path, verbs)) {
         snprintf(path, sizeof path, "sys/class/infiniband_verbs/%s", verbs);
-        if (edit_remove_tree(tree, path) != 0)
+        if (dt_edit_remove_tree(tree, path) != 0)
             return -1;
     }
     snprintf(path, sizeof path, "sys/class/infiniband/%s", name);
-    return edit_remove_tree(tree, path) == 0 ? edit_remove_linked(tree, PCI, bdf) : -1;
+    return dt_edit_remove_tree(tree, path) == 0 ? dt_edit_remove_linked(tree, PCI, bdf) : -1;
 }
 
-static int efa_port_down(struct tree *tree)
+static int efa_port_down(struct dt_tree *tree)
 {
     char name[64], path[512];
-    if (!edit_last_name(tree, "sys/class/infiniband", name))
-        return edit_complain(tree, "this machine has no EFA device");
+    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
+        return dt_edit_complain(tree, "this machine has no EFA device");
     snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/state", name);
-    if (edit_overwrite(tree, path, "1: DOWN\n") != 0)
+    if (dt_edit_overwrite(tree, path, "1: DOWN\n") != 0)
         return -1;
     snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/phys_state", name);
-    return edit_overwrite(tree, path, "3: Disabled\n");
+    return dt_edit_overwrite(tree, path, "3: Disabled\n");
 }
 
 /* The same change in proc/meminfo and in each NUMA node's. */
-static int scale_memory(struct tree *tree, const char *const *keys, int percent)
+static int scale_memory(struct dt_tree *tree, const char *const *keys, int percent)
 {
-    if (edit_scale_lines(tree, "proc/meminfo", keys, percent) != 0)
+    if (dt_edit_scale_lines(tree, "proc/meminfo", keys, percent) != 0)
         return -1;
     int rc = 0;
-    char **names = edit_list_names(tree, "sys/devices/system/node");
+    char **names = dt_edit_list_names(tree, "sys/devices/system/node");
     for (size_t i = 0; names && names[i] && rc == 0; i++) {
         char path[512];
         snprintf(path, sizeof path, "sys/devices/system/node/%s/meminfo", names[i]);
         if (strncmp(names[i], "node", 4) == 0)
-            rc = edit_scale_lines(tree, path, keys, percent);
+            rc = dt_edit_scale_lines(tree, path, keys, percent);
     }
-    edit_free_names(names);
+    dt_edit_free_names(names);
     return rc;
 }
 
-static int memory_missing(struct tree *tree)
+static int memory_missing(struct dt_tree *tree)
 {
     static const char *const keys[] = {"MemTotal:", "MemFree:", "MemAvailable:", NULL};
     return scale_memory(tree, keys, 75);
 }
 
-static int empty_pool(struct tree *tree, const char *pool)
+static int empty_pool(struct dt_tree *tree, const char *pool)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/hugepages-2048kB/nr_hugepages", pool);
-    if (edit_overwrite(tree, path, "0\n") != 0)
+    if (dt_edit_overwrite(tree, path, "0\n") != 0)
         return -1;
     snprintf(path, sizeof path, "%s/hugepages-2048kB/free_hugepages", pool);
-    return edit_overwrite(tree, path, "0\n");
+    return dt_edit_overwrite(tree, path, "0\n");
 }
 
-static int hugepages_gone(struct tree *tree)
+static int hugepages_gone(struct dt_tree *tree)
 {
     static const char *const keys[] = {"HugePages_Total:", "HugePages_Free:", "Hugetlb:", NULL};
     int rc = empty_pool(tree, "sys/kernel/mm/hugepages");
-    char **names = edit_list_names(tree, "sys/devices/system/node");
+    char **names = dt_edit_list_names(tree, "sys/devices/system/node");
     for (size_t i = 0; names && names[i] && rc == 0; i++) {
         char path[512];
         snprintf(path, sizeof path, "sys/devices/system/node/%s/hugepages", names[i]);
         if (strncmp(names[i], "node", 4) == 0)
             rc = empty_pool(tree, path);
     }
-    edit_free_names(names);
+    dt_edit_free_names(names);
     return rc == 0 ? scale_memory(tree, keys, 0) : -1;
 }
 
-static int kernel_odd(struct tree *tree)
+static int kernel_odd(struct dt_tree *tree)
 {
-    return edit_overwrite(tree, "proc/sys/kernel/osrelease", "6.8.0-1019-aws\n");
+    return dt_edit_overwrite(tree, "proc/sys/kernel/osrelease", "6.8.0-1019-aws\n");
 }
 
 /* An older driver: of the accelerator, or of EFA where there is none. */
-static int driver_odd(struct tree *tree)
+static int driver_odd(struct dt_tree *tree)
 {
     static const struct change {
         const char *path, *from, *to;
@@ -168,51 +170,52 @@ static int driver_odd(struct tree *tree)
     };
     int changed = 0;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        int rc = edit_substitute(tree, changes[i].path, changes[i].from, changes[i].to);
+        int rc = dt_edit_substitute(tree, changes[i].path, changes[i].from, changes[i].to);
         if (rc < 0)
             return -1;
         changed += rc;
     }
     if (changed == 0)
         changed =
-            edit_substitute(tree, "sys/module/efa/version", PERSONALITY_EFA_DRIVER, "2.15.3g");
-    return changed > 0 ? 0
-                       : edit_complain(tree, "there is no driver whose version could be changed");
+            dt_edit_substitute(tree, "sys/module/efa/version", PERSONALITY_EFA_DRIVER, "2.15.3g");
+    return changed > 0
+               ? 0
+               : dt_edit_complain(tree, "there is no driver whose version could be changed");
 }
 
-static int libfabric_odd(struct tree *tree)
+static int libfabric_odd(struct dt_tree *tree)
 {
     static const char old[] = "2.1.0amzn3.0";
-    int changed = edit_substitute(tree, "opt/amazon/efa/lib64/pkgconfig/libfabric.pc",
-                                  PERSONALITY_LIBFABRIC, old);
+    int changed = dt_edit_substitute(tree, "opt/amazon/efa/lib64/pkgconfig/libfabric.pc",
+                                     PERSONALITY_LIBFABRIC, old);
     if (changed == 0)
-        return edit_complain(tree, "this machine has no libfabric");
+        return dt_edit_complain(tree, "this machine has no libfabric");
     return changed > 0 &&
-                   edit_substitute(tree, "opt/amazon/efa/lib64/libfabric.so.1",
-                                   PERSONALITY_LIBFABRIC, old) >= 0 &&
-                   edit_substitute(tree, "opt/amazon/efa_installed_packages", PERSONALITY_LIBFABRIC,
-                                   old) >= 0
+                   dt_edit_substitute(tree, "opt/amazon/efa/lib64/libfabric.so.1",
+                                      PERSONALITY_LIBFABRIC, old) >= 0 &&
+                   dt_edit_substitute(tree, "opt/amazon/efa_installed_packages",
+                                      PERSONALITY_LIBFABRIC, old) >= 0
                ? 0
                : -1;
 }
 
-static int nvml_hang(struct tree *tree)
+static int nvml_hang(struct dt_tree *tree)
 {
     return add_to_nvml(tree, "hang nvmlInit_v2\n");
 }
 
-static int nvml_error(struct tree *tree)
+static int nvml_error(struct dt_tree *tree)
 {
     return add_to_nvml(tree, "fail nvmlInit_v2 18\n");
 }
 
 /* "gpu BDF UUID ID MIB ...": the number of the last such line is halved. */
-static int gpu_memory_missing(struct tree *tree)
+static int gpu_memory_missing(struct dt_tree *tree)
 {
     char bdf[32], from[64];
-    if (!edit_last_device(tree, "0x10de", "0x0302", bdf))
-        return edit_complain(tree, "this machine has no NVIDIA GPU");
-    char *text = edit_read_all(tree, NVML_DATA);
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
+        return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
+    char *text = dt_edit_read_all(tree, NVML_DATA);
     snprintf(from, sizeof from, "gpu %s ", bdf);
     const char *line = text ? strstr(text, from) : NULL;
     char uuid[96], id[16], to[256], old[256];
@@ -221,50 +224,50 @@ static int gpu_memory_missing(struct tree *tree)
     if (line && sscanf(line, "gpu %*s %95s %15s %lld", uuid, id, &mib) == 3) {
         snprintf(old, sizeof old, "%s%s %s %lld ", from, uuid, id, mib);
         snprintf(to, sizeof to, "%s%s %s %lld ", from, uuid, id, mib / 2);
-        rc = edit_substitute(tree, NVML_DATA, old, to);
+        rc = dt_edit_substitute(tree, NVML_DATA, old, to);
     }
     free(text);
-    return rc > 0 ? 0 : edit_complain(tree, "the fake NVML does not know the last GPU");
+    return rc > 0 ? 0 : dt_edit_complain(tree, "the fake NVML does not know the last GPU");
 }
 
-static int neuron_ecc(struct tree *tree)
+static int neuron_ecc(struct dt_tree *tree)
 {
     char name[64], path[512];
-    if (!edit_last_name(tree, "sys/class/neuron_device", name))
-        return edit_complain(tree, "this machine has no Neuron device");
+    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
+        return dt_edit_complain(tree, "this machine has no Neuron device");
     snprintf(path, sizeof path, "sys/class/neuron_device/%s/stats/hardware/mem_ecc_uncorrected",
              name);
-    return edit_overwrite(tree, path, "2\n");
+    return dt_edit_overwrite(tree, path, "2\n");
 }
 
-static int change_efa(struct tree *tree, const char *file, const char *text)
+static int change_efa(struct dt_tree *tree, const char *file, const char *text)
 {
     char name[64], path[512];
-    if (!edit_last_name(tree, "sys/class/infiniband", name))
-        return edit_complain(tree, "this machine has no EFA device");
+    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
+        return dt_edit_complain(tree, "this machine has no EFA device");
     snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/%s", name, file);
-    return edit_overwrite(tree, path, text);
+    return dt_edit_overwrite(tree, path, text);
 }
 
-static int efa_slow(struct tree *tree)
+static int efa_slow(struct dt_tree *tree)
 {
     return change_efa(tree, "rate", "25 Gb/sec (1X EDR)\n");
 }
 
-static int efa_gid_zero(struct tree *tree)
+static int efa_gid_zero(struct dt_tree *tree)
 {
     return change_efa(tree, "gids/0", "0000:0000:0000:0000:0000:0000:0000:0000\n");
 }
 
-static int efa_verbs_gone(struct tree *tree)
+static int efa_verbs_gone(struct dt_tree *tree)
 {
     char name[64];
-    if (!edit_last_name(tree, "sys/class/infiniband", name))
-        return edit_complain(tree, "this machine has no EFA device");
-    return edit_remove_tree(tree, "sys/module/ib_uverbs");
+    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
+        return dt_edit_complain(tree, "this machine has no EFA device");
+    return dt_edit_remove_tree(tree, "sys/module/ib_uverbs");
 }
 
-static int memory_taken(struct tree *tree)
+static int memory_taken(struct dt_tree *tree)
 {
     static const char *const keys[] = {"MemFree:", "MemAvailable:", NULL};
     return scale_memory(tree, keys, 20);
@@ -272,36 +275,40 @@ static int memory_taken(struct tree *tree)
 
 /* ---- faults that are but a line or a file ---- */
 
-static int write_anew(struct tree *tree, const char *path, const char *text)
+static int write_anew(struct dt_tree *tree, const char *path, const char *text)
 {
     struct stat at;
     const char *slash = strrchr(path, '/');
     if (fstatat(tree->root, path, &at, 0) == 0 && !S_ISREG(at.st_mode))
-        return edit_complain(tree, "only a tree can be broken so, and this is none");
-    tree_enter(tree, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    tree_file(tree, slash ? slash + 1 : path, "%s", text);
+        return dt_edit_complain(tree, "only a tree can be broken so, and this is none");
+    dt_tree_enter(tree, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    dt_tree_file(tree, slash ? slash + 1 : path, "%s", text);
     return tree->failed ? -1 : 0;
 }
 
-static int add_nvml_line(struct tree *tree, const char *line)
+static int add_nvml_line(struct dt_tree *tree, const char *line)
 {
     char bdf[32];
-    if (!edit_last_device(tree, "0x10de", "0x0302", bdf))
-        return edit_complain(tree, "this machine has no NVIDIA GPU");
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
+        return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
     return add_to_nvml(tree, line, bdf);
 }
 
-static int add_fact(struct tree *tree, const char *fact)
+static int add_fact(struct dt_tree *tree, const char *fact)
 {
     char *text = NULL;
-    int rc = asprintf(&text, ", %s}", fact) < 0 ? edit_complain(tree, "out of memory")
-                                                : edit_substitute(tree, "dt-facts.json", "}", text);
+    int rc = asprintf(&text, ", %s}", fact) < 0
+                 ? dt_edit_complain(tree, "out of memory")
+                 : dt_edit_substitute(tree, "dt-facts.json", "}", text);
     free(text);
-    return rc == 0 ? edit_complain(tree, "only a tree can be broken so, and this is none") : rc;
+    return rc == 0 ? dt_edit_complain(tree, "only a tree can be broken so, and this is none") : rc;
 }
 
-int plant_fault(struct tree *tree, const struct fault *fault)
+int dt_fault_plant(const char *root, const struct dt_fault *fault, struct dt_error *err)
 {
+    struct dt_tree opened, *tree = &opened;
+    if (dt_tree_open_existing(tree, root, err) != 0)
+        return dt_tree_close(tree);
     int rc = 0;
     if (fault->plant)
         rc = fault->plant(tree);
@@ -311,7 +318,19 @@ int plant_fault(struct tree *tree, const struct fault *fault)
         rc = write_anew(tree, fault->path, fault->text);
     if (rc >= 0 && fault->fact)
         rc = add_fact(tree, fault->fact);
-    return rc < 0 ? -1 : 0;
+    if (dt_tree_close(tree) == 0 && rc >= 0)
+        return 0;
+    dt_error_prefix(err, "%s can not be planted", fault->name);
+    return -1;
+}
+
+const struct dt_fault *dt_fault_find(const char *name)
+{
+    for (const struct dt_fault *fault = dt_faults; fault->name; fault++) {
+        if (strcmp(fault->name, name) == 0)
+            return fault;
+    }
+    return NULL;
 }
 
 #define BY_HAND(name, does, found_by, plant)                                                       \
@@ -331,7 +350,7 @@ int plant_fault(struct tree *tree, const struct fault *fault)
         name, does, found_by, NULL, NULL, NULL, NULL, fact                                         \
     }
 
-const struct fault faults[] = {
+const struct dt_fault dt_faults[] = {
     BY_HAND("gpu-lost",
             "the driver answers no more for the last GPU or Neuron device; PCI still shows it",
             "gpu-count or neuron-count", gpu_lost),

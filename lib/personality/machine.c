@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a machine of a type looks like in numbers: which CPU is where, how much memory the guest
  * sees, serial numbers. Nothing is written here. */
-#include "personality.h"
+#include "personality/internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct device *collect(const struct machine *machine, bool nics)
+static struct dt_persona_device *collect(const struct dt_persona *machine, bool nics)
 {
     const struct dt_instance *type = machine->type;
     size_t count = (size_t)(nics ? type->efas : type->accelerators), used = 0;
-    struct device *devices = calloc(count + 1, sizeof *devices);
+    struct dt_persona_device *devices = calloc(count + 1, sizeof *devices);
     if (!devices)
         return NULL;
     for (size_t i = 0; i < type->switch_count; i++) {
         const struct dt_instance_switch *sw = &type->switches[i];
         char *const *list = nics ? sw->nics : sw->gpus;
         for (size_t k = 0; list[k] && used < count; k++)
-            devices[used++] = (struct device){list[k], sw->bridge, sw->numa};
+            devices[used++] = (struct dt_persona_device){list[k], sw->bridge, sw->numa};
     }
     return devices;
 }
 
-struct device *machine_accelerators(const struct machine *machine)
+struct dt_persona_device *dt_persona_accelerators(const struct dt_persona *machine)
 {
     return collect(machine, false);
 }
 
-struct device *machine_nics(const struct machine *machine)
+struct dt_persona_device *dt_persona_nics(const struct dt_persona *machine)
 {
     return collect(machine, true);
 }
@@ -43,7 +43,7 @@ static uint64_t hash_more(uint64_t hash, const char *text)
     return hash;
 }
 
-uint64_t machine_hash(const struct machine *machine, const char *tag, size_t index)
+uint64_t dt_persona_hash(const struct dt_persona *machine, const char *tag, size_t index)
 {
     char number[32];
     snprintf(number, sizeof number, "%zu", index);
@@ -55,39 +55,40 @@ uint64_t machine_hash(const struct machine *machine, const char *tag, size_t ind
     return hash ^ (hash >> 33);
 }
 
-void machine_gpu_uuid(const struct machine *machine, size_t gpu, char uuid[48])
+void dt_persona_gpu_uuid(const struct dt_persona *machine, size_t gpu, char uuid[48])
 {
-    uint64_t a = machine_hash(machine, "gpu-high", gpu), b = machine_hash(machine, "gpu-low", gpu);
+    uint64_t a = dt_persona_hash(machine, "gpu-high", gpu),
+             b = dt_persona_hash(machine, "gpu-low", gpu);
     snprintf(uuid, 48, "GPU-%08x-%04x-%04x-%04x-%012" PRIx64, (unsigned)(a >> 32),
              (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xffff, (unsigned)(b >> 48),
              b & UINT64_C(0xffffffffffff));
 }
 
-long long machine_memory_kib(const struct machine *machine)
+long long dt_persona_memory_kib(const struct dt_persona *machine)
 {
     return machine->type->memory_mib * 1024 / 100 *
            98; /* the rest is the hypervisor's and kernel's */
 }
 
 /* The EFA installer's efa-config reserves 5128 pages, rounded here to share evenly. */
-long long machine_huge_pages(const struct machine *machine)
+long long dt_persona_huge_pages(const struct dt_persona *machine)
 {
     int nodes = machine->type->numa_nodes;
     return machine->type->efas > 0 ? 5128 / nodes * nodes : 0;
 }
 
-int machine_numa_of_core(const struct machine *machine, int core)
+int dt_persona_numa_of_core(const struct dt_persona *machine, int core)
 {
     return core / (machine->type->cores / machine->type->numa_nodes);
 }
 
 /* Cores of a node are consecutive, and the second threads follow after all the first ones. */
-static bool cpu_is_on(const struct machine *machine, int cpu, int node)
+static bool cpu_is_on(const struct dt_persona *machine, int cpu, int node)
 {
-    return node < 0 || machine_numa_of_core(machine, cpu % machine->type->cores) == node;
+    return node < 0 || dt_persona_numa_of_core(machine, cpu % machine->type->cores) == node;
 }
 
-char *machine_node_cpulist(const struct machine *machine, int node)
+char *dt_persona_node_cpulist(const struct dt_persona *machine, int node)
 {
     struct dt_buf list = DT_BUF_INIT;
     int cpus = machine->type->vcpus;
@@ -102,7 +103,7 @@ char *machine_node_cpulist(const struct machine *machine, int node)
     return dt_buf_take(&list);
 }
 
-char *machine_node_cpumask(const struct machine *machine, int node)
+char *dt_persona_node_cpumask(const struct dt_persona *machine, int node)
 {
     struct dt_buf mask = DT_BUF_INIT;
     for (int word = (machine->type->vcpus + 31) / 32 - 1; word >= 0; word--) {

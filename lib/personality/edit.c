@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changing a tree in place: files are truncated and written, never renamed, as in a node's own
  * mounts a file may be a mount point, and the tree an overlay. */
-#include "personality_edit.h"
+#include "personality/edit.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 /* ---- files below the root ---- */
 
-int edit_complain(struct tree *tree, const char *sentence)
+int dt_edit_complain(struct dt_tree *tree, const char *sentence)
 {
     if (!tree->failed)
         dt_error_set(tree->err, "%s", sentence);
@@ -23,7 +23,7 @@ int edit_complain(struct tree *tree, const char *sentence)
 }
 
 /* Caller frees; NULL and errno when it can not be read. */
-char *edit_read_all(struct tree *tree, const char *path)
+char *dt_edit_read_all(struct dt_tree *tree, const char *path)
 {
     int fd = openat(tree->root, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -37,23 +37,23 @@ char *edit_read_all(struct tree *tree, const char *path)
     return dt_buf_take(&text);
 }
 
-int edit_overwrite(struct tree *tree, const char *path, const char *text)
+int dt_edit_overwrite(struct dt_tree *tree, const char *path, const char *text)
 {
     int fd = openat(tree->root, path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (fd < 0)
-        return tree_fail(tree, "changing", path);
+        return dt_tree_fail(tree, "changing", path);
     size_t len = strlen(text);
-    int rc = write(fd, text, len) == (ssize_t)len ? 0 : tree_fail(tree, "changing", path);
+    int rc = write(fd, text, len) == (ssize_t)len ? 0 : dt_tree_fail(tree, "changing", path);
     close(fd);
     return rc;
 }
 
 /* Replace every `from` in a file. A file that is not there, or has none, stays: 0; changed: 1. */
-int edit_substitute(struct tree *tree, const char *path, const char *from, const char *to)
+int dt_edit_substitute(struct dt_tree *tree, const char *path, const char *from, const char *to)
 {
-    char *text = edit_read_all(tree, path);
+    char *text = dt_edit_read_all(tree, path);
     if (!text)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : tree_fail(tree, "reading", path);
+        return errno == ENOENT || errno == ENOTDIR ? 0 : dt_tree_fail(tree, "reading", path);
     struct dt_buf out = DT_BUF_INIT;
     const char *at = text, *hit;
     int found = 0;
@@ -65,8 +65,8 @@ int edit_substitute(struct tree *tree, const char *path, const char *from, const
     }
     dt_buf_puts(&out, at);
     char *changed = dt_buf_take(&out);
-    int rc = !changed ? edit_complain(tree, "out of memory") : found;
-    if (rc > 0 && edit_overwrite(tree, path, changed) != 0)
+    int rc = !changed ? dt_edit_complain(tree, "out of memory") : found;
+    if (rc > 0 && dt_edit_overwrite(tree, path, changed) != 0)
         rc = -1;
     free(changed);
     free(text);
@@ -83,11 +83,12 @@ static bool starts_with_any(const char *line, const char *const *keys)
 }
 
 /* Scale the number in the lines "[Node N ]KEY   NUMBER ..." of a meminfo file. */
-int edit_scale_lines(struct tree *tree, const char *path, const char *const *keys, int percent)
+int dt_edit_scale_lines(struct dt_tree *tree, const char *path, const char *const *keys,
+                        int percent)
 {
-    char *text = edit_read_all(tree, path);
+    char *text = dt_edit_read_all(tree, path);
     if (!text)
-        return tree_fail(tree, "reading", path);
+        return dt_tree_fail(tree, "reading", path);
     struct dt_buf out = DT_BUF_INIT;
     char *rest = text, *line;
     while ((line = strsep(&rest, "\n")) && (*line || rest)) {
@@ -105,7 +106,8 @@ int edit_scale_lines(struct tree *tree, const char *path, const char *const *key
     }
     free(text);
     char *changed = dt_buf_take(&out);
-    int rc = changed ? edit_overwrite(tree, path, changed) : edit_complain(tree, "out of memory");
+    int rc =
+        changed ? dt_edit_overwrite(tree, path, changed) : dt_edit_complain(tree, "out of memory");
     free(changed);
     return rc;
 }
@@ -117,7 +119,7 @@ static int compare_names(const void *a, const void *b)
 
 /* Sorted names in a directory, without dot names; NULL-terminated. Caller frees each and the array.
  */
-char **edit_list_names(struct tree *tree, const char *path)
+char **dt_edit_list_names(struct dt_tree *tree, const char *path)
 {
     size_t count = 0;
     char **names = calloc(1, sizeof *names);
@@ -146,62 +148,62 @@ char **edit_list_names(struct tree *tree, const char *path)
     return names;
 }
 
-void edit_free_names(char **names)
+void dt_edit_free_names(char **names)
 {
     for (size_t i = 0; names && names[i]; i++)
         free(names[i]);
     free(names);
 }
 
-int edit_remove_tree(struct tree *tree, const char *path)
+int dt_edit_remove_tree(struct dt_tree *tree, const char *path)
 {
     if (unlinkat(tree->root, path, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
-        return tree_fail(tree, "removing", path);
-    char **names = edit_list_names(tree, path);
+        return dt_tree_fail(tree, "removing", path);
+    char **names = dt_edit_list_names(tree, path);
     int rc = 0;
     for (size_t i = 0; names && names[i] && rc == 0; i++) {
         char *below = NULL;
-        rc = asprintf(&below, "%s/%s", path, names[i]) < 0 ? -1 : edit_remove_tree(tree, below);
+        rc = asprintf(&below, "%s/%s", path, names[i]) < 0 ? -1 : dt_edit_remove_tree(tree, below);
         free(below);
     }
-    edit_free_names(names);
+    dt_edit_free_names(names);
     if (rc == 0 && unlinkat(tree->root, path, AT_REMOVEDIR) != 0)
-        rc = tree_fail(tree, "removing", path);
+        rc = dt_tree_fail(tree, "removing", path);
     return rc;
 }
 
 /* A path made from a format, then removed, link and all that it points at. */
-int edit_remove_linked(struct tree *tree, const char *directory, const char *name)
+int dt_edit_remove_linked(struct dt_tree *tree, const char *directory, const char *name)
 {
     char link[512], target[512], real[1024];
     snprintf(link, sizeof link, "%s/%s", directory, name);
     ssize_t n = readlinkat(tree->root, link, target, sizeof target - 1);
     if (n < 0)
-        return tree_fail(tree, "reading the link", link);
+        return dt_tree_fail(tree, "reading the link", link);
     target[n] = '\0';
     /* Links of sysfs climb to sys/ and come down again. */
     const char *down = target;
     while (strncmp(down, "../", 3) == 0)
         down += 3;
     snprintf(real, sizeof real, "sys/%s", down);
-    return edit_remove_tree(tree, link) == 0 ? edit_remove_tree(tree, real) : -1;
+    return dt_edit_remove_tree(tree, link) == 0 ? dt_edit_remove_tree(tree, real) : -1;
 }
 
 /* ---- devices ---- */
 
 /* Address of the last device on the PCI bus of this vendor and class; false: none. */
-bool edit_last_device(struct tree *tree, const char *vendor, const char *class, char bdf[32])
+bool dt_edit_last_device(struct dt_tree *tree, const char *vendor, const char *class, char bdf[32])
 {
     bool found = false;
-    char **names = edit_list_names(tree, PCI);
+    char **names = dt_edit_list_names(tree, PCI);
     for (size_t i = 0; names && names[i]; i++) {
         char path[512];
         snprintf(path, sizeof path, PCI "/%s/vendor", names[i]);
-        char *has_vendor = edit_read_all(tree, path);
+        char *has_vendor = dt_edit_read_all(tree, path);
         snprintf(path, sizeof path, PCI "/%s/class", names[i]);
-        char *has_class = edit_read_all(tree, path);
+        char *has_class = dt_edit_read_all(tree, path);
         if (has_vendor && has_class && strncmp(has_vendor, vendor, strlen(vendor)) == 0 &&
             strncmp(has_class, class, strlen(class)) == 0) {
             snprintf(bdf, 32, "%s", names[i]);
@@ -210,19 +212,19 @@ bool edit_last_device(struct tree *tree, const char *vendor, const char *class, 
         free(has_vendor);
         free(has_class);
     }
-    edit_free_names(names);
+    dt_edit_free_names(names);
     return found;
 }
 
 /* Name of the last entry of a sysfs class; false: none. */
-bool edit_last_name(struct tree *tree, const char *path, char name[64])
+bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64])
 {
-    char **names = edit_list_names(tree, path);
+    char **names = dt_edit_list_names(tree, path);
     size_t count = 0;
     while (names && names[count])
         count++;
     if (count > 0)
         snprintf(name, 64, "%s", names[count - 1]);
-    edit_free_names(names);
+    dt_edit_free_names(names);
     return count > 0;
 }

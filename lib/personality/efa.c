@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The RDMA side of EFA devices and the Neuron devices, as their drivers show them in sysfs. */
-#include "personality.h"
+#include "personality/internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,11 +50,11 @@ static const char *const device_counters[] = {
     NULL,
 };
 
-static void write_counters(struct tree *tree, const char *const *names)
+static void write_counters(struct dt_tree *tree, const char *const *names)
 {
     for (size_t i = 0; names[i]; i++)
-        tree_file(tree, names[i], "0\n");
-    tree_file(tree, "lifespan", "10\n");
+        dt_tree_file(tree, names[i], "0\n");
+    dt_tree_file(tree, "lifespan", "10\n");
 }
 
 /* What the driver answers for the speed of one device, in the verbs' words. */
@@ -65,21 +65,21 @@ static const char *rate_name(int gbps)
     return gbps >= 200 ? "200 Gb/sec (4X HDR)" : "100 Gb/sec (4X EDR)";
 }
 
-static void write_guid_and_gid(struct tree *tree, const char *base, uint64_t id)
+static void write_guid_and_gid(struct dt_tree *tree, const char *base, uint64_t id)
 {
     const unsigned w[4] = {(unsigned)(id >> 48) & 0xffff, (unsigned)(id >> 32) & 0xffff,
                            (unsigned)(id >> 16) & 0xffff, (unsigned)id & 0xffff};
-    tree_enter(tree, "%s", base);
-    tree_file(tree, "node_guid", "%04x:%04x:%04x:%04x\n", w[0], w[1], w[2], w[3]);
-    tree_file(tree, "sys_image_guid", "0000:0000:0000:0000\n");
-    tree_enter(tree, "%s/ports/1/gids", base);
-    tree_file(tree, "0", "fe80:0000:0000:0000:%04x:%04x:%04x:%04x\n", w[0], w[1], w[2], w[3]);
+    dt_tree_enter(tree, "%s", base);
+    dt_tree_file(tree, "node_guid", "%04x:%04x:%04x:%04x\n", w[0], w[1], w[2], w[3]);
+    dt_tree_file(tree, "sys_image_guid", "0000:0000:0000:0000\n");
+    dt_tree_enter(tree, "%s/ports/1/gids", base);
+    dt_tree_file(tree, "0", "fe80:0000:0000:0000:%04x:%04x:%04x:%04x\n", w[0], w[1], w[2], w[3]);
 }
 
-static void write_efa(struct tree *tree, const struct machine *machine, size_t index,
-                      const struct device *at)
+static void write_efa(struct dt_tree *tree, const struct dt_persona *machine, size_t index,
+                      const struct dt_persona_device *at)
 {
-    char *path = pci_device_path(at);
+    char *path = dt_persona_pci_path(at);
     struct dt_buf base_text = DT_BUF_INIT, name_text = DT_BUF_INIT;
     unsigned long bus = strtoul(at->bdf + 5, NULL, 16), slot = strtoul(at->bdf + 8, NULL, 16);
     dt_buf_printf(&name_text, "rdmap%lus%lu", bus, slot); /* as rdma-core's udev rule names it */
@@ -89,46 +89,46 @@ static void write_efa(struct tree *tree, const struct machine *machine, size_t i
     if (!path || !name || !base)
         goto out;
 
-    write_guid_and_gid(tree, base, machine_hash(machine, "guid", index));
-    tree_enter(tree, "%s", base);
-    tree_file(tree, "node_type", "8: unspecified\n");
-    tree_file(tree, "node_desc", "%s\n", machine->node);
-    tree_file(tree, "fw_ver", "0.0.0.0\n");
-    tree_link(tree, "device", "../../../%s", at->bdf);
-    tree_enter(tree, "%s/hw_counters", base);
+    write_guid_and_gid(tree, base, dt_persona_hash(machine, "guid", index));
+    dt_tree_enter(tree, "%s", base);
+    dt_tree_file(tree, "node_type", "8: unspecified\n");
+    dt_tree_file(tree, "node_desc", "%s\n", machine->node);
+    dt_tree_file(tree, "fw_ver", "0.0.0.0\n");
+    dt_tree_link(tree, "device", "../../../%s", at->bdf);
+    dt_tree_enter(tree, "%s/hw_counters", base);
     write_counters(tree, device_counters);
-    tree_enter(tree, "%s/ports/1", base);
-    tree_file(tree, "state", "4: ACTIVE\n");
-    tree_file(tree, "phys_state", "5: LinkUp\n");
-    tree_file(tree, "rate", "%s\n", rate_name(machine->type->efa_gbps));
-    tree_file(tree, "link_layer", "Unspecified\n");
-    tree_enter(tree, "%s/ports/1/hw_counters", base);
+    dt_tree_enter(tree, "%s/ports/1", base);
+    dt_tree_file(tree, "state", "4: ACTIVE\n");
+    dt_tree_file(tree, "phys_state", "5: LinkUp\n");
+    dt_tree_file(tree, "rate", "%s\n", rate_name(machine->type->efa_gbps));
+    dt_tree_file(tree, "link_layer", "Unspecified\n");
+    dt_tree_enter(tree, "%s/ports/1/hw_counters", base);
     write_counters(tree, port_counters);
 
-    tree_enter(tree, "sys/%s", path);
-    tree_file(tree, "p2p", "%s\n",
-              machine->type->accelerator == DT_ACCELERATOR_NVIDIA   ? "NVIDIA"
-              : machine->type->accelerator == DT_ACCELERATOR_NEURON ? "NEURON"
-                                                                    : "");
-    tree_enter(tree, "sys/%s/infiniband_verbs/uverbs%zu", path, index);
-    tree_file(tree, "ibdev", "%s\n", name);
-    tree_file(tree, "abi_version", "1\n");
-    tree_link(tree, "device", "../../../%s", at->bdf);
-    tree_enter(tree, "sys/class/infiniband");
-    tree_link(tree, name, "../../%s/infiniband/%s", path, name);
-    tree_enter(tree, "sys/class/infiniband_verbs");
+    dt_tree_enter(tree, "sys/%s", path);
+    dt_tree_file(tree, "p2p", "%s\n",
+                 machine->type->accelerator == DT_ACCELERATOR_NVIDIA   ? "NVIDIA"
+                 : machine->type->accelerator == DT_ACCELERATOR_NEURON ? "NEURON"
+                                                                       : "");
+    dt_tree_enter(tree, "sys/%s/infiniband_verbs/uverbs%zu", path, index);
+    dt_tree_file(tree, "ibdev", "%s\n", name);
+    dt_tree_file(tree, "abi_version", "1\n");
+    dt_tree_link(tree, "device", "../../../%s", at->bdf);
+    dt_tree_enter(tree, "sys/class/infiniband");
+    dt_tree_link(tree, name, "../../%s/infiniband/%s", path, name);
+    dt_tree_enter(tree, "sys/class/infiniband_verbs");
     char verbs[32];
     snprintf(verbs, sizeof verbs, "uverbs%zu", index);
-    tree_link(tree, verbs, "../../%s/infiniband_verbs/%s", path, verbs);
+    dt_tree_link(tree, verbs, "../../%s/infiniband_verbs/%s", path, verbs);
 out:
     free(path);
     free(name);
     free(base);
 }
 
-void write_efas(struct tree *tree, const struct machine *machine)
+void dt_persona_write_efas(struct dt_tree *tree, const struct dt_persona *machine)
 {
-    struct device *all = machine_nics(machine);
+    struct dt_persona_device *all = dt_persona_nics(machine);
     for (int i = 0; all && i < machine->type->efas; i++)
         write_efa(tree, machine, (size_t)i, &all[i]);
     free(all);
@@ -155,7 +155,7 @@ static const struct generation *generation_of(const struct dt_instance *type)
     return &generations[count - 1];
 }
 
-static void write_neuron_core(struct tree *tree, const char *base, int core, const char *arch)
+static void write_neuron_core(struct dt_tree *tree, const char *base, int core, const char *arch)
 {
     static const char *const counters[] = {"success",
                                            "failure",
@@ -165,42 +165,43 @@ static void write_neuron_core(struct tree *tree, const char *base, int core, con
                                            "hw_nc_ue_error",
                                            "hw_dma_abort_error",
                                            NULL};
-    tree_enter(tree, "%s/neuron_core%d/info/architecture", base, core);
-    tree_file(tree, "arch_type", "%s\n", arch);
+    dt_tree_enter(tree, "%s/neuron_core%d/info/architecture", base, core);
+    dt_tree_file(tree, "arch_type", "%s\n", arch);
     for (size_t i = 0; counters[i]; i++) {
-        tree_enter(tree, "%s/neuron_core%d/stats/status/%s", base, core, counters[i]);
-        tree_file(tree, "total", "0\n");
-        tree_file(tree, "present", "0\n");
+        dt_tree_enter(tree, "%s/neuron_core%d/stats/status/%s", base, core, counters[i]);
+        dt_tree_file(tree, "total", "0\n");
+        dt_tree_file(tree, "present", "0\n");
     }
 }
 
-static void write_neuron_device(struct tree *tree, const struct machine *machine, int index)
+static void write_neuron_device(struct dt_tree *tree, const struct dt_persona *machine, int index)
 {
     const struct generation *gen = generation_of(machine->type);
     int count = machine->type->accelerators;
     char base[96];
     snprintf(base, sizeof base, "sys/devices/virtual/neuron_device/neuron%d", index);
-    tree_enter(tree, "%s", base);
-    tree_file(tree, "core_count", "%d\n", gen->cores);
-    tree_file(tree, "connected_devices", "%d, %d\n", (index + count - 1) % count,
-              (index + 1) % count);
-    tree_enter(tree, "%s/info", base);
-    tree_file(tree, "serial_number", "%016" PRIx64 "\n",
-              machine_hash(machine, "neuron", (size_t)index));
-    tree_enter(tree, "%s/info/architecture", base);
-    tree_file(tree, "arch_type", "%s\n", gen->device_arch);
-    tree_file(tree, "device_name", "%s\n", gen->device);
-    tree_file(tree, "instance_type", "%s\n", gen->instance);
-    tree_enter(tree, "%s/stats/hardware", base);
-    tree_file(tree, "mem_ecc_uncorrected", "0\n");
-    tree_file(tree, "sram_ecc_uncorrected", "0\n");
+    dt_tree_enter(tree, "%s", base);
+    dt_tree_file(tree, "core_count", "%d\n", gen->cores);
+    dt_tree_file(tree, "connected_devices", "%d, %d\n", (index + count - 1) % count,
+                 (index + 1) % count);
+    dt_tree_enter(tree, "%s/info", base);
+    dt_tree_file(tree, "serial_number", "%016" PRIx64 "\n",
+                 dt_persona_hash(machine, "neuron", (size_t)index));
+    dt_tree_enter(tree, "%s/info/architecture", base);
+    dt_tree_file(tree, "arch_type", "%s\n", gen->device_arch);
+    dt_tree_file(tree, "device_name", "%s\n", gen->device);
+    dt_tree_file(tree, "instance_type", "%s\n", gen->instance);
+    dt_tree_enter(tree, "%s/stats/hardware", base);
+    dt_tree_file(tree, "mem_ecc_uncorrected", "0\n");
+    dt_tree_file(tree, "sram_ecc_uncorrected", "0\n");
     for (int core = 0; core < gen->cores; core++)
         write_neuron_core(tree, base, core, gen->core_arch);
-    tree_enter(tree, "sys/class/neuron_device");
-    tree_link(tree, strrchr(base, '/') + 1, "../../devices/virtual/neuron_device/neuron%d", index);
+    dt_tree_enter(tree, "sys/class/neuron_device");
+    dt_tree_link(tree, strrchr(base, '/') + 1, "../../devices/virtual/neuron_device/neuron%d",
+                 index);
 }
 
-void write_neuron(struct tree *tree, const struct machine *machine)
+void dt_persona_write_neuron(struct dt_tree *tree, const struct dt_persona *machine)
 {
     if (machine->type->accelerator != DT_ACCELERATOR_NEURON)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The PCI tree: bridges, GPUs, Neuron devices, EFA and ENA functions, each with what sysfs tells of
  * it and the 256 bytes of configuration space that hwloc reads. */
-#include "personality.h"
+#include "personality/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #define CONFIG_SIZE 256
 
 struct function {
-    struct device at;
+    struct dt_persona_device at;
     unsigned vendor, device, subsystem_vendor, subsystem_device;
     unsigned class;                  /* 24 bits */
     const char *driver;              /* "" = none */
@@ -23,7 +23,7 @@ static unsigned bus_of(const char *bdf)
     return (unsigned)strtoul(bdf + 5, NULL, 16);
 }
 
-char *pci_device_path(const struct device *device)
+char *dt_persona_pci_path(const struct dt_persona_device *device)
 {
     struct dt_buf path = DT_BUF_INIT;
     const char *top = *device->bridge ? device->bridge : device->bdf;
@@ -68,53 +68,53 @@ static void fill_config(unsigned char config[CONFIG_SIZE], const struct function
     put16(config + capability + 18, (unsigned)f->pcie_generation | 16u << 4); /* status: x16 */
 }
 
-static void write_links(struct tree *tree, const struct function *f)
+static void write_links(struct dt_tree *tree, const struct function *f)
 {
     const char *up = *f->at.bridge ? "../../../.." : "../../..";
-    tree_link(tree, "subsystem", "%s/bus/pci", up);
+    dt_tree_link(tree, "subsystem", "%s/bus/pci", up);
     if (*f->driver)
-        tree_link(tree, "driver", "%s/bus/pci/drivers/%s", up, f->driver);
+        dt_tree_link(tree, "driver", "%s/bus/pci/drivers/%s", up, f->driver);
 }
 
-static void write_function(struct tree *tree, const struct machine *machine,
+static void write_function(struct dt_tree *tree, const struct dt_persona *machine,
                            const struct function *f)
 {
     static const char *const speeds[] = {"2.5 GT/s PCIe", "2.5 GT/s PCIe",  "5.0 GT/s PCIe",
                                          "8.0 GT/s PCIe", "16.0 GT/s PCIe", "32.0 GT/s PCIe",
                                          "64.0 GT/s PCIe"};
     unsigned char config[CONFIG_SIZE];
-    char *path = pci_device_path(&f->at);
-    char *list = machine_node_cpulist(machine, f->at.numa);
-    char *mask = machine_node_cpumask(machine, f->at.numa);
+    char *path = dt_persona_pci_path(&f->at);
+    char *list = dt_persona_node_cpulist(machine, f->at.numa);
+    char *mask = dt_persona_node_cpumask(machine, f->at.numa);
     fill_config(config, f);
 
-    tree_enter(tree, "sys/%s", path ? path : "devices");
-    tree_file(tree, "vendor", "0x%04x\n", f->vendor);
-    tree_file(tree, "device", "0x%04x\n", f->device);
-    tree_file(tree, "class", "0x%06x\n", f->class);
-    tree_file(tree, "subsystem_vendor", "0x%04x\n", f->subsystem_vendor);
-    tree_file(tree, "subsystem_device", "0x%04x\n", f->subsystem_device);
-    tree_file(tree, "modalias", "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", f->vendor,
-              f->device, f->subsystem_vendor, f->subsystem_device, f->class >> 16 & 0xff,
-              f->class >> 8 & 0xff, f->class & 0xff);
-    tree_file(tree, "numa_node", "%d\n", f->at.numa);
-    tree_file(tree, "local_cpulist", "%s\n", list ? list : "");
-    tree_file(tree, "local_cpus", "%s\n", mask ? mask : "");
-    tree_file(tree, "current_link_speed", "%s\n", speeds[f->pcie_generation]);
-    tree_file(tree, "max_link_speed", "%s\n", speeds[f->pcie_generation]);
-    tree_file(tree, "current_link_width", "16\n");
-    tree_file(tree, "max_link_width", "16\n");
-    tree_file(tree, "enable", "1\n");
-    tree_bytes(tree, "config", config, sizeof config);
+    dt_tree_enter(tree, "sys/%s", path ? path : "devices");
+    dt_tree_file(tree, "vendor", "0x%04x\n", f->vendor);
+    dt_tree_file(tree, "device", "0x%04x\n", f->device);
+    dt_tree_file(tree, "class", "0x%06x\n", f->class);
+    dt_tree_file(tree, "subsystem_vendor", "0x%04x\n", f->subsystem_vendor);
+    dt_tree_file(tree, "subsystem_device", "0x%04x\n", f->subsystem_device);
+    dt_tree_file(tree, "modalias", "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", f->vendor,
+                 f->device, f->subsystem_vendor, f->subsystem_device, f->class >> 16 & 0xff,
+                 f->class >> 8 & 0xff, f->class & 0xff);
+    dt_tree_file(tree, "numa_node", "%d\n", f->at.numa);
+    dt_tree_file(tree, "local_cpulist", "%s\n", list ? list : "");
+    dt_tree_file(tree, "local_cpus", "%s\n", mask ? mask : "");
+    dt_tree_file(tree, "current_link_speed", "%s\n", speeds[f->pcie_generation]);
+    dt_tree_file(tree, "max_link_speed", "%s\n", speeds[f->pcie_generation]);
+    dt_tree_file(tree, "current_link_width", "16\n");
+    dt_tree_file(tree, "max_link_width", "16\n");
+    dt_tree_file(tree, "enable", "1\n");
+    dt_tree_bytes(tree, "config", config, sizeof config);
     write_links(tree, f);
-    tree_enter(tree, "sys/bus/pci/devices");
-    tree_link(tree, f->at.bdf, "../../../%s", path ? path : "");
+    dt_tree_enter(tree, "sys/bus/pci/devices");
+    dt_tree_link(tree, f->at.bdf, "../../../%s", path ? path : "");
     free(path);
     free(list);
     free(mask);
 }
 
-static void write_bridge(struct tree *tree, const struct machine *machine,
+static void write_bridge(struct dt_tree *tree, const struct dt_persona *machine,
                          const struct dt_instance_switch *sw, int generation)
 {
     unsigned last = bus_of(sw->bridge) + 1;
@@ -141,7 +141,8 @@ static void parse_id(const char *id, unsigned *vendor, unsigned *device)
     *device = (unsigned)strtoul(id + 5, NULL, 16);
 }
 
-static void write_accelerators(struct tree *tree, const struct machine *machine, int generation)
+static void write_accelerators(struct dt_tree *tree, const struct dt_persona *machine,
+                               int generation)
 {
     const struct dt_instance *type = machine->type;
     bool nvidia = type->accelerator == DT_ACCELERATOR_NVIDIA;
@@ -153,7 +154,7 @@ static void write_accelerators(struct tree *tree, const struct machine *machine,
     parse_id(type->accelerator_pci_id, &f.vendor, &f.device);
     f.subsystem_vendor = f.vendor;
     f.subsystem_device = f.device;
-    struct device *all = machine_accelerators(machine);
+    struct dt_persona_device *all = dt_persona_accelerators(machine);
     for (int i = 0; all && i < type->accelerators; i++) {
         f.at = all[i];
         write_function(tree, machine, &f);
@@ -161,14 +162,14 @@ static void write_accelerators(struct tree *tree, const struct machine *machine,
     free(all);
 }
 
-static void write_nics(struct tree *tree, const struct machine *machine, int generation)
+static void write_nics(struct dt_tree *tree, const struct dt_persona *machine, int generation)
 {
     const struct dt_instance *type = machine->type;
     struct function f = {.class = 0x020000, .driver = "efa", .pcie_generation = generation};
     parse_id(type->efa_pci_id, &f.vendor, &f.device);
     f.subsystem_vendor = f.vendor;
     f.subsystem_device = f.device;
-    struct device *all = machine_nics(machine);
+    struct dt_persona_device *all = dt_persona_nics(machine);
     for (int i = 0; all && i < type->efas; i++) {
         f.at = all[i];
         write_function(tree, machine, &f);
@@ -177,7 +178,7 @@ static void write_nics(struct tree *tree, const struct machine *machine, int gen
 }
 
 /* The Ethernet side: one ENA function, which every Nitro instance has. */
-static void write_ena(struct tree *tree, const struct machine *machine)
+static void write_ena(struct dt_tree *tree, const struct dt_persona *machine)
 {
     static const char bdf[] = "0000:00:03.0";
     struct function f = {
@@ -191,34 +192,34 @@ static void write_ena(struct tree *tree, const struct machine *machine)
         .pcie_generation = 3,
     };
     write_function(tree, machine, &f);
-    uint64_t mac = machine_hash(machine, "mac", 0);
-    tree_enter(tree, "sys/devices/pci0000:00/%s/net/eth0", bdf);
-    tree_file(tree, "address", "0a:%02x:%02x:%02x:%02x:%02x\n", (unsigned)(mac >> 8) & 0xff,
-              (unsigned)(mac >> 16) & 0xff, (unsigned)(mac >> 24) & 0xff,
-              (unsigned)(mac >> 32) & 0xff, (unsigned)(mac >> 40) & 0xff);
-    tree_file(tree, "operstate", "up\n");
-    tree_file(tree, "carrier", "1\n");
-    tree_file(tree, "mtu", "9001\n");
-    tree_file(tree, "type", "1\n");
-    tree_link(tree, "device", "../../../%s", bdf);
-    tree_enter(tree, "sys/devices/virtual/net/lo");
-    tree_file(tree, "address", "00:00:00:00:00:00\n");
-    tree_file(tree, "operstate", "unknown\n");
-    tree_file(tree, "mtu", "65536\n");
-    tree_file(tree, "type", "772\n");
-    tree_enter(tree, "sys/class/net");
-    tree_link(tree, "eth0", "../../devices/pci0000:00/%s/net/eth0", bdf);
-    tree_link(tree, "lo", "../../devices/virtual/net/lo");
+    uint64_t mac = dt_persona_hash(machine, "mac", 0);
+    dt_tree_enter(tree, "sys/devices/pci0000:00/%s/net/eth0", bdf);
+    dt_tree_file(tree, "address", "0a:%02x:%02x:%02x:%02x:%02x\n", (unsigned)(mac >> 8) & 0xff,
+                 (unsigned)(mac >> 16) & 0xff, (unsigned)(mac >> 24) & 0xff,
+                 (unsigned)(mac >> 32) & 0xff, (unsigned)(mac >> 40) & 0xff);
+    dt_tree_file(tree, "operstate", "up\n");
+    dt_tree_file(tree, "carrier", "1\n");
+    dt_tree_file(tree, "mtu", "9001\n");
+    dt_tree_file(tree, "type", "1\n");
+    dt_tree_link(tree, "device", "../../../%s", bdf);
+    dt_tree_enter(tree, "sys/devices/virtual/net/lo");
+    dt_tree_file(tree, "address", "00:00:00:00:00:00\n");
+    dt_tree_file(tree, "operstate", "unknown\n");
+    dt_tree_file(tree, "mtu", "65536\n");
+    dt_tree_file(tree, "type", "772\n");
+    dt_tree_enter(tree, "sys/class/net");
+    dt_tree_link(tree, "eth0", "../../devices/pci0000:00/%s/net/eth0", bdf);
+    dt_tree_link(tree, "lo", "../../devices/virtual/net/lo");
 }
 
-void write_pci(struct tree *tree, const struct machine *machine)
+void dt_persona_write_pci(struct dt_tree *tree, const struct dt_persona *machine)
 {
     static const char *const drivers[] = {"pcieport", "ena", "efa", "nvidia", "neuron", NULL};
     const struct dt_instance *type = machine->type;
     int generation = type->efa_generation >= 2 ? 5 : 3; /* Nitro v4 and later: PCIe 5 */
     for (size_t i = 0; drivers[i]; i++)
-        tree_enter(tree, "sys/bus/pci/drivers/%s", drivers[i]);
-    tree_enter(tree, "sys/bus/pci/slots");
+        dt_tree_enter(tree, "sys/bus/pci/drivers/%s", drivers[i]);
+    dt_tree_enter(tree, "sys/bus/pci/slots");
     for (size_t i = 0; i < type->switch_count; i++) {
         if (*type->switches[i].bridge)
             write_bridge(tree, machine, &type->switches[i], generation);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing a tree of small files quickly: a p5.48xlarge has some four thousand. */
-#include "personality.h"
+#include "personality/internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int tree_fail(struct tree *tree, const char *what, const char *path)
+int dt_tree_fail(struct dt_tree *tree, const char *what, const char *path)
 {
     if (!tree->failed)
         dt_error_set(tree->err, "%s '%s' failed: %s", what, path, strerror(errno));
@@ -20,21 +20,21 @@ int tree_fail(struct tree *tree, const char *what, const char *path)
     return -1;
 }
 
-int tree_open_existing(struct tree *tree, const char *path, struct dt_error *err)
+int dt_tree_open_existing(struct dt_tree *tree, const char *path, struct dt_error *err)
 {
-    *tree = (struct tree){.root = -1, .dir = -1, .err = err};
+    *tree = (struct dt_tree){.root = -1, .dir = -1, .err = err};
     tree->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return tree->root < 0 ? tree_fail(tree, "opening the directory", path) : 0;
+    return tree->root < 0 ? dt_tree_fail(tree, "opening the directory", path) : 0;
 }
 
-static int check_empty(struct tree *tree, const char *path)
+static int check_empty(struct dt_tree *tree, const char *path)
 {
     int fd = openat(tree->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         if (fd >= 0)
             close(fd);
-        return tree_fail(tree, "reading the directory", path);
+        return dt_tree_fail(tree, "reading the directory", path);
     }
     const struct dirent *entry;
     while ((entry = readdir(dir))) {
@@ -48,17 +48,17 @@ static int check_empty(struct tree *tree, const char *path)
     return tree->failed ? -1 : 0;
 }
 
-int tree_open_new(struct tree *tree, const char *path, struct dt_error *err)
+int dt_tree_open_new(struct dt_tree *tree, const char *path, struct dt_error *err)
 {
-    *tree = (struct tree){.root = -1, .dir = -1, .err = err};
+    *tree = (struct dt_tree){.root = -1, .dir = -1, .err = err};
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
-        return tree_fail(tree, "making the directory", path);
-    if (tree_open_existing(tree, path, err) != 0)
+        return dt_tree_fail(tree, "making the directory", path);
+    if (dt_tree_open_existing(tree, path, err) != 0)
         return -1;
     return check_empty(tree, path);
 }
 
-int tree_close(struct tree *tree)
+int dt_tree_close(struct dt_tree *tree)
 {
     if (tree->dir >= 0)
         close(tree->dir);
@@ -80,7 +80,7 @@ static int make_directories(int root, char *path)
     return mkdirat(root, path, 0755) != 0 && errno != EEXIST ? -1 : 0;
 }
 
-void tree_enter(struct tree *tree, const char *format, ...)
+void dt_tree_enter(struct dt_tree *tree, const char *format, ...)
 {
     if (tree->failed)
         return;
@@ -90,7 +90,7 @@ void tree_enter(struct tree *tree, const char *format, ...)
     int n = vasprintf(&path, format, args);
     va_end(args);
     if (n < 0) {
-        tree_fail(tree, "naming", format);
+        dt_tree_fail(tree, "naming", format);
         return;
     }
     if (tree->dir >= 0)
@@ -102,11 +102,11 @@ void tree_enter(struct tree *tree, const char *format, ...)
         make_directories(tree->root, path) == 0)
         tree->dir = openat(tree->root, path, flags);
     if (tree->dir < 0)
-        tree_fail(tree, "making the directory", path);
+        dt_tree_fail(tree, "making the directory", path);
     free(path);
 }
 
-void tree_bytes(struct tree *tree, const char *name, const void *bytes, size_t len)
+void dt_tree_bytes(struct dt_tree *tree, const char *name, const void *bytes, size_t len)
 {
     if (tree->failed)
         return;
@@ -115,12 +115,12 @@ void tree_bytes(struct tree *tree, const char *name, const void *bytes, size_t l
     if (n >= 0 && (size_t)n != len)
         errno = ENOSPC;
     if (n < 0 || (size_t)n != len)
-        tree_fail(tree, "writing", name);
+        dt_tree_fail(tree, "writing", name);
     if (fd >= 0)
         close(fd);
 }
 
-void tree_file(struct tree *tree, const char *name, const char *format, ...)
+void dt_tree_file(struct dt_tree *tree, const char *name, const char *format, ...)
 {
     if (tree->failed)
         return;
@@ -130,14 +130,14 @@ void tree_file(struct tree *tree, const char *name, const char *format, ...)
     int n = vasprintf(&text, format, args);
     va_end(args);
     if (n < 0) {
-        tree_fail(tree, "writing", name);
+        dt_tree_fail(tree, "writing", name);
         return;
     }
-    tree_bytes(tree, name, text, (size_t)n);
+    dt_tree_bytes(tree, name, text, (size_t)n);
     free(text);
 }
 
-void tree_link(struct tree *tree, const char *name, const char *format, ...)
+void dt_tree_link(struct dt_tree *tree, const char *name, const char *format, ...)
 {
     if (tree->failed)
         return;
@@ -147,7 +147,7 @@ void tree_link(struct tree *tree, const char *name, const char *format, ...)
     int n = vasprintf(&target, format, args);
     va_end(args);
     if (n < 0 || symlinkat(target, tree->dir, name) != 0)
-        tree_fail(tree, "linking", name);
+        dt_tree_fail(tree, "linking", name);
     if (n >= 0)
         free(target);
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside lib/personality: changing a tree that is there. Functions that return an int give -1, with
+ * the tree's error set, when they fail. */
+#ifndef DT_PERSONALITY_EDIT_H
+#define DT_PERSONALITY_EDIT_H
+
+#include "personality/internal.h"
+
+#define PCI "sys/bus/pci/devices"
+
+int dt_edit_complain(struct dt_tree *tree, const char *sentence); /* returns -1 */
+char *dt_edit_read_all(struct dt_tree *tree, const char *path);   /* caller frees; NULL and errno */
+int dt_edit_overwrite(struct dt_tree *tree, const char *path, const char *text);
+/* Replace every `from` in a file. A file that is not there, or has none, stays: 0; changed: 1. */
+int dt_edit_substitute(struct dt_tree *tree, const char *path, const char *from, const char *to);
+/* Scale the number in the lines "[Node N ]KEY   NUMBER ..." of a meminfo file. */
+int dt_edit_scale_lines(struct dt_tree *tree, const char *path, const char *const *keys,
+                        int percent);
+/* Sorted names in a directory, without dot names; NULL-terminated. */
+char **dt_edit_list_names(struct dt_tree *tree, const char *path);
+void dt_edit_free_names(char **names);
+int dt_edit_remove_tree(struct dt_tree *tree, const char *path);
+int dt_edit_remove_linked(struct dt_tree *tree, const char *directory, const char *name);
+/* Address of the last device on the PCI bus of this vendor and class; false: none. */
+bool dt_edit_last_device(struct dt_tree *tree, const char *vendor, const char *class, char bdf[32]);
+/* Name of the last entry of a sysfs class; false: none. */
+bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64]);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is installed: DMI, kernel, modules and drivers, the files by which libraries tell their
+ * version, and the fake NVML with its data. */
+#include "personality/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void write_dmi(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    dt_tree_enter(tree, "sys/devices/virtual/dmi/id");
+    dt_tree_file(tree, "product_name", "%s\n", machine->type->name);
+    dt_tree_file(tree, "sys_vendor", "Amazon EC2\n");
+    dt_tree_file(tree, "board_vendor", "Amazon EC2\n");
+    dt_tree_file(tree, "bios_vendor", "Amazon EC2\n");
+    dt_tree_file(tree, "board_asset_tag", "i-0%016" PRIx64 "\n",
+                 dt_persona_hash(machine, "instance", 0));
+    dt_tree_enter(tree, "sys/class/dmi");
+    dt_tree_link(tree, "id", "../../devices/virtual/dmi/id");
+}
+
+static void write_kernel(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    uint64_t a = dt_persona_hash(machine, "boot", 0), b = dt_persona_hash(machine, "boot", 1);
+    dt_tree_enter(tree, "proc");
+    dt_tree_file(tree, "cmdline", "BOOT_IMAGE=/boot/vmlinuz-" PERSONALITY_KERNEL " ro\n");
+    dt_tree_file(tree, "version", "Linux version " PERSONALITY_KERNEL "\n");
+    dt_tree_enter(tree, "proc/sys/kernel");
+    dt_tree_file(tree, "osrelease", PERSONALITY_KERNEL "\n");
+    dt_tree_file(tree, "hostname", "%s\n", machine->node);
+    dt_tree_file(tree, "numa_balancing", "0\n");
+    dt_tree_enter(tree, "proc/sys/kernel/random");
+    dt_tree_file(tree, "boot_id", "%08x-%04x-4%03x-a%03x-%012" PRIx64 "\n", (unsigned)(a >> 32),
+                 (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xfff, (unsigned)(b >> 52),
+                 b & UINT64_C(0xffffffffffff));
+    dt_tree_enter(tree, "sys/fs/cgroup"); /* empty: the cgroup file system is mounted there */
+}
+
+struct module {
+    const char *name, *version; /* version "": the module states none */
+};
+
+static void write_modules(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    const struct dt_instance *type = machine->type;
+    struct module modules[6] = {{"ena", "2.15.0g"}};
+    size_t count = 1;
+    if (type->efas > 0) {
+        modules[count++] = (struct module){"efa", PERSONALITY_EFA_DRIVER};
+        modules[count++] = (struct module){"ib_uverbs", ""};
+    }
+    if (type->accelerator == DT_ACCELERATOR_NVIDIA) {
+        modules[count++] = (struct module){"nvidia", PERSONALITY_NVIDIA};
+        modules[count++] = (struct module){"nvidia_uvm", ""};
+    }
+    if (type->accelerator == DT_ACCELERATOR_NEURON)
+        modules[count++] = (struct module){"neuron", PERSONALITY_NEURON};
+
+    struct dt_buf list = DT_BUF_INIT;
+    for (size_t i = 0; i < count; i++) {
+        dt_tree_enter(tree, "sys/module/%s", modules[i].name);
+        dt_tree_file(tree, "initstate", "live\n");
+        dt_tree_file(tree, "refcnt", "1\n");
+        if (*modules[i].version)
+            dt_tree_file(tree, "version", "%s\n", modules[i].version);
+        dt_buf_printf(&list, "%s 131072 1 - Live 0x0000000000000000 (OE)\n", modules[i].name);
+    }
+    char *text = dt_buf_take(&list);
+    dt_tree_enter(tree, "proc");
+    dt_tree_file(tree, "modules", "%s", text ? text : "");
+    free(text);
+}
+
+static void write_nvidia_proc(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    dt_tree_enter(tree, "proc/driver");
+    if (machine->type->accelerator != DT_ACCELERATOR_NVIDIA)
+        return;
+    dt_tree_enter(tree, "proc/driver/nvidia");
+    dt_tree_file(tree, "version",
+                 "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  " PERSONALITY_NVIDIA
+                 "  Release Build  (dvs-builder@U22-I3-AE18-09-6)\n"
+                 "GCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n");
+    struct dt_persona_device *gpus = dt_persona_accelerators(machine);
+    for (int i = 0; gpus && i < machine->type->accelerators; i++) {
+        char uuid[48];
+        dt_persona_gpu_uuid(machine, (size_t)i, uuid);
+        dt_tree_enter(tree, "proc/driver/nvidia/gpus/%s", gpus[i].bdf);
+        dt_tree_file(tree, "information",
+                     "Model: \t\t %s\nIRQ:   \t\t %d\nGPU UUID: \t %s\nBus Type: \t PCIe\n"
+                     "Bus Location: \t %s\nDevice Minor: \t %d\nGPU Excluded:\t No\n",
+                     machine->type->accelerator_model, 200 + i, uuid, gpus[i].bdf, i);
+    }
+    free(gpus);
+}
+
+/* Libraries are read for their version, not opened: a file with the name and the text that the real
+ * one carries is enough. */
+static void write_libraries(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    const struct dt_instance *type = machine->type;
+    dt_tree_enter(tree, "opt/amazon");
+    if (type->efas == 0)
+        return;
+    dt_tree_file(tree, "efa_installed_packages",
+                 "# EFA installer version: " PERSONALITY_EFA_INSTALLER "\n"
+                 "# Debug packages installed: no\n# Packages installed:\n"
+                 "efa-2.17.2-1.noarch efa-config-1.18-1.noarch libfabric-aws-" PERSONALITY_LIBFABRIC
+                 "-1.x86_64 rdma-core-58.amzn0-1.x86_64 libnccl-ofi-" PERSONALITY_OFI_NCCL
+                 "-1.x86_64\n");
+    dt_tree_enter(tree, "opt/amazon/efa/lib64");
+    dt_tree_file(tree, PERSONALITY_LIBFABRIC_SO, "libfabric %s\n", PERSONALITY_LIBFABRIC);
+    dt_tree_link(tree, "libfabric.so.1", PERSONALITY_LIBFABRIC_SO);
+    dt_tree_link(tree, "libfabric.so", PERSONALITY_LIBFABRIC_SO);
+    dt_tree_enter(tree, "opt/amazon/efa/lib64/pkgconfig");
+    dt_tree_file(tree, "libfabric.pc",
+                 "prefix=/opt/amazon/efa\nName: libfabric\nDescription: OFI-WG libfabric\n"
+                 "Version: " PERSONALITY_LIBFABRIC "\nLibs: -L${prefix}/lib64 -lfabric\n");
+    if (type->accelerator != DT_ACCELERATOR_NVIDIA)
+        return;
+    dt_tree_enter(tree, "opt/amazon/ofi-nccl/lib64");
+    dt_tree_file(tree, "libnccl-net.so",
+                 "NET/OFI Initializing aws-ofi-nccl " PERSONALITY_OFI_NCCL "%c", '\0');
+    dt_tree_link(tree, "libnccl-net-ofi.so", "libnccl-net.so");
+    dt_tree_enter(tree, "opt/nccl/build/lib");
+    dt_tree_file(tree, "libnccl.so." PERSONALITY_NCCL,
+                 "NCCL version " PERSONALITY_NCCL "+cuda12.8%c", '\0');
+    dt_tree_link(tree, "libnccl.so.2", "libnccl.so." PERSONALITY_NCCL);
+    dt_tree_link(tree, "libnccl.so", "libnccl.so.2");
+}
+
+/* What no file of a machine can show: the kernel's clock, and what is mounted on /dev/shm. */
+static void write_facts(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    long long shm = dt_persona_memory_kib(machine) / 1024 / 2;
+    dt_tree_enter(tree, ".");
+    dt_tree_file(tree, "dt-facts.json",
+                 "{\"clock.synced\": 1, \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
+                 " \"limit.memlock\": -1, \"limit.nofile\": 1048576}\n",
+                 shm, shm);
+    dt_tree_enter(tree, "proc/self");
+    dt_tree_file(tree, "mountinfo", "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n");
+    dt_tree_enter(tree, "tmp");
+    dt_tree_enter(tree, "dev");
+    dt_tree_file(tree, "kmsg", "6,1,100000,-;Linux version " PERSONALITY_KERNEL "\n");
+}
+
+void dt_persona_write_software(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    write_facts(tree, machine);
+    write_dmi(tree, machine);
+    write_kernel(tree, machine);
+    write_modules(tree, machine);
+    write_nvidia_proc(tree, machine);
+    write_libraries(tree, machine);
+}
+
+static int copy_file(struct dt_tree *tree, const char *name, const char *from)
+{
+    char buf[65536];
+    ssize_t n = -1;
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return dt_tree_fail(tree, "opening the fake NVML library", from);
+    int out = openat(tree->dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    if (out < 0) {
+        dt_tree_fail(tree, "writing", name);
+        goto done;
+    }
+    while ((n = read(in, buf, sizeof buf)) > 0) {
+        if (write(out, buf, (size_t)n) != n) {
+            n = -1;
+            break;
+        }
+    }
+    if (n < 0)
+        dt_tree_fail(tree, "copying", from);
+done:
+    if (out >= 0)
+        close(out);
+    close(in);
+    return tree->failed ? -1 : 0;
+}
+
+int dt_persona_write_nvml(struct dt_tree *tree, const struct dt_persona *machine,
+                          const char *library)
+{
+    const struct dt_instance *type = machine->type;
+    dt_tree_enter(tree, "usr/local/nvidia/lib64");
+    if (type->accelerator != DT_ACCELERATOR_NVIDIA || tree->failed)
+        return tree->failed ? -1 : 0;
+
+    struct dt_buf text = DT_BUF_INIT;
+    dt_buf_puts(&text, "# What the fake NVML beside this file answers; fake_nvml.c has the words.\n"
+                       "driver " PERSONALITY_NVIDIA "\n");
+    struct dt_persona_device *gpus = dt_persona_accelerators(machine);
+    for (int i = 0; gpus && i < type->accelerators; i++) {
+        char uuid[48];
+        dt_persona_gpu_uuid(machine, (size_t)i, uuid);
+        dt_buf_printf(&text, "gpu %s %s %s %lld %s\n", gpus[i].bdf, uuid, type->accelerator_pci_id,
+                      type->accelerator_memory_mib, type->accelerator_model);
+    }
+    free(gpus);
+    if (type->nvlinks > 0)
+        dt_buf_printf(&text, "set * nvlinks %d\n", type->nvlinks);
+    if (type->nvlinks >= 18) /* Hopper and later tell of the NVSwitch fabric */
+        dt_buf_puts(&text, "set * fabric 3\n");
+    char *data = dt_buf_take(&text);
+    dt_tree_file(tree, "nvml.conf", "%s", data ? data : "");
+    free(data);
+    return library ? copy_file(tree, "libnvidia-ml.so.1", library) : 0;
+}
