@@ -43,7 +43,7 @@ static bool positive(struct dt_env_world *world, const char *key, bool *known)
 /* What the node has is believed before what its type should have. */
 static void accelerator(struct dt_env_world *world, const char *key, struct dt_env_value *value)
 {
-    static const char *const names[] = {"none", "nvidia", "neuron"};
+    static const char *const names[] = {"none", "nvidia", "neuron", "other"};
     bool known = false;
 
     (void)key;

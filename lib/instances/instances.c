@@ -62,6 +62,7 @@ static int take_accelerator_kind(struct dt_instance *instance, cfg_t *section, s
         [DT_ACCELERATOR_NONE] = "none",
         [DT_ACCELERATOR_NVIDIA] = "nvidia",
         [DT_ACCELERATOR_NEURON] = "neuron",
+        [DT_ACCELERATOR_OTHER] = "other",
     };
     const char *word = cfg_getstr(section, "accelerator");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -70,7 +71,7 @@ static int take_accelerator_kind(struct dt_instance *instance, cfg_t *section, s
             return 0;
         }
     }
-    return dt_instances_error(section, err, "accelerator = '%s' must be none, nvidia or neuron",
+    return dt_instances_error(section, err, "accelerator = '%s' must be none, nvidia, neuron or other",
                               word);
 }
 

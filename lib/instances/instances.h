@@ -16,7 +16,7 @@ enum dt_accelerator {
     DT_ACCELERATOR_NONE,
     DT_ACCELERATOR_NVIDIA,
     DT_ACCELERATOR_NEURON,
-    DT_ACCELERATOR_OTHER /* another maker's GPUs: in topology files, not in the table */
+    DT_ACCELERATOR_OTHER /* another maker's: dt reads nothing of their drivers */
 };
 
 /* Devices below one PCIe switch (or root port), as the bare metal has them. */

@@ -145,10 +145,18 @@ static void write_accelerators(struct dt_tree *tree, const struct dt_persona *ma
                                int generation)
 {
     const struct dt_instance *type = machine->type;
-    bool nvidia = type->accelerator == DT_ACCELERATOR_NVIDIA;
+    static const struct {
+        unsigned class;
+        const char *driver;
+    } kinds[] = {
+        [DT_ACCELERATOR_NONE] = {0, ""},
+        [DT_ACCELERATOR_NVIDIA] = {0x030200, "nvidia"},
+        [DT_ACCELERATOR_NEURON] = {0x088000, "neuron"},
+        [DT_ACCELERATOR_OTHER] = {0x120000, ""}, /* processing accelerators */
+    };
     struct function f = {
-        .class = nvidia ? 0x030200 : 0x088000,
-        .driver = nvidia ? "nvidia" : "neuron",
+        .class = kinds[type->accelerator].class,
+        .driver = kinds[type->accelerator].driver,
         .pcie_generation = generation,
     };
     parse_id(type->accelerator_pci_id, &f.vendor, &f.device);

@@ -77,6 +77,41 @@ static void shipped_types_have_their_known_numbers(void **state)
     dt_instances_fini(&table);
 }
 
+/* Every accelerated type of EC2 has its section, with EC2's numbers and where they are from. */
+static void every_accelerated_type_is_there(void **state)
+{
+    (void)state;
+    struct dt_instances table;
+    char line[256], name[64];
+    int vcpus, gib, accelerators, mib, efas, rows = 0;
+    char *path = source_path("tests/unit/instances_ec2.csv");
+    FILE *list = fopen(path, "re");
+    assert_non_null(list);
+    load(&table);
+    while (fgets(line, sizeof line, list)) {
+        if (*line == '#')
+            continue;
+        assert_int_equal(
+            sscanf(line, "%63[^,],%d,%d,%d,%d,%d", name, &vcpus, &gib, &accelerators, &mib, &efas),
+            6);
+        const struct dt_instance *type = dt_instances_find(&table, name);
+        if (!type)
+            fail_msg("%s is missing", name);
+        if (type->vcpus != vcpus || type->memory_mib != gib * 1024LL ||
+            type->accelerators != accelerators || type->efas != efas ||
+            (mib && type->accelerator_memory_mib != mib))
+            fail_msg("%s has other numbers than EC2's", name);
+        assert_int_not_equal(type->accelerator, DT_ACCELERATOR_NONE);
+        rows++;
+    }
+    assert_true(rows > 60);
+    for (size_t i = 0; i < table.count; i++)
+        assert_non_null(strstr(table.items[i].source, "EC2"));
+    fclose(list);
+    free(path);
+    dt_instances_fini(&table);
+}
+
 /* RDMA without capability aborts a job in libfabric, so these flags matter. */
 static void rdma_follows_the_generation(void **state)
 {
@@ -189,7 +224,7 @@ static void contradictions_are_refused(void **state)
         {"GenuineIntel", "Intel", "cpu-vendor = 'Intel' must be"},
         {"accelerators = 2", "accelerators = 3", "list 2 gpus, but accelerators = 3"},
         {"accelerators = 2", "accelerators = 0", "contradict"},
-        {"\"nvidia\"", "\"amd\"", "accelerator = 'amd' must be none, nvidia or neuron"},
+        {"\"nvidia\"", "\"amd\"", "accelerator = 'amd' must be none, nvidia, neuron or other"},
         {"10de:2330", "10DE:2330", "accelerator-pci-id = '10DE:2330' must be like"},
         {"accelerator-model = \"NVIDIA Test\"", "", "accelerator-model is missing"},
         {"accelerator-memory-mib = 100", "", "accelerator-memory-mib is missing"},
@@ -263,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_types_have_their_known_numbers),
+        cmocka_unit_test(every_accelerated_type_is_there),
         cmocka_unit_test(rdma_follows_the_generation),
         cmocka_unit_test(p5_has_four_nics_and_a_gpu_on_each_switch),
         cmocka_unit_test(one_type_alone_is_the_same_as_from_the_whole_table),
