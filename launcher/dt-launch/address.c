@@ -23,6 +23,13 @@ bool address_write(const union address *address, char *text, size_t size)
     return inet_ntop(family, bytes, text, (socklen_t)size) != NULL;
 }
 
+bool address_is_loopback(const union address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
 void address_set_port(union address *address, int port)
 {
     if (address->any.sa_family == AF_INET)

@@ -20,6 +20,7 @@ bool address_read(union address *address, const char *text);
 bool address_write(const union address *address, char *text, size_t size);
 void address_set_port(union address *address, int port);
 /* What connect(2) and bind(2) want to know. */
+bool address_is_loopback(const union address *address);
 socklen_t address_length(const union address *address);
 
 #endif

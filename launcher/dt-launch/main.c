@@ -100,7 +100,8 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
     struct dt_injection injection;
     if (dt_injection_find(&injection, job->options->env, worker->local_rank, worker->rank == 0))
         return dt_error_set(err, "out of memory");
-    int result = dt_rank_environ(&worker->env, job->place, master, &injection, binding, index, err);
+    int result = dt_rank_environ(&worker->env, job->place, master, &injection, binding,
+                                 job->options, index, err);
     dt_injection_fini(&injection);
     worker->bind = dt_binding_target(binding, index);
     if (result == 0 && worker->error_file)
@@ -187,10 +188,13 @@ int main(int argc, char **argv)
     struct dt_place place;
     struct dt_error err = {""};
     bool everywhere = true;
-    if (dt_options_parse(&options, argc, argv, &err) ||
-        dt_place_find(&place, &options, &everywhere, &err))
+    if (dt_options_parse(&options, argc, argv, &err) || dt_python_program(&options, &err) ||
+        dt_place_find(&place, &options, &everywhere, &err)) {
+        dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
+    }
     int code = prepare_and_launch(&options, &place);
     dt_place_fini(&place);
+    dt_options_fini(&options);
     return code;
 }

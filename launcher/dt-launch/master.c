@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "hosts.h"
 #include "prepare.h"
 #include "server.h"
 
@@ -25,13 +25,6 @@
 
 /* ---- address ----------------------------------------------------------------------------- */
 
-static bool is_loopback(const union address *address)
-{
-    if (address->any.sa_family == AF_INET)
-        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
-}
-
 /* The source address that the kernel would use to reach `target`. No packet is sent. */
 static char *route_source(const char *target)
 {
@@ -39,47 +32,17 @@ static char *route_source(const char *target)
     char text[INET6_ADDRSTRLEN];
     socklen_t length = sizeof address;
     char *result = NULL;
-    if (!target || !address_read(&address, target) || is_loopback(&address))
+    if (!target || !address_read(&address, target) || address_is_loopback(&address))
         return NULL;
     address_set_port(&address, 9); /* discard; any port will do */
     int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return NULL;
     if (connect(fd, &address.any, address_length(&address)) == 0 &&
-        getsockname(fd, &address.any, &length) == 0 && !is_loopback(&address) &&
+        getsockname(fd, &address.any, &length) == 0 && !address_is_loopback(&address) &&
         address_write(&address, text, sizeof text))
         result = strdup(text);
     close(fd);
-    return result;
-}
-
-/* The address of a line of /etc/hosts, if the line has the name. */
-static char *hosts_line(char *line, const char *name)
-{
-    union address address;
-    char *rest = line;
-    line[strcspn(line, "#\n")] = '\0';
-    const char *numeric = strsep(&rest, " \t");
-    if (!rest || !address_read(&address, numeric) || is_loopback(&address))
-        return NULL;
-    for (char *word; (word = strsep(&rest, " \t"));) {
-        if (*word && strcasecmp(word, name) == 0)
-            return strdup(numeric);
-    }
-    return NULL;
-}
-
-char *dt_hosts_lookup(const char *name)
-{
-    FILE *file = fopen("/etc/hosts", "re");
-    char *line = NULL, *result = NULL;
-    size_t size = 0;
-    if (!file)
-        return NULL;
-    while (!result && getline(&line, &size, file) >= 0)
-        result = hosts_line(line, name);
-    free(line);
-    fclose(file);
     return result;
 }
 
@@ -88,7 +51,7 @@ static char *own_address(const struct dt_place *place)
     char *address = route_source(getenv("SLURM_LAUNCH_NODE_IPADDR"));
     if (!address)
         address = dt_hosts_lookup(place->first_node ? place->first_node : place->node_name);
-    if (!address && place->in_step)
+    if (!address && (place->in_step || place->node_count > 1))
         address =
             route_source("192.0.2.1"); /* a documentation address: follows the default route */
     if (!address && place->node_count > 1 && place->first_node)
@@ -101,10 +64,10 @@ static char *find_address(const struct dt_place *place, const struct dt_options 
     const char *given = options->master_addr ? options->master_addr : getenv("MASTER_ADDR");
     if (given && *given)
         return strdup(given);
-    if (!place->in_step)
-        return strdup("127.0.0.1"); /* one node: several need --master-addr */
+    if (place->node_count == 1 && !place->in_step)
+        return strdup("127.0.0.1");
     if (place->node_rank == 0)
-        return own_address(place);
+        return options->local_addr ? strdup(options->local_addr) : own_address(place);
     char *address = dt_hosts_lookup(place->first_node ? place->first_node : "");
     return address || !place->first_node ? address : strdup(place->first_node);
 }
@@ -159,6 +122,8 @@ static int find_candidates(struct dt_master *master, const struct dt_place *plac
         ports[0] = options->master_port;
     else if (given && *given)
         return read_port(given, &ports[0], err);
+    else if (place->first_port)
+        ports[0] = place->first_port;
     else if (place->in_step)
         for (int i = 0; i < DT_MASTER_CANDIDATES; i++, master->candidate_count = i)
             ports[i] = step_port(place, i);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Command line: the table of options, and one sentence for each thing that can be wrong in it. argp
- * prints the help; the words are looked at first by check_words(), because getopt's own message for
- * an unknown option is two lines and does not say what was meant. */
-#include "options.h"
+/* Command line: the groups of options, and what all options have in common. argp prints the help; the
+ * words are looked at first by check_words(), because getopt's own message for an unknown option is
+ * two lines and does not say what was meant. */
+#include "options_rows.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,65 +16,21 @@
 
 const char *argp_program_version = "dt-launch " DT_VERSION;
 
-enum key {
-    KEY_PER_TASK = 0x100,
-    KEY_NPROC,
-    KEY_NNODES,
-    KEY_NODE_RANK,
-    KEY_MASTER_ADDR,
-    KEY_MASTER_PORT,
-    KEY_STORE,
-    KEY_MISSING,
-    KEY_KILL_GRACE,
-    KEY_DRY_RUN,
-    KEY_ENV,
-    KEY_BIND,
-};
+#define ROWS_MAX  128
+#define KEY_FIRST 0x100 /* of an option without a letter: this plus its number */
 
-static const struct argp_option table[] = {
-    {0, 0, 0, 0, "How many processes:", 1},
-    {"per-task", KEY_PER_TASK, 0, 0,
-     "Wrap the one process of each Slurm task (default when --nproc-per-node is not given)", 0},
-    {"nproc-per-node", KEY_NPROC, "N|auto|gpu|cpu", 0,
-     "Start N processes on each node; srun must start one task a node. auto: one for each visible "
-     "GPU, else one for each core allowed; gpu, cpu: one for each of these",
-     0},
-    {0, 0, 0, 0, "Without Slurm, on more than one node:", 2},
-    {"nnodes", KEY_NNODES, "N", 0, "Number of nodes; start dt-launch once on each", 0},
-    {"node-rank", KEY_NODE_RANK, "K", 0, "Number of this node, 0 to N-1", 0},
-    {"master-addr", KEY_MASTER_ADDR, "ADDR", 0,
-     "Address of node 0; wins over MASTER_ADDR of the environment", 0},
-    {"master-port", KEY_MASTER_PORT, "PORT", 0,
-     "Port on node 0; wins over MASTER_PORT of the environment", 0},
-    {0, 0, 0, 0, "Running:", 3},
-    {"store", KEY_STORE, "launcher|rank0", 0,
-     "Who serves PyTorch's store on MASTER_PORT: dt-launch (default with one dt-launch a node; it "
-     "then "
-     "knows who is missing), or rank 0, for programs that bind MASTER_PORT themselves",
-     0},
-    {"prefix-output", 'l', "rank|node", OPTION_ARG_OPTIONAL,
-     "Begin each line of output with [RANK], or with [NODE:RANK]; lines are never torn", 0},
-    {"missing-after", KEY_MISSING, "SECONDS", 0,
-     "While ranks wait in the store: say after so long which have not connected, and again after "
-     "twice that, and so on (10)",
-     0},
-    {"kill-grace", KEY_KILL_GRACE, "SECONDS", 0,
-     "After a rank has failed, the others get SIGTERM and so long after it SIGKILL (5)", 0},
-    {"env", KEY_ENV, "auto|explain|off", 0,
-     "Set the EFA, NCCL and libfabric variables that this node needs, where Slurm's plugin has "
-     "not; "
-     "explain: and say why. Yours are kept (default: DT_ENV, else off)",
-     0},
-    {"bind", KEY_BIND, "auto|explain|off[,WORD...]", 0,
-     "Give each of the N processes cores and memory near its GPU, as srun --dt-bind does for "
-     "tasks, "
-     "within what dt-launch was given; explain: and say why. WORDs as there (default: as srun "
-     "--dt-bind, else DT_BIND, else off)",
-     0},
-    {"dry-run", KEY_DRY_RUN, 0, 0, "Print arguments and environment of each rank, start nothing",
-     0},
-    {0},
+static const struct dt_option_group groups[] = {
+    {"Which processes:", dt_options_of_shape},
+    {"Running:", dt_options_of_running},
+    {"Output:", dt_options_of_output},
+    {"As torchrun:", dt_options_of_torchrun},
 };
+#define GROUPS (sizeof groups / sizeof *groups)
+
+/* All rows in order, and the same for argp. */
+static const struct dt_option_row *rows[ROWS_MAX];
+static size_t row_count;
+static struct argp_option table[ROWS_MAX + GROUPS + 1];
 
 /* argp adds these by itself. */
 static const struct argp_option automatic[] = {
@@ -95,6 +52,28 @@ static const char summary[] =
     "environment, 67 a process could not be started or watched, 68 validation was asked for and "
     "did not happen, 69 a process could not be bound as planned, 126 program not executable, 127 "
     "program not found.";
+
+static void build_table(void)
+{
+    struct argp_option *at = table;
+    row_count = 0;
+    for (size_t g = 0; g < GROUPS; g++) {
+        *at++ = (struct argp_option){.doc = groups[g].title, .group = (int)g + 1};
+        for (const struct dt_option_row *row = groups[g].rows; row->name; row++) {
+            if (row_count == ROWS_MAX)
+                abort(); /* a build with more options than ROWS_MAX */
+            *at++ =
+                (struct argp_option){.name = row->name,
+                                     .key = row->letter ? row->letter : KEY_FIRST + (int)row_count,
+                                     .arg = row->value,
+                                     .flags = (row->may_lack_value ? OPTION_ARG_OPTIONAL : 0) |
+                                              (row->doc ? 0 : OPTION_HIDDEN),
+                                     .doc = row->doc};
+            rows[row_count++] = row;
+        }
+    }
+    *at = (struct argp_option){0};
+}
 
 static bool ends_table(const struct argp_option *option)
 {
@@ -185,6 +164,22 @@ static int check_long(const char *word, bool has_next, bool *takes_next, struct 
     return 0;
 }
 
+/* Check "-x", "-xVALUE". */
+static int check_short(const char *word, bool has_next, bool *takes_next, struct dt_error *err)
+{
+    const struct dt_option_row *row = NULL;
+    *takes_next = false;
+    for (size_t i = 0; i < row_count && !row; i++)
+        row = rows[i]->letter == word[1] ? rows[i] : NULL;
+    bool is_automatic = word[1] == 'V' || word[1] == '?';
+    if ((!row && !is_automatic) || (word[2] && (!row || !row->value)))
+        return dt_error_set(err, "unknown option %s: see dt-launch --help", word);
+    *takes_next = row && row->value && !row->may_lack_value && !word[2];
+    if (*takes_next && !has_next)
+        return dt_error_set(err, "%s needs a value: %s %s", word, word, row->value);
+    return 0;
+}
+
 /* torchrun takes --nproc_per_node as well as --nproc-per-node. */
 static void unify(char *word)
 {
@@ -207,187 +202,118 @@ static int check_words(int argc, char **argv, struct dt_error *err)
             if (check_long(word, i + 1 < argc, &takes_next, err))
                 return -1;
             i += takes_next;
-        } else if (!strchr("lV?", word[1]) || (word[1] != 'l' && word[2])) {
-            return dt_error_set(err, "unknown option %s: see dt-launch --help", word);
+        } else {
+            bool takes_next;
+            if (check_short(word, i + 1 < argc, &takes_next, err))
+                return -1;
+            i += takes_next;
         }
     }
     return 0;
 }
 
-/* ---- values ------------------------------------------------------------------------------ */
-
-static int read_int(const char *option, const char *text, long low, long high, int *value,
-                    struct dt_error *err)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < low || n > high)
-        return dt_error_set(err, "%s is \"%s\": a number from %ld to %ld is needed", option, text,
-                            low, high);
-    *value = (int)n;
-    return 0;
-}
-
-static int read_nproc(const char *text, int *nproc, struct dt_error *err)
-{
-    *nproc = strcmp(text, "auto") == 0  ? DT_NPROC_AUTO
-             : strcmp(text, "gpu") == 0 ? DT_NPROC_GPU
-             : strcmp(text, "cpu") == 0 ? DT_NPROC_CPU
-                                        : DT_NPROC_UNSET;
-    if (*nproc != DT_NPROC_UNSET)
-        return 0;
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < 1 || n > 4096)
-        return dt_error_set(
-            err, "--nproc-per-node is \"%s\": auto, gpu, cpu or a number from 1 to 4096 is needed",
-            text);
-    *nproc = (int)n;
-    return 0;
-}
-
-static int read_prefix(const char *text, enum dt_prefix *prefix, struct dt_error *err)
-{
-    if (!text || strcmp(text, "rank") == 0)
-        *prefix = DT_PREFIX_RANK;
-    else if (strcmp(text, "node") == 0)
-        *prefix = DT_PREFIX_NODE;
-    else
-        return dt_error_set(err, "--prefix-output is \"%s\": rank or node is needed", text);
-    return 0;
-}
-
-static int read_store(const char *text, enum dt_store_mode *mode, struct dt_error *err)
-{
-    if (strcmp(text, "launcher") == 0)
-        *mode = DT_STORE_LAUNCHER;
-    else if (strcmp(text, "rank0") == 0)
-        *mode = DT_STORE_RANK0;
-    else
-        return dt_error_set(err, "--store is \"%s\": launcher or rank0 is needed", text);
-    return 0;
-}
-
-static int read_env(const char *place, const char *text, enum dt_env_mode *mode,
-                    struct dt_error *err)
-{
-    static const char *const words[] = {
-        [DT_ENV_MODE_OFF] = "off", [DT_ENV_MODE_AUTO] = "auto", [DT_ENV_MODE_EXPLAIN] = "explain"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *mode = (enum dt_env_mode)i;
-            return 0;
-        }
-    }
-    return dt_error_set(err, "%s is \"%s\": auto, explain or off is needed", place, text);
-}
-
-static int read_seconds(const char *option, const char *text, double *seconds, struct dt_error *err)
-{
-    char *end;
-    errno = 0;
-    double s = strtod(text, &end);
-    if (errno || end == text || *end || !(s >= 0 && s <= 86400))
-        return dt_error_set(err, "%s is \"%s\": a number of seconds from 0 to 86400 is needed",
-                            option, text);
-    *seconds = s;
-    return 0;
-}
+/* ---- taking ------------------------------------------------------------------------------ */
 
 struct parse {
     struct dt_options *options;
+    bool given[ROWS_MAX];
     struct dt_error *err;
 };
+
+static size_t row_of(int key)
+{
+    if (key >= KEY_FIRST && (size_t)(key - KEY_FIRST) < row_count)
+        return (size_t)(key - KEY_FIRST);
+    size_t i = 0;
+    while (i < row_count && !(rows[i]->letter && rows[i]->letter == key))
+        i++;
+    return i;
+}
+
+static int take_row(struct parse *parse, size_t index, const char *value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "--%s", rows[index]->name);
+    parse->given[index] = true;
+    return rows[index]->take(parse->options, name, value, parse->err);
+}
 
 static error_t take(int key, char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
-    struct dt_options *o = parse->options;
-    struct dt_error *err = parse->err;
-    int result = 0;
-    switch (key) {
-    case KEY_PER_TASK:
-        o->per_task = true;
-        break;
-    case KEY_NPROC:
-        result = read_nproc(arg, &o->nproc, err);
-        break;
-    case KEY_NNODES:
-        result = read_int("--nnodes", arg, 1, 1 << 20, &o->nnodes, err);
-        break;
-    case KEY_NODE_RANK:
-        result = read_int("--node-rank", arg, 0, (1 << 20) - 1, &o->node_rank, err);
-        break;
-    case KEY_MASTER_ADDR:
-        o->master_addr = arg;
-        if (!*arg)
-            result = dt_error_set(err, "--master-addr is empty: an address or name is needed");
-        break;
-    case KEY_MASTER_PORT:
-        result = read_int("--master-port", arg, 1, 65535, &o->master_port, err);
-        break;
-    case KEY_STORE:
-        result = read_store(arg, &o->store, err);
-        break;
-    case KEY_MISSING:
-        result = read_seconds("--missing-after", arg, &o->missing_after_s, err);
-        break;
-    case KEY_KILL_GRACE:
-        result = read_seconds("--kill-grace", arg, &o->kill_grace_s, err);
-        break;
-    case KEY_ENV:
-        result = read_env("--env", arg, &o->env, err);
-        break;
-    case KEY_BIND:
-        result = dt_bind_words_parse(&o->bind, "--bind", arg, err);
-        o->bind.by_option = true;
-        break;
-    case KEY_DRY_RUN:
-        o->dry_run = true;
-        break;
-    case 'l':
-        result = read_prefix(arg, &o->prefix, err);
-        break;
-    case ARGP_KEY_ARG: /* the program: all that follows is its own */
-        o->program = state->argv + state->next - 1;
+    if (key == ARGP_KEY_ARG) { /* the program: all that follows is its own */
+        parse->options->program = state->argv + state->next - 1;
         state->next = state->argc;
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
+        return 0;
     }
-    return result ? EINVAL : 0;
+    size_t index = row_of(key);
+    if (index == row_count)
+        return ARGP_ERR_UNKNOWN;
+    return take_row(parse, index, arg) ? EINVAL : 0;
 }
 
-static int default_env(enum dt_env_mode *mode, struct dt_error *err)
+/* PET_NPROC_PER_NODE for --nproc-per-node. An empty one is as good as none. */
+static int take_variables(struct parse *parse)
+{
+    for (size_t i = 0; i < row_count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "PET_%s", rows[i]->name);
+        for (char *c = name; *c; c++)
+            *c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
+        const char *value = getenv(name);
+        if (rows[i]->pet && !parse->given[i] && value && *value &&
+            rows[i]->take(parse->options, name, value, parse->err))
+            return -1;
+    }
+    return 0;
+}
+
+static int default_env(struct dt_options *options, struct dt_error *err)
 {
     const char *variable = getenv("DT_ENV");
-    if (*mode != DT_ENV_MODE_UNSET)
+    if (options->env != DT_ENV_MODE_UNSET)
         return 0;
-    *mode = DT_ENV_MODE_OFF;
-    return variable && *variable ? read_env("DT_ENV", variable, mode, err) : 0;
+    options->env = DT_ENV_MODE_OFF;
+    return variable && *variable ? dt_options_take_env(options, "DT_ENV", variable, err) : 0;
+}
+
+static int check_together(const struct dt_options *o, struct dt_error *err)
+{
+    if (!o->program || !*o->program[0])
+        return dt_error_set(err,
+                            "no program was given: dt-launch [OPTION...] -- PROGRAM ARGUMENT...");
+    if (o->per_task && o->nproc != DT_NPROC_UNSET)
+        return dt_error_set(err, "--per-task and --nproc-per-node contradict each other: give one");
+    if (o->per_task && o->store == DT_STORE_LAUNCHER)
+        return dt_error_set(err, "--store launcher needs --nproc-per-node: with --per-task the "
+                                 "environment is left to the program, and rank 0 serves its store");
+    if (o->module && o->no_python)
+        return dt_error_set(err, "--module and --no-python contradict each other: give one");
+    return 0;
 }
 
 int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err)
 {
     static const struct argp argp = {
         .options = table, .parser = take, .args_doc = "-- PROGRAM [ARGUMENT...]", .doc = summary};
-    struct parse parse = {options, err};
+    struct parse parse = {.options = options, .err = err};
     *options = (struct dt_options){
         .node_rank = -1, .kill_grace_s = 5, .missing_after_s = 10, .env = DT_ENV_MODE_UNSET};
+    build_table();
     argp_err_exit_status = DT_EXIT_USAGE;
     if (check_words(argc, argv, err) || argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parse))
         return -1;
-    if (!options->program || !*options->program[0])
-        return dt_error_set(err,
-                            "no program was given: dt-launch [OPTION...] -- PROGRAM ARGUMENT...");
-    if (options->per_task && options->nproc != DT_NPROC_UNSET)
-        return dt_error_set(err, "--per-task and --nproc-per-node contradict each other: give one");
-    if (options->per_task && options->store == DT_STORE_LAUNCHER)
-        return dt_error_set(err, "--store launcher needs --nproc-per-node: with --per-task the "
-                                 "environment is left to the program, and rank 0 serves its store");
+    if (take_variables(&parse) || check_together(options, err))
+        return -1;
     if (!options->bind.by_option && dt_bind_words_default(&options->bind, err))
         return -1;
-    return default_env(&options->env, err);
+    return default_env(options, err);
+}
+
+void dt_options_fini(struct dt_options *options)
+{
+    free(options->endpoint);
+    free(options->python);
+    options->endpoint = NULL;
+    options->python = NULL;
 }

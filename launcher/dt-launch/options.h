@@ -15,14 +15,37 @@ enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
 enum dt_store_mode { DT_STORE_UNSET, DT_STORE_LAUNCHER, DT_STORE_RANK0 };
 enum dt_env_mode { DT_ENV_MODE_UNSET = -1, DT_ENV_MODE_OFF, DT_ENV_MODE_AUTO, DT_ENV_MODE_EXPLAIN };
 
+/* Who has numbered the nodes; names in dt_platform_names. */
+enum dt_platform {
+    DT_PLATFORM_AUTO, /* the first of the others whose variables are there */
+    DT_PLATFORM_SLURM,
+    DT_PLATFORM_BATCH,
+    DT_PLATFORM_PYTORCHJOB,
+    DT_PLATFORM_INDEXED_JOB,
+    DT_PLATFORM_JOBSET,
+    DT_PLATFORM_SAGEMAKER,
+    DT_PLATFORM_OPENMPI,
+    DT_PLATFORM_PLAIN, /* --nnodes, --node-rank, --master-addr */
+    DT_PLATFORM_ALONE, /* this node is all there is */
+    DT_PLATFORMS,
+};
+extern const char *const dt_platform_names[DT_PLATFORMS];
+
 struct dt_options {
     bool per_task;
     bool dry_run;
-    int nproc;     /* processes on this node, or enum dt_nproc */
-    int nnodes;    /* 0: not given */
+    int nproc;        /* processes on this node, or enum dt_nproc */
+    int nnodes;       /* 0: not given */
+    int nnodes_least; /* of torchrun's MIN:MAX; 0: not given */
+    enum dt_platform platform;
     int node_rank; /* -1: not given */
     const char *master_addr;
     int master_port; /* 0: not given */
+    char *endpoint;  /* host of --rdzv-endpoint; NULL: not given */
+    int endpoint_port;
+    const char *local_addr, *run_id, *role; /* NULL: not given */
+    bool module, no_python, run_path;       /* how PROGRAM is to be run */
+    bool virtual_local_rank;
     enum dt_prefix prefix;
     double kill_grace_s;
     double missing_after_s;
@@ -30,9 +53,12 @@ struct dt_options {
     enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
     char **program;            /* argv of the program, NULL-terminated, borrowed from main */
+    char **python;             /* owned: `program` behind a Python interpreter; NULL: as it is */
 };
 
-/* Prints and exits for --help, --usage and --version. */
+/* Prints and exits for --help, --usage and --version. What is not on the command line is looked for in
+ * torchrun's PET_ variables. */
 int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err);
+void dt_options_fini(struct dt_options *options);
 
 #endif

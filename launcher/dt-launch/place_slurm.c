@@ -134,7 +134,6 @@ int dt_place_slurm(struct dt_place *place, const struct dt_options *options, boo
     struct tasks tasks;
     const char *name = "SLURM_STEP_TASKS_PER_NODE";
     *everywhere = false; /* a broken environment may be this task's alone */
-    place->adapter = "slurm";
     if (read_number("SLURM_JOB_ID", "SLURM_JOBID", 1LL << 32, &place->job, err) ||
         read_number("SLURM_STEP_ID", "SLURM_STEPID", 1LL << 32, &place->step, err) ||
         read_int("SLURM_PROCID", NULL, &place->rank, err) ||

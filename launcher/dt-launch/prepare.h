@@ -17,6 +17,9 @@ int dt_guard_verdict(const struct dt_place *place, struct dt_error *err);
 /* Find the program as execvp would. On failure *code is 126 or 127. Caller frees *path. */
 int dt_program_find(const char *name, char **path, int *code, struct dt_error *err);
 
+/* Put the Python interpreter before a program that is Python's. */
+int dt_python_program(struct dt_options *options, struct dt_error *err);
+
 #define DT_MASTER_CANDIDATES 16
 
 struct dt_master {
@@ -34,12 +37,10 @@ int dt_master_find(struct dt_master *master, const struct dt_place *place,
                    const struct dt_options *options, struct dt_error *err);
 void dt_master_fini(struct dt_master *master);
 
-/* A numeric address from /etc/hosts, no loopback; NULL: none. Caller frees. */
-char *dt_hosts_lookup(const char *name);
-
 /* Environment of the process number `index` of this dt-launch. */
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
                     const struct dt_master *master, const struct dt_injection *injection,
-                    const struct dt_binding *binding, int index, struct dt_error *err);
+                    const struct dt_binding *binding, const struct dt_options *options, int index,
+                    struct dt_error *err);
 
 #endif

@@ -13,7 +13,7 @@
 #define NEURON_PORT 62182 /* torch-neuronx's default; outside the ephemeral range */
 
 static void set_common(struct dt_environ *env, const struct dt_place *place,
-                       const struct dt_master *master, int index)
+                       const struct dt_master *master, const struct dt_options *options, int index)
 {
     int rank = place->rank + index;
     bool v6 = strchr(master->addr, ':') != NULL;
@@ -26,7 +26,7 @@ static void set_common(struct dt_environ *env, const struct dt_place *place,
     dt_environ_set(env, "GROUP_WORLD_SIZE", "%d", place->node_count);
     dt_environ_set(env, "ROLE_RANK", "%d", rank);
     dt_environ_set(env, "ROLE_WORLD_SIZE", "%d", place->world_size);
-    dt_environ_set(env, "ROLE_NAME", "default");
+    dt_environ_set(env, "ROLE_NAME", "%s", options->role ? options->role : "default");
     dt_environ_set(env, "MASTER_ADDR", "%s", master->addr);
     dt_environ_set(env, "MASTER_PORT", "%d", master->port);
     dt_environ_default(env, "JAX_COORDINATOR_ADDRESS", v6 ? "[%s]:%d" : "%s:%d", master->addr,
@@ -66,8 +66,27 @@ static void set_slurm(struct dt_environ *env, const struct dt_place *place, int 
     dt_environ_unset_prefix(env, "SLURM_PMI"); /* SLURM_PMIX*, SLURM_PMI_* too */
 }
 
+/* The GPU number `index` of those that are visible, as the only one. */
+static void set_virtual(struct dt_environ *env, int index)
+{
+    const char *visible = dt_environ_get(env, "CUDA_VISIBLE_DEVICES");
+    dt_environ_set(env, "LOCAL_RANK", "0");
+    if (!visible) {
+        dt_environ_set(env, "CUDA_VISIBLE_DEVICES", "%d", index);
+        return;
+    }
+    for (int i = 0; i < index && *visible; i++) {
+        visible += strcspn(visible, ",");
+        visible += *visible == ',';
+    }
+    char *own = strndup(visible, strcspn(visible, ",")); /* it lies in what is changed now */
+    env->failed = env->failed || !own;
+    dt_environ_set(env, "CUDA_VISIBLE_DEVICES", "%s", own ? own : "");
+    free(own);
+}
+
 static void set_fanout(struct dt_environ *env, const struct dt_place *place,
-                       const struct dt_master *master, int index)
+                       const struct dt_master *master, const struct dt_options *options, int index)
 {
     int rank = place->rank + index;
     dt_environ_unset_prefix(env, "PMI_");
@@ -76,6 +95,8 @@ static void set_fanout(struct dt_environ *env, const struct dt_place *place,
         set_slurm(env, place, index);
     if (place->job >= 0)
         dt_environ_set(env, "TORCHELASTIC_RUN_ID", "%lld.%lld", place->job, place->step);
+    else if (options->run_id)
+        dt_environ_set(env, "TORCHELASTIC_RUN_ID", "%s", options->run_id);
     else
         dt_environ_default(env, "TORCHELASTIC_RUN_ID", "none");
     dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "0");
@@ -127,16 +148,19 @@ static void set_neuron(struct dt_environ *env, const struct dt_root *root,
 
 int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
                     const struct dt_master *master, const struct dt_injection *injection,
-                    const struct dt_binding *binding, int index, struct dt_error *err)
+                    const struct dt_binding *binding, const struct dt_options *options, int index,
+                    struct dt_error *err)
 {
     struct dt_root root;
     dt_environ_init(env, environ);
     dt_injection_apply(env, injection);
-    set_common(env, place, master, index);
+    set_common(env, place, master, options, index);
     if (place->shape == DT_SHAPE_FANOUT && place->processes > 1)
         dt_binding_apply(env, binding, index);
     if (place->shape == DT_SHAPE_FANOUT)
-        set_fanout(env, place, master, index);
+        set_fanout(env, place, master, options, index);
+    if (options->virtual_local_rank)
+        set_virtual(env, place->local_rank + index);
     if (dt_root_init(&root, NULL, err) == 0) {
         set_neuron(env, &root, place, master, index);
         dt_root_fini(&root);

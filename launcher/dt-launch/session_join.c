@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "hosts.h"
 #include "session_internal.h"
 
 #define CONNECT_MS  1000
@@ -72,43 +72,6 @@ struct dt_session *dt_session_lead(const struct dt_place *place, struct dt_maste
 }
 
 /* ---- a member: where node 0 is ------------------------------------------------------------- */
-
-/* A static binary has no resolver to trust, but nearly every image has getent. */
-static bool ask_getent(union address *address, const char *name)
-{
-    int ends[2];
-    char text[256];
-    size_t len = 0;
-    ssize_t n;
-    if (name[0] == '-' || pipe2(ends, O_CLOEXEC))
-        return false;
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        execlp("getent", "getent", "ahosts", name, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    while (pid > 0 && len + 1 < sizeof text &&
-           (n = read(ends[0], text + len, sizeof text - 1 - len)) > 0)
-        len += (size_t)n;
-    close(ends[0]);
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
-    text[len] = '\0';
-    text[strcspn(text, " \t\n")] = '\0';
-    return address_read(address, text);
-}
-
-static bool find_lead(union address *address, const char *name)
-{
-    if (address_read(address, name))
-        return true;
-    char *numeric = dt_hosts_lookup(name);
-    bool found = numeric ? address_read(address, numeric) : ask_getent(address, name);
-    free(numeric);
-    return found;
-}
 
 /* ---- a member: its hello ------------------------------------------------------------------- */
 
@@ -201,7 +164,7 @@ static int join(struct dt_session *session, struct dt_master *master, struct dt_
     double began = dt_now(), say_at = began + SAY_AFTER_S;
     useconds_t pause = PAUSE_MIN;
     for (;;) {
-        bool known = find_lead(&address, master->addr);
+        bool known = dt_hosts_address(&address, master->addr);
         for (int i = 0; known && i < master->candidate_count; i++) {
             int result = try_port(session, &address, master->candidates[i], master, err);
             if (result)

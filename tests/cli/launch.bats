@@ -210,7 +210,7 @@ PY
 @test "Slurm: contradictions and environments of other jobs, exit 64" {
     fake_task 0
     refused 64 'srun starts 2 tasks on a node' --nproc-per-node 8 -- true
-    refused 64 'contradicts srun' --nnodes 2 -- true
+    refused 64 'slurm runs this on 4 nodes' --nnodes 2 -- true
     SLURM_PROCID=abc refused 64 'SLURM_PROCID is "abc"' -- true
     SLURM_PROCID=-1 refused 64 'SLURM_PROCID is "-1"' -- true
     SLURM_PROCID=8 refused 64 'SLURM_PROCID is 8 of 8' -- true
@@ -239,7 +239,7 @@ PY
     refused 64 'type srun dt-launch' -- true
     SLURM_JOB_NUM_NODES=1 run -0 "$launch" -- sh -c 'echo $WORLD_SIZE'
     [ "$output" = 1 ]
-    refused 64 'this is no Slurm step' --per-task -- true
+    refused 64 'neither a Slurm step' --per-task -- true
 }
 
 @test "--dry-run shows each rank and starts nothing" {

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options about the run itself: store, environment, binding, ending. */
+#include "options_rows.h"
+
+static int take_store(struct dt_options *o, const char *name, const char *value,
+                      struct dt_error *err)
+{
+    static const char *const words[] = {"launcher", "rank0"};
+    int choice = 0;
+    if (dt_option_word(name, value, words, 2, &choice, err))
+        return -1;
+    o->store = choice == 0 ? DT_STORE_LAUNCHER : DT_STORE_RANK0;
+    return 0;
+}
+
+static int take_missing(struct dt_options *o, const char *name, const char *value,
+                        struct dt_error *err)
+{
+    return dt_option_seconds(name, value, &o->missing_after_s, err);
+}
+
+static int take_grace(struct dt_options *o, const char *name, const char *value,
+                      struct dt_error *err)
+{
+    return dt_option_seconds(name, value, &o->kill_grace_s, err);
+}
+
+int dt_options_take_env(struct dt_options *o, const char *name, const char *value,
+                        struct dt_error *err)
+{
+    static const char *const words[] = {"auto", "explain", "off"};
+    static const enum dt_env_mode modes[] = {DT_ENV_MODE_AUTO, DT_ENV_MODE_EXPLAIN,
+                                             DT_ENV_MODE_OFF};
+    int choice = 0;
+    if (dt_option_word(name, value, words, sizeof words / sizeof *words, &choice, err))
+        return -1;
+    o->env = modes[choice];
+    return 0;
+}
+
+static int take_bind(struct dt_options *o, const char *name, const char *value,
+                     struct dt_error *err)
+{
+    int result = dt_bind_words_parse(&o->bind, name, value, err);
+    o->bind.by_option = true;
+    return result;
+}
+
+static int take_dry_run(struct dt_options *o, const char *name, const char *value,
+                        struct dt_error *err)
+{
+    (void)name;
+    (void)value;
+    (void)err;
+    o->dry_run = true;
+    return 0;
+}
+
+const struct dt_option_row dt_options_of_running[] = {
+    {.name = "store",
+     .value = "launcher|rank0",
+     .doc = "Who serves PyTorch's store on MASTER_PORT: dt-launch (default with one dt-launch a "
+            "node; it then knows who is missing), or rank 0, for programs that bind MASTER_PORT "
+            "themselves",
+     .take = take_store},
+    {.name = "missing-after",
+     .value = "SECONDS",
+     .doc = "While ranks wait in the store: say after so long which have not connected, and again "
+            "after twice that, and so on (10)",
+     .take = take_missing},
+    {.name = "kill-grace",
+     .value = "SECONDS",
+     .doc = "After a rank has failed, the others get SIGTERM and so long after it SIGKILL (5)",
+     .take = take_grace},
+    {.name = "env",
+     .value = "auto|explain|off",
+     .doc = "Set the EFA, NCCL and libfabric variables that this node needs, where Slurm's plugin "
+            "has not; explain: and say why. Yours are kept (default: DT_ENV, else off)",
+     .take = dt_options_take_env},
+    {.name = "bind",
+     .value = "auto|explain|off[,WORD...]",
+     .doc = "Give each of the N processes cores and memory near its GPU, as srun --dt-bind does "
+            "for tasks, within what dt-launch was given; explain: and say why. WORDs as there "
+            "(default: as srun --dt-bind, else DT_BIND, else off)",
+     .take = take_bind},
+    {.name = "dry-run",
+     .doc = "Print arguments and environment of each rank, start nothing",
+     .take = take_dry_run},
+    {0},
+};
