@@ -117,6 +117,12 @@ static void pump(struct session *s)
         link_pump(&s->link);
 }
 
+static const char *job_gpus(const struct dt_request *r)
+{
+    const char *gpus = dt_request_getenv(r, "SLURM_STEP_GPUS");
+    return gpus ? gpus : dt_request_getenv(r, "SLURM_JOB_GPUS");
+}
+
 static int look(struct session *s, const char *config, struct failure *f)
 {
     struct dt_request *r = &s->request;
@@ -130,6 +136,8 @@ static int look(struct session *s, const char *config, struct failure *f)
                                      .group_count = r->group_count,
                                      .cwd = r->cwd,
                                      .tmpdir = dt_request_getenv(r, "TMPDIR"),
+                                     .job = r->job,
+                                     .job_gpus = job_gpus(r),
                                      .memlock = r->memlock,
                                      .nofile = r->nofile,
                                      .level = (int)s->level};

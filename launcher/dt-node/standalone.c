@@ -26,6 +26,7 @@ static int look(struct engine *e, const struct options *o, bool with_env)
     struct dt_error err;
     char *cwd = getcwd(NULL, 0);
     gid_t groups[256];
+    const char *gpus;
     int count = getgroups(256, groups);
     struct dt_facts_request request = {.uid = getuid(),
                                        .gid = getgid(),
@@ -33,6 +34,8 @@ static int look(struct engine *e, const struct options *o, bool with_env)
                                        .group_count = count > 0 ? (size_t)count : 0,
                                        .cwd = cwd,
                                        .tmpdir = getenv("TMPDIR"),
+                                       .job = dt_facts_own_job(&gpus),
+                                       .job_gpus = gpus,
                                        .memlock = DT_LIMIT_OWN,
                                        .nofile = DT_LIMIT_OWN,
                                        .level = (int)o->level};

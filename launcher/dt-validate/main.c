@@ -38,6 +38,7 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
 {
     char *cwd = getcwd(NULL, 0);
     gid_t groups[256];
+    const char *gpus;
     int count = getgroups(256, groups);
     bool in_job = o->caller == CALLER_PERSON;
     bool here = in_job && !o->root; /* a tree has directories of its own */
@@ -47,6 +48,8 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
                                        .group_count = count > 0 ? (size_t)count : 0,
                                        .cwd = here ? cwd : NULL,
                                        .tmpdir = here ? getenv("TMPDIR") : NULL,
+                                       .job = dt_facts_own_job(&gpus),
+                                       .job_gpus = gpus,
                                        .memlock = DT_LIMIT_OWN,
                                        .nofile = DT_LIMIT_OWN,
                                        .level = (int)o->level};

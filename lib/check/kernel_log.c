@@ -35,12 +35,44 @@ static const json_t *gpu_of(const struct dt_check_context *context, const json_t
     return NULL;
 }
 
-/* State before history: a GPU of which the driver asks nothing was reset since, or needed none. */
-static bool driver_is_content(const struct dt_check_context *context, const json_t *event)
+/* Xid 154 repeats the driver's verdict over a GPU whenever it changes: the last of them holds. NULL:
+ * none. Events are in the order in which they happened. */
+static const json_t *last_verdict(const struct dt_check_context *context, const char *bdf)
+{
+    enum { VERDICT_CHANGED = 154 };
+    const json_t *events = dt_facts_array(context->facts, "log.errors");
+    for (size_t i = json_array_size(events); i > 0; i--) {
+        const json_t *event = json_array_get(events, i - 1);
+        if (json_integer_value(json_object_get(event, "code")) == VERDICT_CHANGED &&
+            strcmp(text_of(event, "kind"), "xid") == 0 && strcmp(text_of(event, "bdf"), bdf) == 0)
+            return event;
+    }
+    return NULL;
+}
+
+/* What the driver asks for as of now: by field 230, else by what it has logged since the event. -1:
+ * not known. State goes before history: a GPU of which nothing is asked was reset since. */
+static long long asked_now(const struct dt_check_context *context, const json_t *event)
 {
     long long action;
-    const json_t *gpu = gpu_of(context, event);
-    return gpu && dt_gpu_number(gpu, "recovery", &action) && action == 0;
+    const json_t *gpu = gpu_of(context, event), *last;
+    if (gpu && dt_gpu_number(gpu, "recovery", &action))
+        return action;
+    last = last_verdict(context, text_of(event, "bdf"));
+    if (!last || json_integer_value(json_object_get(last, "age_s")) >
+                     json_integer_value(json_object_get(event, "age_s")))
+        return -1;
+    return dt_xid_recovery(text_of(last, "text"));
+}
+
+/* An action that the table leaves to the driver. */
+static enum dt_xid_action as_the_driver_says(long long asked)
+{
+    enum { NONE, RESET, REBOOT };
+    return asked < 0         ? DT_XID_MONITOR
+           : asked == NONE   ? DT_XID_INFO
+           : asked == REBOOT ? DT_XID_REBOOT
+                             : DT_XID_RESET; /* also with a drain before it, and what is new */
 }
 
 static struct opinion of_xid(const struct dt_check_context *context, const json_t *event)
@@ -59,17 +91,39 @@ static struct opinion of_xid(const struct dt_check_context *context, const json_
     };
     int code = (int)json_integer_value(json_object_get(event, "code"));
     enum dt_xid_action action = dt_xid_judge(context->xids, code, text_of(event, "text"));
-    bool content = driver_is_content(context, event);
+    long long asked = asked_now(context, event);
     if (action == DT_XID_RECOVERY)
-        action = content                                    ? DT_XID_INFO
-                 : strstr(text_of(event, "text"), "(None)") ? DT_XID_INFO
-                                                            : DT_XID_RESET;
+        action = as_the_driver_says(asked);
     struct opinion opinion = opinions[action];
-    if (opinion.result == DT_FAIL && action < DT_XID_REPLACE && content)
+    if (opinion.result == DT_FAIL && action < DT_XID_REPLACE && asked == 0)
         opinion = (struct opinion){DT_WARN, DT_SEVERITY_MONITOR,
                                    "the driver asks for nothing any more; replace the instance if "
                                    "it comes back"};
     return opinion;
+}
+
+/* The hardware errors for which AWS's node monitoring agent of EKS replaces an instance. */
+static struct opinion of_neuron(const json_t *event)
+{
+    static const char *const fatal[] = {"SRAM_UNCORRECTABLE_ERROR", "NC_UNCORRECTABLE_ERROR",
+                                        "HBM_UNCORRECTABLE_ERROR", "DMA_ERROR"};
+    const char *what = strstr(text_of(event, "text"), "NEURON_HW_ERR=");
+    what = what ? what + strlen("NEURON_HW_ERR=") : "";
+    for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+        if (strncmp(what, fatal[i], strlen(fatal[i])) == 0)
+            return (struct opinion){DT_FAIL, DT_SEVERITY_REPLACE, "replace the instance"};
+    }
+    return (struct opinion){DT_WARN, DT_SEVERITY_MONITOR,
+                            "look at dmesg on the node; replace the instance if it comes back"};
+}
+
+/* NVSwitch errors say themselves whether they are fatal: "12028, Non-fatal, Link 61". */
+static struct opinion of_sxid(const json_t *event)
+{
+    return strstr(text_of(event, "text"), ", Fatal")
+               ? (struct opinion){DT_FAIL, DT_SEVERITY_REBOOT,
+                                  "reboot; replace the instance if it comes back"}
+               : (struct opinion){DT_PASS, DT_SEVERITY_NONE, ""};
 }
 
 static struct opinion judge_event(const struct dt_check_context *context, const json_t *event)
@@ -78,14 +132,10 @@ static struct opinion judge_event(const struct dt_check_context *context, const 
     struct opinion opinion = {DT_WARN, DT_SEVERITY_MONITOR, "look at dmesg on the node"};
     if (strcmp(kind, "xid") == 0)
         opinion = of_xid(context, event);
-    else if (strcmp(kind, "neuron") == 0)
-        opinion = (struct opinion){DT_FAIL, DT_SEVERITY_REPLACE, "replace the instance"};
-    /* NVSwitch errors say themselves whether they are fatal: "12028, Non-fatal, Link 61". */
-    else if (strcmp(kind, "sxid") == 0 && strstr(text_of(event, "text"), ", Fatal"))
-        opinion = (struct opinion){DT_FAIL, DT_SEVERITY_REBOOT,
-                                   "reboot; replace the instance if it comes back"};
     else if (strcmp(kind, "sxid") == 0)
-        opinion = (struct opinion){DT_PASS, DT_SEVERITY_NONE, ""};
+        opinion = of_sxid(event);
+    else if (strcmp(kind, "neuron") == 0)
+        opinion = of_neuron(event);
     if (opinion.result == DT_FAIL &&
         json_integer_value(json_object_get(event, "age_s")) > RECENT_S) {
         opinion.result = DT_WARN;
@@ -93,6 +143,34 @@ static struct opinion judge_event(const struct dt_check_context *context, const 
     }
     return opinion;
 }
+
+/* ---- events that say nothing of this job's devices ------------------------------------------ */
+
+/* Where the job's GPUs are known, they are all of its. */
+static bool is_of_another_job(const struct dt_check_context *context, const json_t *event)
+{
+    const json_t *mine = dt_facts_array(context->facts, "job.gpus");
+    const char *bdf = text_of(event, "bdf");
+    if (!mine || !*bdf || strcmp(text_of(event, "kind"), "xid") != 0)
+        return false;
+    for (size_t i = 0; i < json_array_size(mine); i++) {
+        const char *gpu = json_string_value(json_array_get(mine, i));
+        if (gpu && strncasecmp(gpu, bdf, strlen(bdf)) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* From before the last job's end: what only warns was that job's, or was told to it. */
+static bool is_from_before(const struct dt_check_context *context, const json_t *event)
+{
+    long long now, end;
+    return dt_facts_int(context->facts, "log.now_s", &now) &&
+           dt_facts_int(context->facts, "history.last_end_s", &end) &&
+           now - json_integer_value(json_object_get(event, "age_s")) < end;
+}
+
+/* ---- telling -------------------------------------------------------------------------------- */
 
 static void put_age(struct dt_buf *text, long long seconds)
 {
@@ -110,7 +188,10 @@ static void tell_event(const struct dt_check_context *context, struct dt_check_r
     bool is_xid = strcmp(text_of(event, "kind"), "xid") == 0;
     const struct dt_xid *row = is_xid ? dt_xid_find(context->xids, code) : NULL;
     put_age(&age, json_integer_value(json_object_get(event, "age_s")));
-    dt_judge(result, opinion->result, "/dev/kmsg");
+    if (row)
+        dt_judge(result, opinion->result, "/dev/kmsg; %s", dt_xid_source(context->xids, row));
+    else
+        dt_judge(result, opinion->result, "/dev/kmsg");
     dt_judge_severity(result, opinion->severity);
     dt_judge_value(result, "%s%s%s%s (%s ago)", text_of(event, "text"), row ? " [" : "",
                    row ? row->meaning : "", row ? "]" : "", age.data ? age.data : "");
@@ -119,10 +200,26 @@ static void tell_event(const struct dt_check_context *context, struct dt_check_r
     dt_buf_fini(&age);
 }
 
+/* "3 harmless, 1 of another job's GPU" */
+static void tell_none(struct dt_check_result *result, size_t count, size_t others, size_t before)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    dt_buf_printf(&text, "%zu harmless", count - others - before);
+    if (others)
+        dt_buf_printf(&text, ", %zu of GPUs that this job does not have", others);
+    if (before)
+        dt_buf_printf(&text, ", %zu from before the last job's end", before);
+    dt_judge(result, DT_PASS, "/dev/kmsg");
+    dt_judge_limit(result, "no event that needs a reset");
+    dt_judge_value(result, "%s", text.data ? text.data : "");
+    dt_buf_fini(&text);
+}
+
 void dt_check_kernel_log(const struct dt_check_context *context, struct dt_check_result *result)
 {
     const json_t *events = dt_facts_array(context->facts, "log.errors"), *worst = NULL;
     struct opinion verdict = {DT_PASS, DT_SEVERITY_NONE, ""};
+    size_t others = 0, before = 0;
     if (!events || !context->xids) {
         dt_check_unknown(context, result, events ? "xid.conf" : "log.errors",
                          "run dmesg on the node as root");
@@ -131,17 +228,20 @@ void dt_check_kernel_log(const struct dt_check_context *context, struct dt_check
     for (size_t i = 0; i < json_array_size(events); i++) {
         const json_t *event = json_array_get(events, i);
         struct opinion one = judge_event(context, event);
-        if (one.result == DT_PASS || one.result < verdict.result ||
-            (one.result == verdict.result && one.severity < verdict.severity))
+        if (one.result == DT_PASS)
             continue;
-        verdict = one; /* the newest of the worst */
-        worst = event;
+        if (is_of_another_job(context, event)) {
+            others++;
+        } else if (one.result == DT_WARN && is_from_before(context, event)) {
+            before++;
+        } else if (one.result > verdict.result ||
+                   (one.result == verdict.result && one.severity >= verdict.severity)) {
+            verdict = one; /* the newest of the worst */
+            worst = event;
+        }
     }
-    if (worst) {
+    if (worst)
         tell_event(context, result, worst, &verdict);
-        return;
-    }
-    dt_judge(result, DT_PASS, "/dev/kmsg");
-    dt_judge_limit(result, "no event that needs a reset");
-    dt_judge_value(result, "%zu harmless", json_array_size(events));
+    else
+        tell_none(result, json_array_size(events), others, before);
 }

@@ -136,9 +136,10 @@ const struct dt_check dt_checks[] = {
      dt_check_kernel_log,
      "Reads the kernel's log since boot for Xid and SXid events, and for errors of EFA, Neuron, "
      "memory and NVMe. xid.conf says what each Xid asks for; those of NVLink 5 (144 to 150) are "
-     "decoded. A reset that the driver no longer asks for (field 230), and what is older than a "
-     "day, "
-     "only warn; a program's own Xid is no fault of the node."},
+     "decoded. A reset that the driver no longer asks for (field 230, or the last Xid 154 where it "
+     "does not tell), and what is older than a day, only warn; a program's own Xid is no fault of "
+     "the node. Events of GPUs that Slurm did not give to this job are counted and not judged, and "
+     "so are those that only warn and are older than the last job's end here."},
     {NULL, NULL, DT_LEVEL_OFF, NODE, DT_SEVERITY_NONE, NULL, NULL},
 };
 

@@ -118,6 +118,7 @@ static void take_children(struct dt_facts_run *run)
     if (run->asks_nvml)
         finish(&run->nvml);
     dt_read_gpu(reader, run->nvml.text, run->nvml.failure);
+    dt_read_job(reader);
     finish(&run->user);
     if (reader->request->question)
         take_answer(reader->request->question, &run->user);

@@ -29,7 +29,7 @@
  *   gpu.error                        string, the driver's own words when it refuses to work at all
  *   gpu.lost                         array of {"bdf","reason"}: PCI shows it, the driver does not
  *   gpu.model gpu.memory_mib         string, int, of the first GPU
- *   gpu.devices                      array of {"bdf","uuid","model","numa","memory_mib"}; by NVML also,
+ *   gpu.devices                      array of {"bdf","uuid","model","numa","memory_mib","minor"}; by NVML also,
  *                                    each where the GPU and its driver tell it: "recovery" (field 230),
  *                                    "ecc" "ecc_pending" "persistence" "mig" "mig_pending" (0 | 1),
  *                                    "ecc_uncorrected" "ecc_corrected" (since the last reset),
@@ -38,6 +38,9 @@
  *                                    "celsius_slow", "power_mw" "power_default_mw", "pcie_width"
  *                                    "pcie_width_max" "pcie_replay", "nvlinks" "nvlinks_up"
  *                                    "nvlink_errors", "fabric" "fabric_status" "fabric_health", "vbios"
+ *   job.id                           int, the Slurm job for which facts are read; absent: none
+ *   job.gpus                         array of PCI addresses: the GPUs that Slurm gave the job; absent
+ *                                    where Slurm did not, or not all could be told: any may be its
  *   neuron.count                     int
  *   neuron.counters                  int, error counters that could be read
  *   neuron.errors                    array of {"device","counter","count"}: those above 0
@@ -65,6 +68,8 @@
  *                                    "code","bdf","age_s","text"}
  *                                    from the kernel log since boot, newest 64; of a tree: from its file dev/kmsg
  *   log.records                      int, kernel log records read
+ *   log.now_s                        int, seconds since boot when it was read: event time is this less age_s
+ *   history.last_end_s               int, seconds since boot when the last job here ended; absent: not known
  *   efa.without_gid                  array of names of EFA devices whose GID is zero
  *   fabric.manager                   0 | 1: nv-fabricmanager runs; absent where there is no NVSwitch
  *   nvme.devices                     array of {"name","model","state"}
@@ -110,14 +115,20 @@ struct dt_facts_request {
     gid_t gid;
     const gid_t *groups; /* supplementary groups of the user */
     size_t group_count;
-    const char *cwd;    /* working directory of the job, or NULL */
-    const char *tmpdir; /* TMPDIR of the job, or NULL: /tmp */
-    long long memlock;  /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
+    const char *cwd;      /* working directory of the job, or NULL */
+    const char *tmpdir;   /* TMPDIR of the job, or NULL: /tmp */
+    long long job;        /* Slurm's number of the job, or 0: none is near */
+    const char *job_gpus; /* SLURM_STEP_GPUS or SLURM_JOB_GPUS of the job, or NULL */
+    long long memlock;    /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
     long long nofile;
     int level;                          /* enum dt_level of check/check.h: what may be probed */
     struct dt_facts_question *question; /* or NULL; filled in */
 };
 #define DT_LIMIT_OWN (-2LL)
+
+/* The job in whose step, or for whose Prolog, this process itself runs, by its environment: for
+ * .job and .job_gpus of a request. 0: none. */
+long long dt_facts_own_job(const char **gpus);
 
 int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *request,
                      struct dt_error *err);

@@ -110,6 +110,10 @@ static json_t *devices_from_procfs(struct dt_reader *reader)
         json_t *device = json_pack("{s:s}", "bdf", names[i]);
         information_line(device, "model", text, "Model:");
         information_line(device, "uuid", text, "GPU UUID:");
+        const char *minor = strstr(text, "Device Minor:");
+        if (minor)
+            json_object_set_new(device, "minor",
+                                json_integer(strtol(minor + strlen("Device Minor:"), NULL, 10)));
         json_array_append_new(devices, device);
     }
     dt_names_free(names);

@@ -160,5 +160,6 @@ void dt_read_kernel_log(struct dt_reader *reader)
         return;
     }
     dt_reader_int(reader, "log.records", log.records);
+    dt_reader_int(reader, "log.now_s", log.now_us / 1000000);
     dt_reader_take(reader, "log.errors", log.events);
 }

@@ -31,6 +31,7 @@ struct nvml {
     int (*name)(nvml_device_t, char *, unsigned);
     int (*pci)(nvml_device_t, struct nvml_pci_info *);
     int (*memory)(nvml_device_t, struct nvml_memory *);
+    int (*minor)(nvml_device_t, unsigned *);
     struct dt_nvml_health *health; /* NULL: no memory */
 };
 
@@ -76,6 +77,7 @@ static void look_up(struct nvml *nvml, void *library)
     *(void **)&nvml->name = dlsym(library, "nvmlDeviceGetName");
     *(void **)&nvml->pci = dlsym(library, "nvmlDeviceGetPciInfo_v3");
     *(void **)&nvml->memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
+    *(void **)&nvml->minor = dlsym(library, "nvmlDeviceGetMinorNumber");
     nvml->health = dt_nvml_health_open(library);
 }
 
@@ -100,6 +102,9 @@ static json_t *read_device(const struct nvml *nvml, unsigned index)
         json_object_set_new(device, "model", json_string(text));
     if (nvml->memory && nvml->memory(handle, &memory) == 0)
         json_object_set_new(device, "memory_mib", json_integer((json_int_t)(memory.total >> 20)));
+    unsigned minor;
+    if (nvml->minor && nvml->minor(handle, &minor) == 0)
+        json_object_set_new(device, "minor", json_integer(minor));
     if (nvml->health)
         dt_nvml_health_read(nvml->health, handle, device);
     return device;

@@ -67,14 +67,38 @@ static void *grow(void *array_pointer, size_t *count, size_t size)
     return last;
 }
 
+static int needs_source(struct parser *p)
+{
+    return p->xids->source_count > 0
+               ? 0
+               : dt_error_set(p->err, "%s:%d: 'source TEXT' must stand above the first row",
+                              p->name, p->line);
+}
+
 static int add_code(struct parser *p, int code, enum dt_xid_action action, const char *mnemonic,
                     const char *meaning)
 {
+    if (needs_source(p) < 0)
+        return -1;
     struct dt_xid *row = grow(&p->xids->codes, &p->xids->code_count, sizeof *row);
     if (!row)
         return dt_error_set(p->err, "out of memory");
-    *row = (struct dt_xid){code, action, strdup(mnemonic), strdup(meaning)};
+    *row =
+        (struct dt_xid){code, action, strdup(mnemonic), strdup(meaning), p->xids->source_count - 1};
     return row->mnemonic && row->meaning ? 0 : dt_error_set(p->err, "out of memory");
+}
+
+/* source TEXT: of the rows below, up to the next source */
+static int read_source(struct parser *p, char *rest)
+{
+    if (rest)
+        rest += strspn(rest, " \t");
+    if (!rest || !*rest)
+        return refuse(p, "expected where the rows below are from behind", "source");
+    char **source = grow(&p->xids->sources, &p->xids->source_count, sizeof *source);
+    if (source)
+        *source = strdup(rest);
+    return source && *source ? 0 : dt_error_set(p->err, "out of memory");
 }
 
 /* xid CODE ACTION CATALOGUE MNEMONIC MEANING... */
@@ -143,6 +167,8 @@ static int take_resolution(struct parser *p, const char *word, enum dt_xid_actio
 /* nvlink CODE UNITS INFO-1 INFO-2 STATUS RESOLUTION INVESTIGATION SEVERITY */
 static int read_nvlink(struct parser *p, char *rest)
 {
+    if (needs_source(p) < 0)
+        return -1;
     struct dt_xid_rule *rule = grow(&p->xids->rules, &p->xids->rule_count, sizeof *rule);
     if (!rule)
         return dt_error_set(p->err, "out of memory");
@@ -172,13 +198,15 @@ static int read_line(struct parser *p, char *line)
     const char *word = next_word(&rest);
     if (!word || *word == '#')
         return 0;
+    if (strcmp(word, "source") == 0)
+        return read_source(p, rest);
     if (strcmp(word, "xid") == 0)
         return read_xid(p, rest);
     if (strcmp(word, "unused") == 0)
         return read_unused(p, rest);
     if (strcmp(word, "nvlink") == 0)
         return read_nvlink(p, rest);
-    return refuse(p, "expected xid, unused or nvlink, not", word);
+    return refuse(p, "expected source, xid, unused or nvlink, not", word);
 }
 
 static int by_code(const void *a, const void *b)

@@ -15,8 +15,11 @@ void dt_xids_fini(struct dt_xids *xids)
     }
     for (size_t i = 0; i < xids->rule_count; i++)
         free(xids->rules[i].units);
+    for (size_t i = 0; i < xids->source_count; i++)
+        free(xids->sources[i]);
     free(xids->codes);
     free(xids->rules);
+    free(xids->sources);
     *xids = (struct dt_xids){0};
 }
 
@@ -30,6 +33,20 @@ const struct dt_xid *dt_xid_find(const struct dt_xids *xids, int code)
     return xids->code_count == 0
                ? NULL
                : bsearch(&code, xids->codes, xids->code_count, sizeof *xids->codes, compare);
+}
+
+const char *dt_xid_source(const struct dt_xids *xids, const struct dt_xid *row)
+{
+    return xids->sources[row->source];
+}
+
+/* "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)". The words differ
+ * between drivers ("Node Reboot Required", "OS Reboot"), the numbers do not. */
+int dt_xid_recovery(const char *text)
+{
+    unsigned action;
+    const char *to = strstr(text, " to 0x");
+    return to && sscanf(to, " to 0x%x", &action) == 1 && action < 1000 ? (int)action : -1;
 }
 
 /* Is the word one of "A/B"? */

@@ -24,6 +24,7 @@ struct dt_xid {
     int code;
     enum dt_xid_action action;
     char *mnemonic, *meaning;
+    size_t source; /* index into dt_xids.sources: where the row is from */
 };
 
 struct dt_xid_rule { /* an nvlink row */
@@ -39,6 +40,8 @@ struct dt_xids {
     size_t code_count;
     struct dt_xid_rule *rules;
     size_t rule_count;
+    char **sources; /* as the file names them; each row stands below one */
+    size_t source_count;
 };
 
 /* Every mistake is one sentence "FILE:LINE: what". Trust rules as for dt.conf. */
@@ -48,8 +51,13 @@ int dt_xids_parse(struct dt_xids *xids, const char *name, char *text, struct dt_
 void dt_xids_fini(struct dt_xids *xids);
 
 const struct dt_xid *dt_xid_find(const struct dt_xids *xids, int code); /* NULL: no such row */
+const char *dt_xid_source(const struct dt_xids *xids, const struct dt_xid *row);
 
 /* What a message asks for. text: from "NVRM: Xid" on. Never DT_XID_DECODE. */
 enum dt_xid_action dt_xid_judge(const struct dt_xids *xids, int code, const char *text);
+
+/* The recovery action that a message of Xid 154 changes to, as NVML's field 230 numbers it: 0 none,
+ * 1 reset, 2 reboot, 3 drain of peer-to-peer traffic, 4 drain and reset. -1: the text has none. */
+int dt_xid_recovery(const char *text);
 
 #endif

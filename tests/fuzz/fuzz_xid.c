@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char table[] = "xid 149 DECODE X M\n"
+static char table[] = "source s\n"
+                      "xid 149 DECODE X M\n"
                       "nvlink 149 NETIR_LINK_EVT/NETIR_LINK_DOWN ------000100----------0111000110 "
                       "------000100-------------0010001 0x0 RESET_GPU A B\n";
 
@@ -24,10 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dt_xids_fini(&xids);
     }
     if (text && dt_xids_parse(&xids, "fuzz", text, &err) == 0) {
-        if (xids.code_count == 0)
+        if (xids.code_count == 0 || !*dt_xid_source(&xids, &xids.codes[0]))
             abort();
         dt_xids_fini(&xids);
     }
+    if (text && dt_xid_recovery(text) < -1)
+        abort();
     free(copy);
     free(text);
     return 0;

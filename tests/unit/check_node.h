@@ -119,7 +119,8 @@ static inline json_t *good_facts(void)
     return doc;
 }
 
-static const char xid_table[] = "xid 13 APP X M Graphics Engine Exception\n"
+static const char xid_table[] = "source a test\n"
+                                "xid 13 APP X M Graphics Engine Exception\n"
                                 "xid 31 APP X M page fault\n"
                                 "xid 48 RESET X M Double Bit ECC Error\n"
                                 "xid 63 MONITOR X M remapping\n"

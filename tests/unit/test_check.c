@@ -12,6 +12,10 @@ struct fault {
     const struct dt_instance *instance; /* NULL: p5.48xlarge */
 };
 
+#define XID_154(age, change)                                                                       \
+    "{'kind':'xid','code':154,'age_s':" #age ",'bdf':'0000:ee:00','text':'154, GPU recovery "      \
+    "action changed from " change "'}"
+
 static const struct fault faults[] = {
     {"gpu-count", "{'gpu.pci_count':7,'gpu.count':7}", DT_FAIL, "7 GPUs on the PCI bus", NULL},
     {"gpu-count",
@@ -97,15 +101,68 @@ static const struct fault faults[] = {
      "remapping", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'xid','code':999,'age_s':9,'text':'Xid 999'}]}", DT_WARN,
      "Xid 999", NULL},
-    {"kernel-log",
-     "{'log.errors':[{'kind':'xid','code':154,'age_s':9,'text':'154 (GPU Reset Required)'}]}",
+    /* Xid 154 says what the driver asks for, where field 230 does not */
+    {"kernel-log", "{'log.errors':[" XID_154(9, "0x0 (None) to 0x1 (GPU Reset Required)") "]}",
      DT_FAIL, "Reset Required", NULL},
+    {"kernel-log", "{'log.errors':[" XID_154(9, "0x0 (None) to 0x2 (OS Reboot)") "]}", DT_FAIL,
+     "OS Reboot", NULL},
+    {"kernel-log",
+     "{'log.errors':[" XID_154(9, "0x0 (None) to 0x1 (GPU Reset Required)") "," XID_154(
+         5, "0x1 (GPU Reset Required) to 0x0 (None)") "]}",
+     DT_PASS, "2 harmless", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'Xid 48','bdf':"
+     "'0000:ee:00'}," XID_154(5, "0x1 (GPU Reset Required) to 0x0 (None)") "]}",
+     DT_WARN, "Xid 48", NULL},
+    {"kernel-log",
+     "{'log.errors':[" XID_154(
+         95, "0x1 (GPU Reset Required) to 0x0 (None)") ","
+                                                       "{'kind':'xid','code':48,'age_s':90,'text':'"
+                                                       "Xid 48','bdf':'0000:ee:00'}]}",
+     DT_FAIL, "Xid 48", NULL},
+    {"kernel-log", "{'log.errors':[" XID_154(9, "no numbers") "]}", DT_WARN, "no numbers", NULL},
+    /* GPUs of other jobs: counted only */
+    {"kernel-log",
+     "{'job.gpus':['0000:00:00.0'],'log.errors':[{'kind':'xid','code':79,'age_s':9,"
+     "'text':'x','bdf':'0000:70:00'}]}",
+     DT_PASS, "0 harmless, 1 of GPUs that this job does not", NULL},
+    {"kernel-log",
+     "{'job.gpus':['0000:70:00.0'],'log.errors':[{'kind':'xid','code':79,'age_s':9,"
+     "'text':'x','bdf':'0000:70:00'}]}",
+     DT_FAIL, "fallen off", NULL},
+    {"kernel-log",
+     "{'job.gpus':['0000:70:00.0'],'log.errors':[{'kind':'xid','code':79,'age_s':9,"
+     "'text':'no address'}]}",
+     DT_FAIL, "fallen off", NULL},
+    /* what only warns is forgotten with the job in which it happened; what needs a reset is not */
+    {"kernel-log",
+     "{'log.now_s':1000,'history.last_end_s':900,'log.errors':[{'kind':'xid','code':"
+     "63,'age_s':101,'text':'x'}]}",
+     DT_PASS, "1 from before the last job's end", NULL},
+    {"kernel-log",
+     "{'log.now_s':1000,'history.last_end_s':900,'log.errors':[{'kind':'xid','code':"
+     "63,'age_s':100,'text':'x'}]}",
+     DT_WARN, "remapping", NULL},
+    {"kernel-log",
+     "{'log.now_s':1000,'history.last_end_s':900,'log.errors':[{'kind':'xid','code':"
+     "48,'age_s':101,'text':'x'}]}",
+     DT_FAIL, "Double Bit", NULL},
+    {"kernel-log",
+     "{'history.last_end_s':900,'log.errors':[{'kind':'xid','code':63,'age_s':101,"
+     "'text':'x'}]}",
+     DT_WARN, "remapping", NULL},
     {"kernel-log",
      "{'log.errors':[{'kind':'xid','code':154,'age_s':9,'text':'x','bdf':'0000:70:00'}]}", DT_PASS,
      "1 harmless", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'sxid','code':1,'age_s':9,'text':'1, Non-fatal'}]}",
      DT_PASS, "harmless", NULL},
-    {"kernel-log", "{'log.errors':[{'kind':'neuron','age_s':9,'text':'NEURON_HW_ERR=X'}]}", DT_FAIL,
+    {"kernel-log",
+     "{'log.errors':[{'kind':'neuron','age_s':9,'text':'NEURON_HW_ERR=NC_UNCORRECTABLE_ERROR'}]}",
+     DT_FAIL, "NC_UNC", NULL},
+    {"kernel-log",
+     "{'log.errors':[{'kind':'neuron','age_s':9,'text':'NEURON_HW_ERR=DMA_ERROR x'}]}", DT_FAIL,
+     "DMA_ERROR", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'neuron','age_s':9,'text':'NEURON_HW_ERR=X'}]}", DT_WARN,
      "NEURON_HW_ERR", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'disk','age_s':9,'text':'I/O error'}]}", DT_WARN,
      "I/O error", NULL},

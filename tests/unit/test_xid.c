@@ -58,6 +58,30 @@ static void the_catalogue_is_there(void **state)
     assert_int_equal(dt_xid_judge(&shipped, 9999, ""), DT_XID_MONITOR);
 }
 
+static void each_row_has_its_source(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < shipped.code_count; i++) {
+        const char *source = dt_xid_source(&shipped, &shipped.codes[i]);
+        assert_non_null(strstr(source, shipped.codes[i].code == 173 ? "gpud" : "NVIDIA"));
+    }
+    assert_int_equal(shipped.source_count, 5);
+}
+
+/* Drivers' words differ, and "(None)" stands in each of these: the number behind "to" counts. */
+static void recovery_is_read_from_the_text(void **state)
+{
+#define CHANGED "NVRM: Xid (PCI:0000:3b:00): 154, GPU recovery action changed from "
+    (void)state;
+    assert_int_equal(dt_xid_recovery(CHANGED "0x0 (None) to 0x1 (GPU Reset Required)"), 1);
+    assert_int_equal(dt_xid_recovery(CHANGED "0x0 (None) to 0x2 (Node Reboot Required)"), 2);
+    assert_int_equal(dt_xid_recovery(CHANGED "0x0 (None) to 0x2 (OS Reboot)"), 2);
+    assert_int_equal(dt_xid_recovery(CHANGED "0x1 (GPU Reset Required) to 0x0 (None)"), 0);
+    assert_int_equal(dt_xid_recovery(CHANGED "0x0 (None)"), -1);
+    assert_int_equal(dt_xid_recovery("NVRM: Xid (PCI:0000:3b:00): 154, x to 0xffffffff"), -1);
+    assert_int_equal(dt_xid_recovery(""), -1);
+}
+
 #define LINE(code, rest) "NVRM: Xid (PCI:0009:01:00): " code ", " rest
 
 static void nvlink_is_decoded(void **state)
@@ -109,23 +133,29 @@ static void wrong_tables_are_refused(void **state)
     } rows[] = {
         {"", "t: there is no row in it"},
         {"# only words\n", "t: there is no row in it"},
-        {"xid 79 REPLACE X M\nxid 79 RESET X M\n", "t: Xid 79 has two rows"},
-        {"xid 79 REPLACE X M\nunused 70-80\n", "t: Xid 79 has two rows"},
+        {"source s\nxid 79 REPLACE X M\nxid 79 RESET X M\n", "t: Xid 79 has two rows"},
+        {"source s\nxid 79 REPLACE X M\nunused 70-80\n", "t: Xid 79 has two rows"},
         {"xid 79 EXPLODE X M\n", "t:1: expected INFO, APP"},
         {"\nxid seven RESET X M\n", "t:2: expected the number of an Xid, not 'seven'"},
         {"xid\n", "t:1: expected the number of an Xid, not ''"},
         {"xid 0 RESET X M\n", "not '0'"},
         {"xid 99999 RESET X M\n", "not '99999'"},
         {"xid 79 RESET X\n", "a row needs NVIDIA's action and the mnemonic"},
-        {"sxid 79\n", "t:1: expected xid, unused or nvlink, not 'sxid'"},
-        {"nvlink 149 A 01 01 0x0 IGNORE\n", "expected 32 times 0, 1 or -, not '01'"},
-        {"nvlink 149 A -------------------------------- -------------------------------- zero "
+        {"sxid 79\n", "t:1: expected source, xid, unused or nvlink, not 'sxid'"},
+        {"source s\nnvlink 149 A 01 01 0x0 IGNORE\n", "expected 32 times 0, 1 or -, not '01'"},
+        {"source s\nnvlink 149 A -------------------------------- -------------------------------- "
+         "zero "
          "IGNORE\n",
          "expected the error status as a 0x number, not 'zero'"},
-        {"nvlink 149 A -------------------------------- -------------------------------- 0x0 "
+        {"source s\nnvlink 149 A -------------------------------- -------------------------------- "
+         "0x0 "
          "FORGET\n",
          "expected RESET_GPU, IGNORE or XID_154_EVAL, not 'FORGET'"},
-        {"nvlink 149\n", "a row needs its unit"},
+        {"source s\nnvlink 149\n", "a row needs its unit"},
+        {"xid 79 REPLACE X M\n", "t:1: 'source TEXT' must stand above the first row"},
+        {"nvlink 149 A x x 0x0 IGNORE\n", "'source TEXT' must stand above"},
+        {"source\n", "t:1: expected where the rows below are from behind 'source'"},
+        {"source   \n", "t:1: expected where the rows below are from"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -142,8 +172,8 @@ static void wrong_tables_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_catalogue_is_there),
-        cmocka_unit_test(nvlink_is_decoded),
+        cmocka_unit_test(the_catalogue_is_there),         cmocka_unit_test(each_row_has_its_source),
+        cmocka_unit_test(recovery_is_read_from_the_text), cmocka_unit_test(nvlink_is_decoded),
         cmocka_unit_test(wrong_tables_are_refused),
     };
     return cmocka_run_group_tests_name("xid", tests, load, unload);
