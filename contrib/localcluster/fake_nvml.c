@@ -9,6 +9,7 @@
  *   set BDF|* KEY NUMBER      what the GPU answers; fake_nvml_health.c has the keys
  *   unset BDF|* KEY           the GPU answers NOT_SUPPORTED (3)
  *   vbios BDF|* TEXT
+ *   process BDF|* PID MIB     a program that computes there
  *   fail FUNCTION CODE        the function answers that code: "fail nvmlInit_v2 9"
  *   hang FUNCTION             the function never returns
  *
@@ -148,6 +149,8 @@ static void read_line(const char *line)
         for_gpus(line, fake_health_unset);
     else if (strncmp(line, "vbios ", 6) == 0)
         for_gpus(line, fake_health_vbios);
+    else if (strncmp(line, "process ", 8) == 0)
+        for_gpus(line, fake_add_process);
     else if (sscanf(line, "fail %63s %d", word, &code) == 2)
         add_rule(word, code);
     else if (sscanf(line, "hang %63s", word) == 1)

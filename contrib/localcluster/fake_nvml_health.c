@@ -7,38 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys of "set", and what a GPU answers unless it is set. */
-enum key {
-    RECOVERY,
-    ECC,
-    ECC_PENDING,
-    ECC_UNCORRECTED,
-    ECC_CORRECTED,
-    ROWS_CORRECTED,
-    ROWS_UNCORRECTED,
-    ROWS_PENDING,
-    ROWS_FAILED,
-    PAGES_PENDING,
-    SLOW,
-    CELSIUS,
-    CELSIUS_SLOW,
-    POWER_MW,
-    POWER_DEFAULT_MW,
-    PERSISTENCE,
-    MIG,
-    MIG_PENDING,
-    PCIE_WIDTH,
-    PCIE_WIDTH_MAX,
-    PCIE_REPLAY,
-    NVLINKS,
-    NVLINKS_UP,
-    NVLINK_ERRORS,
-    FABRIC,
-    FABRIC_STATUS,
-    FABRIC_HEALTH,
-    KEY_COUNT
-};
-
+/* What a GPU answers unless it is set; -1: not supported. */
 static const struct {
     const char *name;
     long long usual;
@@ -63,13 +32,29 @@ static const struct {
     [MIG_PENDING] = {"mig_pending", 0},
     [PCIE_WIDTH] = {"pcie_width", 16},
     [PCIE_WIDTH_MAX] = {"pcie_width_max", 16},
+    [PCIE_GEN] = {"pcie_gen", 1}, /* idle */
+    [PCIE_GEN_MAX] = {"pcie_gen_max", 5},
     [PCIE_REPLAY] = {"pcie_replay", 0},
+    [CLOCK_MHZ] = {"clock_mhz", 1980},
+    [CLOCK_DEFAULT_MHZ] = {"clock_default_mhz", 1980},
+    [CLOCK_MAX_MHZ] = {"clock_max_mhz", 1980},
+    [CLOCK_MEMORY_MHZ] = {"clock_memory_mhz", 2619},
+    [CLOCK_MEMORY_DEFAULT_MHZ] = {"clock_memory_default_mhz", 2619},
     [NVLINKS] = {"nvlinks", -1},
     [NVLINKS_UP] = {"nvlinks_up", -1},
-    [NVLINK_ERRORS] = {"nvlink_errors", 0},
+    [NVLINK_CRC] = {"nvlink_crc", 0},
+    [NVLINK_REPLAY] = {"nvlink_replay", 0},
+    [NVLINK_RECOVERY] = {"nvlink_recovery", 0},
+    [NVLINK_RX] = {"nvlink_rx", -1}, /* of NVLink 5 alone, as the next two */
+    [NVLINK_INTEGRITY] = {"nvlink_integrity", -1},
+    [NVLINK_UNRECOVERED] = {"nvlink_unrecovered", -1},
     [FABRIC] = {"fabric", -1},
     [FABRIC_STATUS] = {"fabric_status", 0},
+    [FABRIC_CLIQUE] = {"fabric_clique", 0},
+    [FABRIC_MASK] = {"fabric_mask", 0},
     [FABRIC_HEALTH] = {"fabric_health", 1},
+    [MEMORY_USED_MIB] = {"memory_used_mib", 0},
+    [GRAPHICS] = {"graphics", 0},
 };
 
 _Static_assert((int)KEY_COUNT <= FAKE_KEYS, "struct gpu holds too few values");
@@ -111,27 +96,7 @@ void fake_health_vbios(struct gpu *gpu, const char *text)
 
 /* ---- the calls ---- */
 
-struct field_value { /* nvmlFieldValue_t */
-    unsigned fieldId, scopeId;
-    long long timestamp, latencyUsec;
-    int valueType, nvmlReturn;
-    union {
-        unsigned ui;
-        unsigned long long ull;
-    } value;
-};
-
-struct fabric { /* nvmlGpuFabricInfo_v3_t */
-    unsigned version;
-    unsigned char clusterUuid[16];
-    int status;
-    unsigned cliqueId;
-    unsigned char state;
-    unsigned healthMask;
-    unsigned char healthSummary;
-};
-
-static int answer(const char *function, const struct gpu *gpu, enum key key, unsigned *value)
+int fake_answer(const char *function, const struct gpu *gpu, enum fake_key key, unsigned *value)
 {
     int rc = fake_begin_device(function, gpu);
     if (rc == SUCCESS && !value)
@@ -147,15 +112,15 @@ static int answer(const char *function, const struct gpu *gpu, enum key key, uns
     int function(nvmlDevice_t device, unsigned *value);                                            \
     int function(nvmlDevice_t device, unsigned *value)                                             \
     {                                                                                              \
-        return answer(#function, device, key, value);                                              \
+        return fake_answer(#function, device, key, value);                                         \
     }
 
 #define ASKS_TWO(function, key_a, key_b)                                                           \
     int function(nvmlDevice_t device, unsigned *a, unsigned *b);                                   \
     int function(nvmlDevice_t device, unsigned *a, unsigned *b)                                    \
     {                                                                                              \
-        int rc = answer(#function, device, key_a, a);                                              \
-        return rc == SUCCESS ? answer(#function, device, key_b, b) : rc;                           \
+        int rc = fake_answer(#function, device, key_a, a);                                         \
+        return rc == SUCCESS ? fake_answer(#function, device, key_b, b) : rc;                      \
     }
 
 ASKS_ONE(nvmlDeviceGetRetiredPagesPendingStatus, PAGES_PENDING)
@@ -165,10 +130,11 @@ ASKS_ONE(nvmlDeviceGetPersistenceMode, PERSISTENCE)
 ASKS_ONE(nvmlDeviceGetCurrPcieLinkWidth, PCIE_WIDTH)
 ASKS_ONE(nvmlDeviceGetMaxPcieLinkWidth, PCIE_WIDTH_MAX)
 ASKS_ONE(nvmlDeviceGetPcieReplayCounter, PCIE_REPLAY)
+ASKS_ONE(nvmlDeviceGetCurrPcieLinkGeneration, PCIE_GEN)
+ASKS_ONE(nvmlDeviceGetMaxPcieLinkGeneration, PCIE_GEN_MAX)
 ASKS_TWO(nvmlDeviceGetEccMode, ECC, ECC_PENDING)
 ASKS_TWO(nvmlDeviceGetMigMode, MIG, MIG_PENDING)
 
-int nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, struct field_value *values);
 int nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int type, int counter,
                                 unsigned long long *count);
 int nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned *uncorrected,
@@ -177,30 +143,15 @@ int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long lo
 int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *degrees);
 int nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, int threshold, unsigned *degrees);
 int nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *text, unsigned length);
-int nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link, unsigned *active);
-int nvmlDeviceGetNvLinkErrorCounter(nvmlDevice_t device, unsigned link, int counter,
-                                    unsigned long long *count);
-int nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, struct fabric *fabric);
+int nvmlDeviceGetApplicationsClock(nvmlDevice_t device, int clock, unsigned *mhz);
+int nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, int clock, unsigned *mhz);
+int nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, int clock, unsigned *mhz);
 
-int nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, struct field_value *values)
-{
-    int rc = fake_begin_device(__func__, device);
-    for (int i = 0; rc == SUCCESS && i < count; i++) {
-        bool known = values[i].fieldId == 230 && device->values[RECOVERY] >= 0;
-        values[i].nvmlReturn = known ? SUCCESS : NOT_SUPPORTED;
-        values[i].valueType = 1;
-        values[i].value.ull = 0;
-        if (known)
-            values[i].value.ui = (unsigned)device->values[RECOVERY];
-    }
-    return rc;
-}
-
-static int answer_wide(const char *function, const struct gpu *gpu, enum key key,
+static int answer_wide(const char *function, const struct gpu *gpu, enum fake_key key,
                        unsigned long long *value)
 {
     unsigned small = 0;
-    int rc = answer(function, gpu, key, &small);
+    int rc = fake_answer(function, gpu, key, &small);
     if (rc == SUCCESS)
         *value = small;
     return rc;
@@ -216,12 +167,12 @@ int nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int type, int counter,
 int nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned *uncorrected,
                               unsigned *pending, unsigned *failed)
 {
-    int rc = answer(__func__, device, ROWS_CORRECTED, corrected);
+    int rc = fake_answer(__func__, device, ROWS_CORRECTED, corrected);
     if (rc == SUCCESS)
-        rc = answer(__func__, device, ROWS_UNCORRECTED, uncorrected);
+        rc = fake_answer(__func__, device, ROWS_UNCORRECTED, uncorrected);
     if (rc == SUCCESS)
-        rc = answer(__func__, device, ROWS_PENDING, pending);
-    return rc == SUCCESS ? answer(__func__, device, ROWS_FAILED, failed) : rc;
+        rc = fake_answer(__func__, device, ROWS_PENDING, pending);
+    return rc == SUCCESS ? fake_answer(__func__, device, ROWS_FAILED, failed) : rc;
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
@@ -231,52 +182,33 @@ int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long lo
 
 int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *degrees)
 {
-    return sensor == 0 ? answer(__func__, device, CELSIUS, degrees) : INVALID_ARGUMENT;
+    return sensor == 0 ? fake_answer(__func__, device, CELSIUS, degrees) : INVALID_ARGUMENT;
 }
 
 int nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, int threshold, unsigned *degrees)
 {
-    return threshold == 1 ? answer(__func__, device, CELSIUS_SLOW, degrees) : NOT_SUPPORTED;
+    return threshold == 1 ? fake_answer(__func__, device, CELSIUS_SLOW, degrees) : NOT_SUPPORTED;
+}
+
+/* nvmlClockType_t: graphics 0, memory 2. */
+int nvmlDeviceGetApplicationsClock(nvmlDevice_t device, int clock, unsigned *mhz)
+{
+    return fake_answer(__func__, device, clock == 2 ? CLOCK_MEMORY_MHZ : CLOCK_MHZ, mhz);
+}
+
+int nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, int clock, unsigned *mhz)
+{
+    return fake_answer(__func__, device, clock == 2 ? CLOCK_MEMORY_DEFAULT_MHZ : CLOCK_DEFAULT_MHZ,
+                       mhz);
+}
+
+int nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, int clock, unsigned *mhz)
+{
+    return clock == 0 ? fake_answer(__func__, device, CLOCK_MAX_MHZ, mhz) : NOT_SUPPORTED;
 }
 
 int nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *text, unsigned length)
 {
     int rc = fake_begin_device(__func__, device);
     return rc == SUCCESS ? fake_answer_text(text, length, device->vbios) : rc;
-}
-
-int nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link, unsigned *active)
-{
-    unsigned links = 0;
-    int rc = answer(__func__, device, NVLINKS, &links);
-    if (rc == SUCCESS && link >= links)
-        rc = INVALID_ARGUMENT;
-    if (rc == SUCCESS) /* the last ones are down */
-        *active = device->values[NVLINKS_UP] < 0 || link < (unsigned)device->values[NVLINKS_UP];
-    return rc;
-}
-
-int nvmlDeviceGetNvLinkErrorCounter(nvmlDevice_t device, unsigned link, int counter,
-                                    unsigned long long *count)
-{
-    int rc = answer_wide(__func__, device, NVLINK_ERRORS, count);
-    if (rc == SUCCESS && (link != 0 || counter != 0))
-        *count = 0; /* all of them on one link */
-    return rc;
-}
-
-int nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, struct fabric *fabric)
-{
-    int rc = fake_begin_device(__func__, device);
-    if (rc != SUCCESS)
-        return rc;
-    if (fabric->version != 0x3000028 && fabric->version != 0x2000024)
-        return ARGUMENT_VERSION_MISMATCH;
-    if (device->values[FABRIC] < 0)
-        return NOT_SUPPORTED;
-    fabric->state = (unsigned char)device->values[FABRIC];
-    fabric->status = (int)device->values[FABRIC_STATUS];
-    if (fabric->version == 0x3000028)
-        fabric->healthSummary = (unsigned char)device->values[FABRIC_HEALTH];
-    return SUCCESS;
 }

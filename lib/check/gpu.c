@@ -22,9 +22,9 @@ static const char *name_of(const json_t *gpu)
     return bdf ? bdf : uuid ? uuid : "of unknown address";
 }
 
-/* SKIP or UNKNOWN where there is nothing to look at. One check alone says that NVML is missing. */
-static bool nothing_to_look_at(const struct dt_check_context *context,
-                               struct dt_check_result *result, const struct dt_gpu_rule *rule)
+/* One check alone says that NVML is missing. */
+bool dt_gpu_absent(const struct dt_check_context *context, struct dt_check_result *result,
+                   bool alone)
 {
     const char *source;
     long long on_bus;
@@ -38,7 +38,7 @@ static bool nothing_to_look_at(const struct dt_check_context *context,
     bool nvml = dt_facts_string(context->facts, "gpu.source", &source) && !strcmp(source, "nvml");
     if (nvml && json_array_size(gpus) > 0)
         return false;
-    if (rule->alone) {
+    if (alone) {
         dt_judge(result, DT_UNKNOWN, "NVML");
         dt_judge_value(result, "not known: NVML told nothing of the GPUs");
         dt_judge_next(result, "run nvidia-smi there; install the driver's NVML library");
@@ -78,7 +78,7 @@ static void look_at(struct worst *worst, const struct dt_check_context *context,
 void dt_gpu_judge(const struct dt_check_context *context, struct dt_check_result *result,
                   const struct dt_gpu_rule *rule)
 {
-    if (nothing_to_look_at(context, result, rule))
+    if (dt_gpu_absent(context, result, rule->alone))
         return;
     const json_t *gpus = dt_facts_array(context->facts, "gpu.devices");
     size_t count = json_array_size(gpus);

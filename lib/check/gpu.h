@@ -20,11 +20,16 @@ struct dt_gpu_rule {
                                   struct dt_buf *text);
 };
 
-#define DT_GPU_SILENT ((struct dt_gpu_verdict){DT_SKIP, DT_SEVERITY_NONE, ""})
-#define DT_GPU_FINE   ((struct dt_gpu_verdict){DT_PASS, DT_SEVERITY_NONE, ""})
+#define DT_GPU_SILENT                ((struct dt_gpu_verdict){DT_SKIP, DT_SEVERITY_NONE, ""})
+#define DT_GPU_FINE                  ((struct dt_gpu_verdict){DT_PASS, DT_SEVERITY_NONE, ""})
+#define DT_GPU_BAD(severity, next)   ((struct dt_gpu_verdict){DT_FAIL, severity, next})
+#define DT_GPU_DOUBT(severity, next) ((struct dt_gpu_verdict){DT_WARN, severity, next})
 
 void dt_gpu_judge(const struct dt_check_context *context, struct dt_check_result *result,
                   const struct dt_gpu_rule *rule);
+/* No GPU here, or NVML told nothing of it: SKIP was said, where `alone` UNKNOWN. */
+bool dt_gpu_absent(const struct dt_check_context *context, struct dt_check_result *result,
+                   bool alone);
 bool dt_gpu_number(const json_t *gpu, const char *key, long long *value);
 
 #endif

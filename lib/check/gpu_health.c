@@ -7,9 +7,6 @@
 #define RESET   "reset the GPU (nvidia-smi -r) or reboot"
 #define REPLACE "replace the instance"
 
-#define BAD(severity, next)   ((struct dt_gpu_verdict){DT_FAIL, severity, next})
-#define DOUBT(severity, next) ((struct dt_gpu_verdict){DT_WARN, severity, next})
-
 /* ---- the driver's verdict ------------------------------------------------------------------- */
 
 /* nvmlDeviceGpuRecoveryAction_t */
@@ -37,7 +34,7 @@ static struct dt_gpu_verdict look_recovery(const struct dt_check_context *contex
         return actions[action].verdict;
     }
     dt_buf_printf(text, "the driver asks for action %lld, which this dt does not know", action);
-    return BAD(DT_SEVERITY_RESET, RESET);
+    return DT_GPU_BAD(DT_SEVERITY_RESET, RESET);
 }
 
 void dt_check_gpu_recovery(const struct dt_check_context *context, struct dt_check_result *result)
@@ -59,8 +56,9 @@ static struct dt_gpu_verdict look_ecc(const struct dt_check_context *context, co
         return DT_GPU_SILENT;
     dt_buf_printf(text, "%lld uncorrected ECC error%s since its reset", errors,
                   errors == 1 ? "" : "s");
-    return errors > 0 ? BAD(DT_SEVERITY_RESET, RESET "; replace the instance if it comes back")
-                      : DT_GPU_FINE;
+    return errors > 0
+               ? DT_GPU_BAD(DT_SEVERITY_RESET, RESET "; replace the instance if it comes back")
+               : DT_GPU_FINE;
 }
 
 void dt_check_gpu_ecc(const struct dt_check_context *context, struct dt_check_result *result)
@@ -80,11 +78,11 @@ static struct dt_gpu_verdict look_ecc_mode(const struct dt_check_context *contex
         return DT_GPU_SILENT;
     if (now == 0) {
         dt_buf_puts(text, "ECC is off: memory errors go unseen");
-        return BAD(DT_SEVERITY_RESET, "nvidia-smi -e 1, then reset the GPU or reboot");
+        return DT_GPU_BAD(DT_SEVERITY_RESET, "nvidia-smi -e 1, then reset the GPU or reboot");
     }
     if (pending != now) {
         dt_buf_puts(text, "ECC will be off after the next reset");
-        return DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -e 1");
+        return DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -e 1");
     }
     return DT_GPU_FINE;
 }
@@ -107,12 +105,12 @@ static struct dt_gpu_verdict look_rows(const struct dt_check_context *context, c
         return DT_GPU_SILENT;
     if (failed) {
         dt_buf_puts(text, "a row of its memory could not be remapped");
-        return BAD(DT_SEVERITY_REPLACE, REPLACE);
+        return DT_GPU_BAD(DT_SEVERITY_REPLACE, REPLACE);
     }
     if (pending || pages) {
         dt_buf_puts(text, pending ? "a row of its memory waits to be remapped"
                                   : "a page of its memory waits to be retired");
-        return BAD(DT_SEVERITY_RESET, RESET);
+        return DT_GPU_BAD(DT_SEVERITY_RESET, RESET);
     }
     return DT_GPU_FINE;
 }
@@ -136,7 +134,7 @@ static struct dt_gpu_verdict look_memory(const struct dt_check_context *context,
         return DT_GPU_SILENT;
     dt_buf_printf(text, "%lld MiB of the %lld MiB that %s has", mib, stated,
                   context->instance->name);
-    return mib * 100 < stated * MEMORY_PERCENT ? BAD(DT_SEVERITY_REPLACE, "reboot; " REPLACE)
+    return mib * 100 < stated * MEMORY_PERCENT ? DT_GPU_BAD(DT_SEVERITY_REPLACE, "reboot; " REPLACE)
                                                : DT_GPU_FINE;
 }
 
@@ -163,13 +161,14 @@ static struct dt_gpu_verdict look_slow(const struct dt_check_context *context, c
                       reasons & POWER_BRAKE  ? " (power brake)"
                       : reasons & HW_THERMAL ? " (too hot)"
                                              : "");
-        return BAD(DT_SEVERITY_REBOOT,
-                   "nvidia-smi -q -d PERFORMANCE shows it; reboot, and " REPLACE " if it stays");
+        return DT_GPU_BAD(DT_SEVERITY_REBOOT,
+                          "nvidia-smi -q -d PERFORMANCE shows it; reboot, and " REPLACE
+                          " if it stays");
     }
     if (reasons & SW_THERMAL) {
         dt_buf_puts(text, "the driver slows it down (too hot)");
-        return DOUBT(DT_SEVERITY_MONITOR, "look again when it is idle: nvidia-smi -q -d "
-                                          "TEMPERATURE");
+        return DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "look again when it is idle: nvidia-smi -q -d "
+                                                 "TEMPERATURE");
     }
     return DT_GPU_FINE;
 }
@@ -191,8 +190,9 @@ static struct dt_gpu_verdict look_temperature(const struct dt_check_context *con
         return DT_GPU_SILENT;
     dt_buf_printf(text, "%lld C, and it slows down at %lld C", now, limit);
     if (now >= limit)
-        return BAD(DT_SEVERITY_REPLACE, "look again when it is idle; " REPLACE " if it stays");
-    return now >= limit - MARGIN ? DOUBT(DT_SEVERITY_MONITOR, "look again when it is idle")
+        return DT_GPU_BAD(DT_SEVERITY_REPLACE,
+                          "look again when it is idle; " REPLACE " if it stays");
+    return now >= limit - MARGIN ? DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "look again when it is idle")
                                  : DT_GPU_FINE;
 }
 
@@ -215,8 +215,9 @@ static struct dt_gpu_verdict look_power(const struct dt_check_context *context, 
     dt_buf_printf(text, "its power limit is %lld W, the usual one %lld W", limit / 1000,
                   usual / 1000);
     if (limit * 2 < usual)
-        return BAD(DT_SEVERITY_RESET, "nvidia-smi -pl sets it; reboot if it does not stay");
-    return limit < usual ? DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -pl sets it") : DT_GPU_FINE;
+        return DT_GPU_BAD(DT_SEVERITY_RESET, "nvidia-smi -pl sets it; reboot if it does not stay");
+    return limit < usual ? DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -pl sets it")
+                         : DT_GPU_FINE;
 }
 
 void dt_check_gpu_power(const struct dt_check_context *context, struct dt_check_result *result)
@@ -226,23 +227,37 @@ void dt_check_gpu_power(const struct dt_check_context *context, struct dt_check_
                                        "the GPU's default power limit", false, look_power});
 }
 
-/* Only the width: an idle GPU lowers the speed of its link by itself. */
-static struct dt_gpu_verdict look_pcie(const struct dt_check_context *context, const json_t *gpu,
-                                       struct dt_buf *text)
+/* A lock of the clocks (nvidia-smi -lgc) is not told by NVML, nor are clocks that a program set. */
+static struct dt_gpu_verdict look_clocks(const struct dt_check_context *context, const json_t *gpu,
+                                         struct dt_buf *text)
 {
-    long long now, most;
+    static const struct {
+        const char *now, *usual, *name;
+    } clocks[] = {{"clock_mhz", "clock_default_mhz", "graphics"},
+                  {"clock_memory_mhz", "clock_memory_default_mhz", "memory"}};
+    long long now, usual;
+    bool told = false;
     (void)context;
-    if (!dt_gpu_number(gpu, "pcie_width", &now) || !dt_gpu_number(gpu, "pcie_width_max", &most))
-        return DT_GPU_SILENT;
-    dt_buf_printf(text, "%lld of %lld PCIe lanes", now, most);
-    return now < most ? BAD(DT_SEVERITY_REPLACE, "reboot; " REPLACE " if it stays") : DT_GPU_FINE;
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        if (!dt_gpu_number(gpu, clocks[i].now, &now) ||
+            !dt_gpu_number(gpu, clocks[i].usual, &usual))
+            continue;
+        told = true;
+        if (now >= usual)
+            continue;
+        dt_buf_printf(text, "its application clock (%s) is %lld MHz, and %lld MHz by default",
+                      clocks[i].name, now, usual);
+        return DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -rac sets the default");
+    }
+    return told ? DT_GPU_FINE : DT_GPU_SILENT;
 }
 
-void dt_check_gpu_pcie(const struct dt_check_context *context, struct dt_check_result *result)
+void dt_check_gpu_clocks(const struct dt_check_context *context, struct dt_check_result *result)
 {
     dt_gpu_judge(context, result,
-                 &(struct dt_gpu_rule){"nvmlDeviceGetCurrPcieLinkWidth", "all PCIe lanes", false,
-                                       look_pcie});
+                 &(struct dt_gpu_rule){"nvmlDeviceGetApplicationsClock",
+                                       "the default application clocks, or higher", false,
+                                       look_clocks});
 }
 
 /* ---- how it is set up ----------------------------------------------------------------------- */
@@ -256,7 +271,7 @@ static struct dt_gpu_verdict look_persistence(const struct dt_check_context *con
         return DT_GPU_SILENT;
     dt_buf_puts(text, "persistence mode is off: each start of a program waits for the driver");
     return on ? DT_GPU_FINE
-              : DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -pm 1, or run nvidia-persistenced");
+              : DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "nvidia-smi -pm 1, or run nvidia-persistenced");
 }
 
 void dt_check_gpu_persistence(const struct dt_check_context *context,
@@ -279,8 +294,8 @@ static struct dt_gpu_verdict look_mig(const struct dt_check_context *context, co
     dt_buf_puts(text, on && pending ? "MIG is on: NCCL can not use parts of a GPU together"
                       : on          ? "MIG is on until the next reset"
                                     : "MIG will be on after the next reset");
-    return DOUBT(DT_SEVERITY_MONITOR,
-                 "nvidia-smi -mig 0, then reset the GPU, if jobs need it whole");
+    return DT_GPU_DOUBT(DT_SEVERITY_MONITOR,
+                        "nvidia-smi -mig 0, then reset the GPU, if jobs need it whole");
 }
 
 void dt_check_gpu_mig(const struct dt_check_context *context, struct dt_check_result *result)
@@ -300,7 +315,7 @@ static struct dt_gpu_verdict look_vbios(const struct dt_check_context *context, 
         return DT_GPU_SILENT;
     dt_buf_printf(text, "VBIOS %s, and the first GPU has %s", mine, usual);
     return strcmp(usual, mine) == 0 ? DT_GPU_FINE
-                                    : DOUBT(DT_SEVERITY_MONITOR, "tell the cloud provider");
+                                    : DT_GPU_DOUBT(DT_SEVERITY_MONITOR, "tell the cloud provider");
 }
 
 void dt_check_gpu_vbios(const struct dt_check_context *context, struct dt_check_result *result)

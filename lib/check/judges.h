@@ -32,12 +32,18 @@ DT_JUDGE(gpu_memory);
 DT_JUDGE(gpu_throttle);
 DT_JUDGE(gpu_temperature);
 DT_JUDGE(gpu_power);
-DT_JUDGE(gpu_pcie);
+DT_JUDGE(gpu_clocks);
 DT_JUDGE(gpu_persistence);
 DT_JUDGE(gpu_mig);
 DT_JUDGE(gpu_vbios);
+/* gpu_processes.c */
+DT_JUDGE(gpu_processes);
+/* pcie.c */
+DT_JUDGE(gpu_pcie);
+DT_JUDGE(pcie_errors);
 /* nvlink.c */
 DT_JUDGE(nvlink);
+DT_JUDGE(nvlink_errors);
 DT_JUDGE(fabric);
 DT_JUDGE(fabric_manager);
 /* neuron.c */

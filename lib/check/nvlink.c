@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks of what joins the GPUs: NVLink links and the NVSwitch fabric. */
+#include <string.h>
+
 #include "check/gpu.h"
 
 static struct dt_gpu_verdict look_links(const struct dt_check_context *context, const json_t *gpu,
@@ -15,11 +17,12 @@ static struct dt_gpu_verdict look_links(const struct dt_check_context *context, 
     if (wanted == 0)
         wanted = context->instance ? 0 : links;
     dt_buf_printf(text, "%lld of %lld NVLinks are up", up, wanted);
-    return up >= wanted
-               ? DT_GPU_FINE
-               : (struct dt_gpu_verdict){DT_FAIL, DT_SEVERITY_REBOOT,
-                                         "reboot the node; replace the instance if a link stays "
-                                         "down"};
+    const char *down = json_string_value(json_object_get(gpu, "nvlinks_down"));
+    if (down)
+        dt_buf_printf(text, " (down: %s)", down);
+    return up >= wanted ? DT_GPU_FINE
+                        : DT_GPU_BAD(DT_SEVERITY_REBOOT,
+                                     "reboot the node; replace the instance if a link stays down");
 }
 
 void dt_check_nvlink(const struct dt_check_context *context, struct dt_check_result *result)
@@ -29,37 +32,102 @@ void dt_check_nvlink(const struct dt_check_context *context, struct dt_check_res
                                        "all NVLinks that the type has are up", false, look_links});
 }
 
+/* Without a second reading: links that had to be trained anew. Errors that the links correct by
+ * themselves (CRC, replay) are judged by what grows. */
+static struct dt_gpu_verdict look_errors(const struct dt_check_context *context, const json_t *gpu,
+                                         struct dt_buf *text)
+{
+    static const char next[] = "nvidia-smi nvlink -e shows the link; reset the GPUs or reboot, and "
+                               "replace the instance if it comes back";
+    long long failed = 0, integrity = 0, recovered = 0, total;
+    (void)context;
+    if (!dt_gpu_number(gpu, "nvlink_errors", &total))
+        return DT_GPU_SILENT;
+    bool version5 = dt_gpu_number(gpu, "nvlink_unrecovered", &failed);
+    dt_gpu_number(gpu, "nvlink_integrity", &integrity);
+    dt_gpu_number(gpu, "nvlink_recovery", &recovered);
+    if (failed > 0) {
+        dt_buf_printf(text, "an NVLink could not be recovered (%lld times)", failed);
+        return DT_GPU_BAD(DT_SEVERITY_RESET, next);
+    }
+    if (integrity > 0) {
+        dt_buf_printf(text, "an NVLink had more errors than its limit (%lld times)", integrity);
+        return DT_GPU_DOUBT(DT_SEVERITY_MONITOR, next);
+    }
+    if (recovered > 0 && !version5) { /* NVLink 5 recovers as a matter of course */
+        dt_buf_printf(text, "an NVLink was trained anew after errors (%lld times)", recovered);
+        return DT_GPU_DOUBT(DT_SEVERITY_MONITOR, next);
+    }
+    return DT_GPU_FINE;
+}
+
+void dt_check_nvlink_errors(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    dt_gpu_judge(context, result,
+                 &(struct dt_gpu_rule){"nvmlDeviceGetFieldValues (38, 45, 52, 59, 206 to 214)",
+                                       "no NVLink that had to be trained anew", false,
+                                       look_errors});
+}
+
+/* ---- the fabric ----------------------------------------------------------------------------- */
+
+/* healthMask of nvmlGpuFabricInfo: fields of 2 bits, of which 1 is "yes"; the last has 4, of which 0
+ * and 1 are good. NULL: nothing is wrong. */
+static const char *mask_says(long long mask)
+{
+    static const char *const flags[] = {"has less than its bandwidth", "is recovering its routes",
+                                        "has bad routes", "is recovering from timeouts"};
+    enum { CONFIGURATION_SHIFT = 8, CONFIGURATION_BITS = 0xf, CONFIGURATION_GOOD = 1 };
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if ((mask >> (2 * i) & 3) == 1)
+            return flags[i];
+    }
+    return (mask >> CONFIGURATION_SHIFT & CONFIGURATION_BITS) > CONFIGURATION_GOOD
+               ? "is not configured right"
+               : NULL;
+}
+
+/* Every GPU of a node is in one partition of one fabric. */
+static bool is_apart(const struct dt_check_context *context, const json_t *gpu)
+{
+    const json_t *first = json_array_get(dt_facts_array(context->facts, "gpu.devices"), 0);
+    const char *mine = json_string_value(json_object_get(gpu, "fabric_cluster"));
+    const char *usual = json_string_value(json_object_get(first, "fabric_cluster"));
+    return json_integer_value(json_object_get(gpu, "fabric_clique")) !=
+               json_integer_value(json_object_get(first, "fabric_clique")) ||
+           (mine && usual && strcmp(mine, usual) != 0);
+}
+
 /* nvmlGpuFabricState_t, and the summary of nvmlGpuFabricInfo_v3_t. */
 static struct dt_gpu_verdict look_fabric(const struct dt_check_context *context, const json_t *gpu,
                                          struct dt_buf *text)
 {
     enum { NOT_SUPPORTED, NOT_STARTED, IN_PROGRESS, COMPLETED };
-    enum { HEALTHY = 1, UNHEALTHY = 2, LIMITED = 3 };
-    static const char next[] =
-        "look at the service nvidia-fabricmanager (systemctl status nvidia-fabricmanager); reboot";
-    long long state, status = 0, health = 0;
-    (void)context;
+    enum { UNHEALTHY = 2, LIMITED = 3 };
+    long long state, status = 0, health = 0, mask = 0;
     if (!dt_gpu_number(gpu, "fabric", &state) || state == NOT_SUPPORTED)
         return DT_GPU_SILENT;
     dt_gpu_number(gpu, "fabric_status", &status);
     dt_gpu_number(gpu, "fabric_health", &health);
-    if (state != COMPLETED) {
+    dt_gpu_number(gpu, "fabric_mask", &mask);
+    if (state != COMPLETED)
         dt_buf_printf(text, "it has not joined the NVSwitch fabric (%s)",
                       state == NOT_STARTED   ? "not started"
                       : state == IN_PROGRESS ? "in progress"
                                              : "unknown state");
-        return (struct dt_gpu_verdict){DT_FAIL, DT_SEVERITY_REBOOT, next};
-    }
-    if (status != 0) {
+    else if (status != 0)
         dt_buf_printf(text, "it could not join the NVSwitch fabric (NVML status %lld)", status);
-        return (struct dt_gpu_verdict){DT_FAIL, DT_SEVERITY_REBOOT, next};
-    }
-    if (health == UNHEALTHY || health == LIMITED) {
+    else if (mask_says(mask))
+        dt_buf_printf(text, "the NVSwitch fabric %s", mask_says(mask));
+    else if (health == UNHEALTHY || health == LIMITED)
         dt_buf_printf(text, "the NVSwitch fabric is %s",
                       health == UNHEALTHY ? "unhealthy" : "of limited capacity");
-        return (struct dt_gpu_verdict){DT_FAIL, DT_SEVERITY_REBOOT, next};
-    }
-    return DT_GPU_FINE;
+    else if (is_apart(context, gpu))
+        dt_buf_puts(text, "it is in another NVLink partition than the first GPU");
+    else
+        return DT_GPU_FINE;
+    return DT_GPU_BAD(DT_SEVERITY_REBOOT, "look at the service nvidia-fabricmanager (systemctl "
+                                          "status nvidia-fabricmanager); reboot");
 }
 
 void dt_check_fabric(const struct dt_check_context *context, struct dt_check_result *result)

@@ -44,26 +44,46 @@ const struct dt_check dt_checks[] = {
     {"gpu-throttle", "no GPU is slowed down by heat or power", FAST, NODE, REBOOT,
      dt_check_gpu_throttle,
      "The reasons for which the clocks are lowered right now. Fails for a hardware slowdown or "
-     "power brake, warns for the driver's thermal one. Power caps that a program causes are none."},
+     "power brake, warns for the driver's thermal one. Harmless are an idle GPU, its power cap "
+     "under "
+     "load, application clocks (see gpu-clocks), sync boost and display clocks."},
     {"gpu-temperature", "no GPU is near its slowdown temperature", FAST, NODE, REPLACE,
      dt_check_gpu_temperature,
      "The GPU's temperature against the threshold that NVML gives for it. Warns from 5 C below it "
      "on, fails from it on."},
     {"gpu-power", "GPUs have their default power limit", FAST, NODE, RESET, dt_check_gpu_power,
      "Warns when somebody has lowered the power limit, fails when it is below half."},
-    {"gpu-pcie", "GPUs have all their PCIe lanes", FAST, NODE, REPLACE, dt_check_gpu_pcie,
-     "The width of the PCIe link. Its speed is not judged: idle GPUs lower it by themselves."},
+    {"gpu-clocks", "application clocks are not lowered", FAST, NODE, MONITOR, dt_check_gpu_clocks,
+     "Warns when the application clock of a GPU or of its memory is below its default. GPUs from "
+     "Blackwell on have none. A lock (nvidia-smi -lgc) is not told by NVML."},
+    {"gpu-pcie", "GPUs have all of their PCIe link", FAST, NODE, REPLACE, dt_check_gpu_pcie,
+     "Width and generation of the PCIe link. Fails when lanes are missing, or when the link can "
+     "not "
+     "reach the generation that other GPUs of the node can. An idle GPU lowers the generation by "
+     "itself: what it runs at warns only when the GPU is busy."},
     {"gpu-persistence", "persistence mode is on", FAST, NODE, MONITOR, dt_check_gpu_persistence,
      "Warns when it is off: then each start of a program waits seconds for the driver."},
     {"gpu-mig", "GPUs are not divided", FAST, NODE, MONITOR, dt_check_gpu_mig,
      "Warns when MIG is on, or will be after the next reset: NCCL can not join parts of a GPU."},
     {"gpu-vbios", "all GPUs have one VBIOS", FAST, NODE, MONITOR, dt_check_gpu_vbios,
      "Warns when the GPUs of a node differ in their VBIOS."},
+    {"gpu-processes", "no stranger uses the GPUs", FAST, NODE, RESET, dt_check_gpu_processes,
+     "Programs that compute on a GPU, by NVML, and whose they are, by their cgroup and user. Fails "
+     "for one that is not of this job on a GPU that Slurm gave it, and for a tenth of the memory "
+     "in "
+     "use by no program. Outside of jobs, programs of Slurm jobs are at home and others warn. "
+     "Services of root (MPS, DCGM) are left out."},
     {"nvlink", "every NVLink is up", FAST, NODE, REBOOT, dt_check_nvlink,
      "Counts the links of each GPU that are up, against the instance table. One link less halves "
      "what NCCL gets, or hangs it."},
+    {"nvlink-errors", "no NVLink had to be trained anew", FAST, NODE, RESET, dt_check_nvlink_errors,
+     "Error counters of all links since the driver was loaded. Fails when NVLink 5 could not "
+     "recover "
+     "a link, warns when a link passed its error limit or, before NVLink 5, was trained anew. CRC "
+     "errors and replays, which the links repair by themselves, are told and not judged here."},
     {"fabric", "every GPU has joined the NVSwitch fabric", FAST, NODE, REBOOT, dt_check_fabric,
-     "State, status and health of the fabric by NVML. A GPU outside of it runs alone and hangs "
+     "State, status and health of the fabric by NVML, its health mask, and whether all GPUs are in "
+     "one partition. A GPU outside of it runs alone and hangs "
      "with "
      "others. GPUs before Hopper do not tell: see fabric-manager."},
     /* ---- Neuron ---- */
@@ -114,6 +134,10 @@ const struct dt_check dt_checks[] = {
      "The rate of each port against the instance table."},
     {"efa-gid", "every EFA device has an address", FULL, NODE, RESET, dt_check_efa_gid,
      "The GID of each EFA device. All zeros: the device is not ready."},
+    {"pcie-errors", "no uncorrected PCIe error", FULL, NODE, REBOOT, dt_check_pcie_errors,
+     "PCIe errors that the kernel counts since boot (AER) for GPUs and EFA devices: fails at a "
+     "fatal "
+     "one, warns at a non-fatal one. Many EC2 guests are not shown them."},
     {"fabric-manager", "the fabric manager runs", FULL, NODE, RESET, dt_check_fabric_manager,
      "Looks for the process nv-fabricmanager where the machine has NVSwitches."},
     {"mounts", "network file systems answer", FULL, JOB, REBOOT, dt_check_mounts,

@@ -119,6 +119,9 @@ static void take_children(struct dt_facts_run *run)
         finish(&run->nvml);
     dt_read_gpu(reader, run->nvml.text, run->nvml.failure);
     dt_read_job(reader);
+    dt_read_gpu_processes(reader);
+    if (reader->request->level >= DT_LEVEL_FULL)
+        dt_read_aer(reader);
     finish(&run->user);
     if (reader->request->question)
         take_answer(reader->request->question, &run->user);

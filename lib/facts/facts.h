@@ -36,9 +36,20 @@
  *                                    "rows_corrected" "rows_uncorrected" "rows_pending" "rows_failed"
  *                                    "pages_pending", "slow" (clocks event reasons), "celsius"
  *                                    "celsius_slow", "power_mw" "power_default_mw", "pcie_width"
- *                                    "pcie_width_max" "pcie_replay", "nvlinks" "nvlinks_up"
- *                                    "nvlink_errors", "fabric" "fabric_status" "fabric_health", "vbios"
- *   job.id                           int, the Slurm job for which facts are read; absent: none
+ *                                    "pcie_width_max" "pcie_gen" "pcie_gen_max" "pcie_replay" (count),
+ *                                    "clock_mhz" "clock_default_mhz" "clock_max_mhz" "clock_memory_mhz"
+ *                                    "clock_memory_default_mhz" (application clocks), "nvlinks"
+ *                                    "nvlinks_up" "nvlinks_down" ("3,7"), counts over all links since
+ *                                    the driver was loaded: "nvlink_crc" "nvlink_replay"
+ *                                    "nvlink_recovery" and, of NVLink 5, "nvlink_rx" "nvlink_integrity"
+ *                                    "nvlink_unrecovered", with "nvlink_errors" their sum, "fabric"
+ *                                    "fabric_status" "fabric_clique" "fabric_mask" "fabric_health"
+ *                                    "fabric_cluster" (text), "vbios", "memory_used_mib", "graphics"
+ *                                    (programs that draw); from level full on "aer_fatal"
+ *                                    "aer_nonfatal" "aer_correctable" where PCIe tells its errors
+ *   gpu.processes                    array of {"bdf","pid","mib","name","uid","job"}: programs on GPUs; name
+ *                                    and uid absent: /proc does not show it; job absent: of no Slurm job
+ *   job.id job.uid                   int, the Slurm job for which facts are read, and its user; absent: none
  *   job.gpus                         array of PCI addresses: the GPUs that Slurm gave the job; absent
  *                                    where Slurm did not, or not all could be told: any may be its
  *   neuron.count                     int
@@ -52,7 +63,7 @@
  *   efa.count                        int, RDMA devices of vendor 0x1d0f with device 0xefa*
  *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
  *   efa.devices                      array of {"name","bdf","numa","state","phys_state","device"};
- *                                    from level full on also "gbps"
+ *                                    from level full on also "gbps", and as GPUs "aer_fatal" ...
  *   net.interface net.address        string, of the default route
  *   net.interfaces                   array of {"name","address"}, at most 64: running, with an address;
  *                                    in the kernel's order, which is the order in which NCCL takes them

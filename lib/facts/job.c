@@ -61,6 +61,8 @@ void dt_read_job(struct dt_reader *reader)
     const struct dt_facts_request *request = reader->request;
     if (request->job > 0)
         dt_reader_int(reader, "job.id", request->job);
+    if (request->job > 0 && request->uid != 0) /* root: Slurm's Prolog, not the job's user */
+        dt_reader_int(reader, "job.uid", request->uid);
     if (!request->job_gpus || !*request->job_gpus)
         return;
     json_t *gpus = find_all(json_object_get(reader->doc, "gpu.devices"), request->job_gpus);

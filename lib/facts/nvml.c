@@ -32,7 +32,9 @@ struct nvml {
     int (*pci)(nvml_device_t, struct nvml_pci_info *);
     int (*memory)(nvml_device_t, struct nvml_memory *);
     int (*minor)(nvml_device_t, unsigned *);
-    struct dt_nvml_health *health; /* NULL: no memory */
+    struct dt_nvml_health *health; /* these: NULL: no memory */
+    struct dt_nvml_links *links;
+    struct dt_nvml_processes *processes;
 };
 
 static void *open_library(const struct dt_reader *reader, char *reason, size_t size)
@@ -79,6 +81,8 @@ static void look_up(struct nvml *nvml, void *library)
     *(void **)&nvml->memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
     *(void **)&nvml->minor = dlsym(library, "nvmlDeviceGetMinorNumber");
     nvml->health = dt_nvml_health_open(library);
+    nvml->links = dt_nvml_links_open(library);
+    nvml->processes = dt_nvml_processes_open(library);
 }
 
 /* One GPU that answers; NULL: it does not. */
@@ -107,6 +111,10 @@ static json_t *read_device(const struct nvml *nvml, unsigned index)
         json_object_set_new(device, "minor", json_integer(minor));
     if (nvml->health)
         dt_nvml_health_read(nvml->health, handle, device);
+    if (nvml->links)
+        dt_nvml_links_read(nvml->links, handle, device);
+    if (nvml->processes)
+        dt_nvml_processes_read(nvml->processes, handle, device);
     return device;
 }
 

@@ -48,7 +48,9 @@ bool dt_gpu_driver_loaded(const struct dt_reader *reader); /* either: NVML is wo
 bool dt_gpu_bus_is_read(const struct dt_reader *reader);
 bool dt_gpu_on_bus(const struct dt_reader *reader);
 void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
-void dt_read_job(struct dt_reader *reader); /* after dt_read_gpu */
+void dt_read_job(struct dt_reader *reader); /* after dt_read_gpu, as the next */
+void dt_read_gpu_processes(struct dt_reader *reader);
+void dt_read_aer(struct dt_reader *reader); /* from level full on */
 /* nvml.c: body of the child; argument is the reader */
 void dt_probe_nvml(int out, void *reader);
 /* efa.c, neuron.c, net.c, interfaces.c (called by net.c) */

@@ -26,4 +26,8 @@ bool dt_edit_last_device(struct dt_tree *tree, const char *vendor, const char *c
 /* Name of the last entry of a sysfs class; false: none. */
 bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64]);
 
+/* fault_gpu.c: parts of faults */
+int dt_plant_gpu_stranger(struct dt_tree *tree);
+int dt_plant_gpu_pcie_fatal(struct dt_tree *tree);
+
 #endif

@@ -341,6 +341,10 @@ const struct dt_fault *dt_fault_find(const char *name)
     {                                                                                              \
         name, does, found_by, NULL, line, NULL, NULL, NULL                                         \
     }
+#define BOTH(name, does, found_by, plant, line)                                                    \
+    {                                                                                              \
+        name, does, found_by, plant, line, NULL, NULL, NULL                                        \
+    }
 #define FILES(name, does, found_by, path, text)                                                    \
     {                                                                                              \
         name, does, found_by, NULL, NULL, path, text, NULL                                         \
@@ -390,12 +394,30 @@ const struct dt_fault dt_faults[] = {
     NVML("gpu-power-low", "the last GPU has a third of its power", "gpu-power",
          "set %s power_mw 233000\n"),
     NVML("gpu-lanes", "the last GPU has 8 of 16 PCIe lanes", "gpu-pcie", "set %s pcie_width 8\n"),
+    NVML("gpu-pcie-gen", "the last GPU's PCIe link reaches generation 3 only", "gpu-pcie",
+         "set %s pcie_gen_max 3\n"),
+    BY_HAND("gpu-pcie-fatal", "the last GPU has a fatal PCIe error", "pcie-errors",
+            dt_plant_gpu_pcie_fatal),
+    NVML("gpu-clocks-low", "the last GPU's application clock is below its default", "gpu-clocks",
+         "set %s clock_mhz 1095\n"),
+    BOTH("gpu-stranger", "a program that is no job's computes on the last GPU", "gpu-processes",
+         dt_plant_gpu_stranger, "process %s 4711 70000\n"),
+    NVML("gpu-memory-left", "memory of the last GPU is in use, by no program", "gpu-processes",
+         "set %s memory_used_mib 30000\n"),
     NVML("gpu-persistence-off", "persistence mode of the last GPU is off", "gpu-persistence",
          "set %s persistence 0\n"),
     NVML("gpu-mig", "the last GPU is divided", "gpu-mig", "set %s mig 1\n"),
     NVML("gpu-vbios-odd", "the last GPU has another VBIOS", "gpu-vbios",
          "vbios %s 96.00.74.00.01\n"),
     NVML("nvlink-down", "an NVLink of the last GPU is down", "nvlink", "set %s nvlinks_up 11\n"),
+    NVML("nvlink-trained", "an NVLink of the last GPU was trained anew after errors",
+         "nvlink-errors", "set %s nvlink_recovery 4\n"),
+    NVML("nvlink-unrecovered", "an NVLink of the last GPU could not be recovered", "nvlink-errors",
+         "set %s nvlink_unrecovered 1\n"),
+    NVML("fabric-degraded", "the fabric of the last GPU has less than its bandwidth", "fabric",
+         "set %s fabric_mask 1\n"),
+    NVML("fabric-apart", "the last GPU is in another NVLink partition", "fabric",
+         "set %s fabric_clique 7\n"),
     NVML("fabric-pending", "the last GPU has not joined the NVSwitch fabric", "fabric",
          "set %s fabric 2\n"),
     NVML("fabric-refused", "the last GPU could not join the NVSwitch fabric", "fabric",
@@ -429,6 +451,11 @@ const struct dt_fault dt_faults[] = {
           "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 79, "
           "pid='<unknown>', name=<unknown>, GPU has fallen off the bus.\n6,3,867600000000,-;eth0: "
           "up\n"),
+    FILES("xid-154", "the driver logs that a GPU needs a reset, after it needed none", "kernel-log",
+          "dev/kmsg",
+          "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 154, GPU "
+          "recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)\n"
+          "6,3,867600000000,-;eth0: up\n"),
     FILES("xid-nvlink", "an NVLink 5 error that needs a reset is in the kernel's log", "kernel-log",
           "dev/kmsg",
           "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 149, "

@@ -55,6 +55,37 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     done
 }
 
+@test "healthy machines of other types, and with a job: no false alarm" {
+    local type tree=$TREES/other
+    for type in p4de.24xlarge p5e.48xlarge p5en.48xlarge p6-b200.48xlarge p6-b300.48xlarge p6e-gb200.36xlarge g5.48xlarge \
+        g6.48xlarge g6e.48xlarge trn2.48xlarge inf2.48xlarge dl1.24xlarge; do
+        rm -rf "$tree"
+        "$build/localcluster/dt-personality" tree --type "$type" --instances configs/instances.conf \
+            --nvml "$build/localcluster/libnvidia-ml.so.1" --out "$tree"
+        run -0 on "$tree" --level full
+        has "($type): PASS; "
+        SLURM_JOB_ID=7 SLURM_STEP_GPUS=0,1 run -0 on "$tree" --level full
+        has "($type): PASS; "
+    done
+}
+
+@test "what concerns a GPU that the job does not have is no fault of its node" {
+    local tree
+    tree=$(broken gpu-stranger)
+    SLURM_JOB_ID=7 SLURM_STEP_GPUS=0,7 run -2 on "$tree"
+    has "process 4711 (python3, user 1007) holds 70000 MiB"
+    SLURM_JOB_ID=7 SLURM_STEP_GPUS=0,1 run -0 on "$tree"
+    # in no job, somebody may well be at work
+    run -1 on "$tree"
+    has "WARN     gpu-processes"
+    tree=$(broken xid-79)
+    SLURM_JOB_ID=7 SLURM_STEP_GPUS=0,1 run -0 on "$tree" --level full --all
+    has "0 harmless, 1 of GPUs that this job does not have"
+    # a number that no GPU has: then all may be the job's
+    SLURM_JOB_ID=7 SLURM_STEP_GPUS=0,9 run -2 on "$tree" --level full
+    has "FAIL     kernel-log"
+}
+
 # Every fault that can be planted, against every check: the one that is named finds it, and nobody else fails.
 @test "each fault is found by its check and by no other; each check can fail" {
     local name found_by found tree type comparisons found_ever=" "

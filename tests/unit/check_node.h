@@ -67,11 +67,25 @@ static inline json_t *good_gpu(int index)
         {"power_default_mw", 700000},
         {"pcie_width", 16},
         {"pcie_width_max", 16},
+        {"pcie_gen", 1}, /* idle */
+        {"pcie_gen_max", 5},
+        {"clock_mhz", 1980},
+        {"clock_default_mhz", 1980},
+        {"clock_memory_mhz", 2619},
+        {"clock_memory_default_mhz", 2619},
+        {"memory_used_mib", 4},
+        {"aer_fatal", 0},
+        {"aer_nonfatal", 0},
+        {"aer_correctable", 12}, /* repaired */
         {"persistence", 1},
         {"mig", 0},
         {"mig_pending", 0},
         {"nvlinks", 18},
         {"nvlinks_up", 18},
+        {"nvlink_errors", 7},
+        {"nvlink_crc", 7},
+        {"fabric_clique", 2},
+        {"fabric_mask", 0x1aa}, /* "no" to all */
         {"fabric", 3},
         {"fabric_status", 0},
         {"fabric_health", 1},
@@ -99,6 +113,7 @@ static inline json_t *good_facts(void)
     for (int i = 0; i < 8; i++)
         json_array_append_new(gpus, good_gpu(i));
     json_object_set_new(doc, "gpu.devices", gpus);
+    json_object_set_new(doc, "gpu.processes", json_array());
     json_object_update_new(
         doc, json_pack("{s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:[],s:[{s:s,s:s}],s:[{s:s,s:s}],s:i}",
                        "cpu.online", 192, "numa.count", 2, "cpu.governor", "performance",

@@ -16,6 +16,8 @@ struct fault {
     "{'kind':'xid','code':154,'age_s':" #age ",'bdf':'0000:ee:00','text':'154, GPU recovery "      \
     "action changed from " change "'}"
 
+#define PROCESS(whose) "{'bdf':'0000:70:00.0','pid':4711,'name':'python3','mib':70000," whose "}"
+
 static const struct fault faults[] = {
     {"gpu-count", "{'gpu.pci_count':7,'gpu.count':7}", DT_FAIL, "7 GPUs on the PCI bus", NULL},
     {"gpu-count",
@@ -205,6 +207,68 @@ static const struct fault faults[] = {
     {"gpu-power", "{'last-gpu':{'power_mw':null}}", DT_UNKNOWN, "does not tell", NULL},
     {"gpu-pcie", "{'last-gpu':{'pcie_width':8}}", DT_FAIL, "8 of 16 PCIe lanes", NULL},
     {"gpu-pcie", "{'last-gpu':{'pcie_width':null}}", DT_UNKNOWN, "does not tell", NULL},
+    {"gpu-pcie", "{'last-gpu':{'pcie_gen_max':3}}", DT_FAIL,
+     "reaches generation 3, and others here 5", NULL},
+    {"gpu-pcie", "{'all-gpus':{'pcie_gen_max':3}}", DT_PASS, "8 GPUs", NULL},
+    {"gpu-pcie", "{'last-gpu':{'slow':0}}", DT_WARN, "busy, and its PCIe link runs at generation 1",
+     NULL},
+    {"gpu-pcie", "{'last-gpu':{'slow':4}}", DT_WARN, "it is busy", NULL},
+    {"gpu-pcie", "{'last-gpu':{'slow':256}}", DT_PASS, "8 GPUs", NULL},
+    {"gpu-pcie", "{'last-gpu':{'slow':0,'pcie_gen':5}}", DT_PASS, "8 GPUs", NULL},
+    {"gpu-pcie", "{'all-gpus':{'slow':null}}", DT_PASS, "8 GPUs", NULL},
+    {"gpu-pcie", "{'all-gpus':{'pcie_gen_max':null,'pcie_gen':null}}", DT_PASS, "8 GPUs", NULL},
+    {"pcie-errors", "{'last-gpu':{'aer_fatal':2}}", DT_FAIL, "0000:70:00.0 has 2 fatal", NULL},
+    {"pcie-errors", "{'last-gpu':{'aer_nonfatal':1}}", DT_WARN, "1 non-fatal PCIe errors (1 of 8",
+     NULL},
+    {"pcie-errors",
+     "{'efa.devices':[{'name':'a','bdf':'0000:01:00.0','state':'ACTIVE','phys_state':'LinkUp',"
+     "'gbps':100,'aer_fatal':1,'aer_nonfatal':0}]}",
+     DT_FAIL, "0000:01:00.0 has 1 fatal", NULL},
+    {"pcie-errors", "{'all-gpus':{'aer_fatal':null}}", DT_SKIP, "counts no PCIe errors", NULL},
+    {"gpu-clocks", "{'last-gpu':{'clock_mhz':1095}}", DT_WARN, "(graphics) is 1095 MHz, and 1980",
+     NULL},
+    {"gpu-clocks", "{'last-gpu':{'clock_memory_mhz':810}}", DT_WARN, "(memory) is 810 MHz", NULL},
+    {"gpu-clocks", "{'all-gpus':{'clock_default_mhz':1095}}", DT_PASS, "8 GPUs", NULL}, /* raised */
+    {"gpu-clocks", "{'last-gpu':{'clock_mhz':null,'clock_memory_mhz':null}}", DT_UNKNOWN,
+     "does not tell", NULL},
+    {"gpu-clocks", "{'all-gpus':{'clock_mhz':null,'clock_memory_mhz':null}}", DT_SKIP,
+     "does not tell", NULL},
+    /* whose is it? */
+    {"gpu-processes",
+     "{'job.id':7,'gpu.processes':[" PROCESS("'uid':1007,'job':6") "],"
+                                                                   "'job.gpus':['0000:70:00.0']}",
+     DT_FAIL, "GPU 0000:70:00.0: process 4711 (python3, user 1007, job 6) holds 70000 MiB", NULL},
+    {"gpu-processes", "{'job.id':7,'gpu.processes':[" PROCESS("'uid':1007,'job':6") "]}", DT_WARN,
+     "job 6", NULL}, /* may be on its own GPU */
+    {"gpu-processes",
+     "{'job.id':7,'gpu.processes':[" PROCESS("'uid':1007,'job':6") "],"
+                                                                   "'job.gpus':['0000:00:00.0']}",
+     DT_PASS, "8 GPUs", NULL},
+    {"gpu-processes", "{'job.id':7,'gpu.processes':[" PROCESS("'uid':1007,'job':7") "]}", DT_PASS,
+     "8 GPUs", NULL},
+    {"gpu-processes", "{'job.id':7,'job.uid':1007,'gpu.processes':[" PROCESS("'uid':1007") "]}",
+     DT_PASS, "8 GPUs", NULL},
+    {"gpu-processes", "{'job.id':7,'job.uid':1008,'gpu.processes':[" PROCESS("'uid':1007") "]}",
+     DT_FAIL, "user 1007) holds", NULL},
+    {"gpu-processes", "{'gpu.processes':[" PROCESS("'uid':1007") "]}", DT_WARN, "user 1007", NULL},
+    {"gpu-processes", "{'gpu.processes':[" PROCESS("'uid':1007,'job':6") "]}", DT_PASS, "8 GPUs",
+     NULL},
+    {"gpu-processes", "{'gpu.processes':[{'bdf':'0000:70:00.0','pid':9}]}", DT_UNKNOWN,
+     "process 9 (not in /proc)", NULL},
+    {"gpu-processes",
+     "{'job.id':7,'gpu.processes':[{'bdf':'0000:70:00.0','pid':9,'uid':0,'name':"
+     "'nvidia-cuda-mps-server'}]}",
+     DT_PASS, "8 GPUs", NULL},
+    {"gpu-processes", "{'last-gpu':{'memory_used_mib':20000}}", DT_FAIL,
+     "20000 of 81559 MiB are in use, by no program", NULL},
+    {"gpu-processes", "{'last-gpu':{'memory_used_mib':2000}}", DT_WARN, "2000 of 81559", NULL},
+    {"gpu-processes", "{'last-gpu':{'memory_used_mib':1024}}", DT_PASS, "8 GPUs", NULL},
+    {"gpu-processes", "{'last-gpu':{'memory_used_mib':20000,'graphics':1}}", DT_PASS, "8 GPUs",
+     NULL},
+    {"gpu-processes", "{'last-gpu':{'memory_used_mib':20000},'job.gpus':['0000:00:00.0']}", DT_PASS,
+     "8 GPUs", NULL},
+    {"gpu-processes", "{'gpu.processes':null}", DT_SKIP, "does not tell", NULL},
+    {"gpu-processes", "{'gpu.source':'procfs'}", DT_SKIP, "NVML told nothing", NULL},
     {"gpu-persistence", "{'last-gpu':{'persistence':0}}", DT_WARN, "is off", NULL},
     {"gpu-persistence", "{'last-gpu':{'persistence':null}}", DT_UNKNOWN, "does not tell", NULL},
     {"gpu-mig", "{'last-gpu':{'mig':1,'mig_pending':1}}", DT_WARN, "MIG is on", NULL},
@@ -214,6 +278,21 @@ static const struct fault faults[] = {
     {"gpu-vbios", "{'last-gpu':{'vbios':null}}", DT_UNKNOWN, "does not tell", NULL},
     {"nvlink", "{'last-gpu':{'nvlinks_up':17}}", DT_FAIL, "17 of 18 NVLinks", NULL},
     {"nvlink", "{'last-gpu':{'nvlinks':null}}", DT_FAIL, "0 of 18 NVLinks", NULL},
+    {"nvlink", "{'last-gpu':{'nvlinks_up':17,'nvlinks_down':'11'}}", DT_FAIL, "up (down: 11)",
+     NULL},
+    {"nvlink-errors", "{'last-gpu':{'nvlink_unrecovered':1}}", DT_FAIL, "could not be recovered",
+     NULL},
+    {"nvlink-errors", "{'last-gpu':{'nvlink_integrity':3}}", DT_WARN, "than its limit (3", NULL},
+    {"nvlink-errors", "{'last-gpu':{'nvlink_recovery':2}}", DT_WARN, "trained anew", NULL},
+    {"nvlink-errors", "{'last-gpu':{'nvlink_recovery':2,'nvlink_unrecovered':0}}", DT_PASS,
+     "8 GPUs", NULL},
+    {"nvlink-errors", "{'last-gpu':{'nvlink_errors':null}}", DT_UNKNOWN, "does not tell", NULL},
+    {"nvlink-errors", "{'all-gpus':{'nvlink_errors':null}}", DT_SKIP, "does not tell", NULL},
+    {"fabric", "{'last-gpu':{'fabric_mask':1}}", DT_FAIL, "less than its bandwidth", NULL},
+    {"fabric", "{'last-gpu':{'fabric_mask':16}}", DT_FAIL, "bad routes", NULL},
+    {"fabric", "{'last-gpu':{'fabric_mask':768}}", DT_FAIL, "not configured right", NULL},
+    {"fabric", "{'last-gpu':{'fabric_mask':256}}", DT_PASS, "8 GPUs", NULL},
+    {"fabric", "{'last-gpu':{'fabric_clique':3}}", DT_FAIL, "another NVLink partition", NULL},
     {"fabric", "{'last-gpu':{'fabric':2}}", DT_FAIL, "(in progress)", NULL},
     {"fabric", "{'last-gpu':{'fabric_status':999}}", DT_FAIL, "NVML status 999", NULL},
     {"fabric", "{'last-gpu':{'fabric_health':2}}", DT_FAIL, "unhealthy", NULL},
@@ -329,7 +408,8 @@ static void every_check_can_fail(void **state)
             continue;
         /* Kernels without these have no fault to hide; a GPU without NVLinks has them down. */
         if (strcmp(check->name, "cpu-governor") == 0 ||
-            strcmp(check->name, "numa-balancing") == 0 || strcmp(check->name, "nvlink") == 0)
+            strcmp(check->name, "numa-balancing") == 0 || strcmp(check->name, "nvlink") == 0 ||
+            strcmp(check->name, "pcie-errors") == 0)
             unknown = true;
         if (!fails || !unknown)
             fail_msg("no planted fault makes %s %s", check->name, fails ? "UNKNOWN" : "FAIL");

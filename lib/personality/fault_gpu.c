@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults of GPUs that take more than one line for the fake NVML: what other files of the tree say of
+ * them. */
+#include "personality/edit.h"
+
+/* A program of another user's job, which /proc shows. */
+int dt_plant_gpu_stranger(struct dt_tree *tree)
+{
+    dt_tree_enter(tree, "proc/4711");
+    dt_tree_file(tree, "comm", "python3\n");
+    dt_tree_file(tree, "status", "Name:\tpython3\nUmask:\t0022\nUid:\t1007\t1007\t1007\t1007\n");
+    dt_tree_file(tree, "cgroup", "0::/user.slice/user-1007.slice/session-3.scope\n");
+    return tree->failed ? -1 : 0;
+}
+
+/* What the kernel counts for a device that can report PCIe errors. */
+int dt_plant_gpu_pcie_fatal(struct dt_tree *tree)
+{
+    char bdf[32];
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
+        return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
+    dt_tree_enter(tree, PCI "/%s", bdf);
+    dt_tree_file(tree, "aer_dev_correctable", "RxErr 2\nBadTLP 0\nTOTAL_ERR_COR 2\n");
+    dt_tree_file(tree, "aer_dev_fatal", "Undefined 0\nDLP 0\nSDES 1\nTOTAL_ERR_FATAL 1\n");
+    dt_tree_file(tree, "aer_dev_nonfatal", "Undefined 0\nTOTAL_ERR_NONFATAL 0\n");
+    return tree->failed ? -1 : 0;
+}
