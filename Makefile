@@ -153,8 +153,8 @@ $(BUILD)/localcluster/dt-personality: $(call obj,contrib/localcluster/personalit
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
-# Nodes that speak dt's protocol, many in one process: for tests/cli/gather.bats and bench/launch.
-$(BUILD)/tools/crowd: $(call obj,tests/tools/crowd.c) $(LIBDT)
+# Nodes that speak dt's protocol, many in each of a few processes: for tests/cli/gather.bats, bench/launch and bench/validate.
+$(BUILD)/tools/crowd: $(call obj,$(wildcard tests/tools/crowd*.c)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@

@@ -23,6 +23,7 @@
 
 #define HELLO_SECONDS 2   /* a peer that has not said who it is by then is dropped */
 #define FLUSH_SECONDS 1   /* for the verdict to leave, at most */
+#define KEEPALIVES    500 /* nodes that are asked for a sign of life in one second */
 #define GRACE_MS      500 /* for the plugin of a node whose dt-node is gone to say why */
 
 struct peer;

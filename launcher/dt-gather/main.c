@@ -15,6 +15,8 @@
 #include "refused.h"
 #include "report_file.h"
 
+enum { OTHER_FILES = 32 }; /* beside one a node */
+
 double gather_now(void)
 {
     struct timespec now;
@@ -65,16 +67,30 @@ static void on_grace(evutil_socket_t fd, short what, void *context)
 
 static void set_up_process(void)
 {
-    struct rlimit files;
     /* ^C in the terminal reaches this process too; srun alone decides what it means. */
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+}
+
+/* A connection is an open file. Nodes that can not be heard would be blamed for it, so that is said at
+ * the start. */
+static int make_room(const struct gather *g, struct dt_error *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return 0;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    rlim_t need = (rlim_t)g->options.nodes + OTHER_FILES;
+    if (files.rlim_max == RLIM_INFINITY || files.rlim_max >= need)
+        return 0;
+    return dt_error_set(err,
+                        "a process may open %llu files where srun runs, and dt needs %llu for %d "
+                        "nodes: raise the limit there (ulimit -Hn), or run without --dt-validate",
+                        (unsigned long long)files.rlim_max, (unsigned long long)need,
+                        g->options.nodes);
 }
 
 static int load_conf(struct gather *g, struct dt_error *err)
@@ -171,7 +187,8 @@ static int start(struct gather *g, struct dt_error *err)
         return DT_EXIT_REPORT;
     if (roster_init(g, err) < 0)
         return DT_EXIT_USAGE;
-    if (listen_bind(&g->listening, g->options.port_low, g->options.port_high, err) < 0 ||
+    if (make_room(g, err) < 0 ||
+        listen_bind(&g->listening, g->options.port_low, g->options.port_high, err) < 0 ||
         start_events(g, err) < 0 || announce(g, err) < 0)
         return DT_EXIT_HELPER;
     return 0;

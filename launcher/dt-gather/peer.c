@@ -289,14 +289,19 @@ static size_t most_peers(const struct gather *g)
     return g->node_count * 4 + 64;
 }
 
-/* A node that dies without a word while others are waited for is found after about 4 s. */
-static void set_manners(int fd)
+/* A node that dies without a word while others are waited for is found after about 4 s. The kernel
+ * asks all connections of one moment at one moment, and queues on the way hold about a thousand
+ * packets: of ten thousand nodes the same ones would go unasked time and again, and be taken for dead.
+ * So with many nodes they are asked in turn, KEEPALIVES of them a second. */
+static void set_manners(const struct gather *g, int fd)
 {
-    static const int on = 1, seconds = 1, probes = 3;
+    static const int on = 1, probes = 3;
+    int turns = 1 + (int)(g->node_count / KEEPALIVES);
+    int first = 1 + (int)(g->peer_count % (size_t)turns);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &first, sizeof first);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &turns, sizeof turns);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
@@ -313,7 +318,7 @@ void peer_accept(evutil_socket_t listener, short what, void *context)
             return;
         if (g->first_connection == 0)
             g->first_connection = gather_now();
-        set_manners(fd);
+        set_manners(g, fd);
         if (!g->decided && g->peer_count < most_peers(g)) {
             peer_create(g, fd, &address);
             continue;

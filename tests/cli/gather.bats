@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # dt-gather against nodes that speak its protocol well, badly, late and not at all.
 
+load ../timing
+
 nodes() { run timeout 120 python3 tests/cli/fake_nodes.py "$@"; }
 has() { [[ "$output" == *"$1"* ]] || { echo "$output"; return 1; }; }
 setup() { dir=$BATS_TEST_TMPDIR; gather=${BUILD:-build}/libexec/dt-gather; }
@@ -59,9 +61,37 @@ real_report() { # of a p5.48xlarge
     [ "$(number report_bytes)" -le 4096 ]
     [ "$(number rss_mib)" -le 64 ]
 }
+@test "2000 nodes that connect at one moment: no report is lost, and the odd node is the one that is named" {
+    real_report
+    crowd --nodes 2000 --storm --odd 1234 --file "$dir/r.json"
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
+    has "code=65"; has "lost=0"
+    jq -e '(.nodes | length) == 2000 and ([.nodes[] | select(.facts == {} or .lost != null)] == [])' "$dir/r.json"
+    jq -e '[.nodes[].facts["node.name"]] == [range(2000) | "n" + ("0000" + tostring)[-5:]]' "$dir/r.json"
+    jq -e '.verdict.exclude == "n01234"' "$dir/r.json"
+}
+# Signs of life that are asked for at one moment are lost on the way, and nodes that live are taken for dead.
+@test "many nodes are not asked for a sign of life at one moment" {
+    real_report
+    "${BUILD:-build}/tools/crowd" --nodes 1500 --late 40 "$dir/node.json" "$gather" 3>&- &
+    local crowd=$! timers
+    timers() { ss -Htnop | grep "dt-gather.*timer:(keepalive," ; }
+    all_there() { [ "$(timers | wc -l)" -ge 1490 ]; }
+    until_ok all_there
+    timers=$(timers | grep -oE 'keepalive,[^,]*')
+    kill "$crowd"
+    wait "$crowd" || true
+    # next asked in more than a second (ss says 3.904ms then): a third at least, of four turns
+    [ "$(grep -cE '[0-9](sec|[.][0-9]+ms)' <<<"$timers")" -ge 500 ] || { sort <<<"$timers" | uniq -c; false; }
+}
+@test "fewer open files than nodes: told at the start, no node is blamed" {
+    run bash -c "ulimit -n 100 && exec '$gather' --nodes 200 --nodelist 'n[1-200]'" </dev/null
+    [ "$status" -eq 67 ]
+    has "fail 67 a process may open 100 files where srun runs, and dt needs 232 for 200 nodes"
+}
 @test "64 nodes and a report file: the verdict's document has all facts and checks of each" {
     real_report
-    crowd --together --file "$dir/r.json"
+    crowd --nodes 64 --together --file "$dir/r.json"
     [ "$status" -eq 0 ] || { echo "$output"; false; }
     python3 - "$dir/r.json" "$dir/node.json" <<'PY'
 import json, sys

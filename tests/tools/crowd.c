@@ -1,104 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A crowd of nodes for one dt-gather, in one process: each connects, says hello, reports as dt-node
- * does (lib/report/message.h) and waits for the verdict. Prints one line of "name=value" numbers:
- * what the crowd waited, what a report weighs, and what dt-gather cost. For bench/launch and
- * tests/cli/gather.bats.
+/* A crowd of nodes for one dt-gather, from several processes: each node connects, says hello,
+ * reports as dt-node does and waits for the verdict. Prints one line of "name=value" numbers, and
+ * what dt-gather is held to beside its limits. Exit status 1: something went wrong, or a report was
+ * lost. For bench/launch, bench/validate and tests/cli/gather.bats.
  *
- *   crowd [--nodes N] [--file FILE] [--odd K] [--together] REPORT DT-GATHER
- *
- * REPORT: what dt-node --print --json gave for one node. --file: dt-gather writes its report file
- * there. --odd: node K has another kernel. --together: all report at one moment, when all are
- * welcomed; else each as soon as it is welcome, as in life. */
+ *   crowd [--nodes N] [--processes P] [--file FILE] [--odd K] [--sick K] [--late SECONDS]
+ *         [--storm] [--together] REPORT DT-GATHER */
+#include "crowd.h"
+
 #include <argp.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "report/detail.h"
-#include "report/message.h"
-#include "wire/message.h"
+/* What dt-gather is held to with 10,000 nodes. */
+#define LIMIT_VERDICT_S 3.0
+#define LIMIT_MEMORY_MB 200.0
+#define LIMIT_WIRE_KB   4.0
 
-#define PATIENCE_MS 60000
+enum { PROCESSES_MAX = 64 };
 
-struct member {
-    int fd;
-    unsigned char *report; /* its frame */
-    size_t report_len;
-    bool welcomed, reported, answered;
-    struct dt_frames frames;
+/* Connections on their way, all together. The loopback device holds 1000 packets a processor and drops
+ * the rest without a word (net.core.netdev_max_backlog): a storm there would measure TCP's retries,
+ * of 1 s and more, and not dt-gather. */
+enum { ON_THEIR_WAY = 512 };
+
+struct stage {
+    struct crowd crowd;
+    const char *gather, *file;
+    int processes;
+    bool storm;
+    pid_t gather_pid;
+    int to_gather; /* its standard input: srun is there as long as it is open */
+    int ready_fd, go_fd[CROWD_MEETINGS]; /* the other ends of the crowd's */
+    struct crowd_tally *tallies;
+    pid_t *pids;
 };
 
-struct crowd {
-    const char *report, *gather, *file;
-    int nodes, odd;
-    bool together;
-    char *rendezvous; /* its line */
-    struct dt_rendezvous address;
-    pid_t pid;
-    int to_gather;
-    int epoll;
-    struct member *members;
-    struct dt_facts facts;
-    struct dt_check_results checks;
-    int welcomed, answered, go;
-    size_t report_bytes;
-    double started, first_report, last_report, first_verdict, last_verdict;
-};
-
-static void __attribute__((noreturn)) die(const char *what, const char *why)
+static void start_gather(struct stage *stage)
 {
-    fprintf(stderr, "crowd: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-static void load_report(struct crowd *crowd)
-{
-    json_error_t where;
-    struct dt_error err;
-    json_t *json = json_load_file(crowd->report, 0, &where);
-    if (!json)
-        die(crowd->report, where.text);
-    if (dt_facts_from_json(&crowd->facts, json_object_get(json, "facts"), &err) < 0 ||
-        dt_check_results_from_json(&crowd->checks, json_object_get(json, "checks"), &err) < 0)
-        die(crowd->report, err.text);
-    json_decref(json);
-}
-
-static void start_gather(struct crowd *crowd)
-{
+    struct crowd *crowd = &stage->crowd;
     int in[2], out[2];
     char count[16], line[1024] = "";
     if (pipe(in) < 0 || pipe(out) < 0)
-        die("pipe", strerror(errno));
+        crowd_die("pipe", strerror(errno));
     snprintf(count, sizeof count, "%d", crowd->nodes);
-    crowd->pid = fork();
-    if (crowd->pid == 0) {
+    stage->gather_pid = fork();
+    if (stage->gather_pid == 0) {
         dup2(in[0], 0);
         dup2(out[1], 1);
         close(in[1]);
-        execl(crowd->gather, "dt-gather", "--nodes", count, "--job", "7.0", "--timeout", "50",
-              crowd->file ? "--report" : (char *)NULL, crowd->file, (char *)NULL);
-        die(crowd->gather, strerror(errno));
+        execl(stage->gather, "dt-gather", "--nodes", count, "--job", "7.0", "--timeout", "50",
+              stage->file ? "--report" : (char *)NULL, stage->file, (char *)NULL);
+        crowd_die(stage->gather, strerror(errno));
     }
     close(in[0]);
     close(out[1]);
-    crowd->to_gather = in[1];
+    stage->to_gather = in[1];
     size_t len = 0;
     ssize_t n;
     while (len + 1 < sizeof line && !strchr(line, '\n') &&
@@ -109,220 +75,202 @@ static void start_gather(struct crowd *crowd)
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "rendezvous ", 11) != 0 ||
         dt_rendezvous_parse(&crowd->address, line + 11, &err) < 0)
-        die("dt-gather", line);
+        crowd_die("dt-gather", line);
 }
 
-static void encode(json_t *object, unsigned char **bytes, size_t *len)
+static void start_processes(struct stage *stage)
 {
-    struct dt_error err;
-    if (!object || dt_frame_encode(object, bytes, len, &err) < 0)
-        die("a message", "can not be encoded");
-    json_decref(object);
-}
-
-static void send_bytes(int fd, const unsigned char *bytes, size_t len)
-{
-    if (send(fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
-        die("send", strerror(errno));
-}
-
-static json_t *make_hello(const struct crowd *crowd, int i)
-{
-    char name[32];
-    snprintf(name, sizeof name, "n%05d", i);
-    struct dt_hello hello = {.token = crowd->address.token,
-                             .node = name,
-                             .step = "7.0",
-                             .node_id = i,
-                             .node_count = crowd->nodes,
-                             .tasks = crowd->nodes * 8,
-                             .het_group = -1};
-    return dt_hello_to_json(&hello);
-}
-
-static void join(struct crowd *crowd, int i)
-{
-    struct member *member = &crowd->members[i];
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(crowd->address.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
-    unsigned char *hello;
-    size_t len;
-    int on = 1;
-    member->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (member->fd < 0 || connect(member->fd, (struct sockaddr *)&to, sizeof to) < 0)
-        die("connect", strerror(errno));
-    setsockopt(member->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    dt_frames_init(&member->frames, DT_WIRE_FRAME_MAX);
-    encode(make_hello(crowd, i), &hello, &len);
-    send_bytes(member->fd, hello, len);
-    free(hello);
-    if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, member->fd, &event) < 0)
-        die("epoll", strerror(errno));
-}
-
-static void put_detail_first(const struct crowd *crowd, struct member *member)
-{
-    unsigned char *detail;
-    size_t len;
-    encode(dt_detail_message(&crowd->facts, &crowd->checks), &detail, &len);
-    detail = realloc(detail, len + member->report_len);
-    if (!detail)
-        die("a report", "out of memory");
-    memcpy(detail + len, member->report, member->report_len);
-    free(member->report);
-    member->report = detail;
-    member->report_len += len;
-}
-
-/* Real nodes differ in their name and clock only. */
-static void make_report(struct crowd *crowd, int i)
-{
-    struct member *member = &crowd->members[i];
-    char name[32], *kernel = NULL;
-    const char *text;
-    if (!dt_facts_string(&crowd->facts, "kernel.release", &text) || !(kernel = strdup(text)))
-        die(crowd->report, "has no kernel.release");
-    snprintf(name, sizeof name, "n%05d", i);
-    dt_facts_set_string(&crowd->facts, "node.name", name);
-    dt_facts_set_int(&crowd->facts, "clock.offset_us", i % 97);
-    dt_facts_set_int(&crowd->facts, "clock.rtt_us", 100 + i % 13);
-    if (i == crowd->odd)
-        dt_facts_set_string(&crowd->facts, "kernel.release", "5.4.0-odd");
-    struct dt_report_message message = {.facts = &crowd->facts,
-                                        .checks = &crowd->checks,
-                                        .env = "env: 7 variables set",
-                                        .port = 40000,
-                                        .took_us = 5000 + i};
-    encode(dt_report_message(&message), &member->report, &member->report_len);
-    if (crowd->file)
-        put_detail_first(crowd, member);
-    crowd->report_bytes += member->report_len;
-    dt_facts_set_string(&crowd->facts, "kernel.release", kernel);
-    free(kernel);
-}
-
-static void report(struct crowd *crowd, int i)
-{
-    struct member *member = &crowd->members[i];
-    member->reported = true;
-    if (crowd->first_report == 0)
-        crowd->first_report = now_ms();
-    send_bytes(member->fd, member->report, member->report_len);
-    free(member->report);
-    member->report = NULL;
-    crowd->last_report = now_ms();
-}
-
-static void take(struct crowd *crowd, int i, const json_t *object)
-{
-    struct member *member = &crowd->members[i];
-    if (!member->welcomed && dt_message_is(object, "welcome")) {
-        member->welcomed = true;
-        crowd->welcomed++;
-        if (!crowd->together)
-            report(crowd, i);
-        for (int k = 0; crowd->together && crowd->welcomed == crowd->nodes && k < crowd->nodes; k++)
-            report(crowd, k);
-    } else if (member->reported && !member->answered && dt_message_is(object, "verdict")) {
-        member->answered = true;
-        crowd->go += json_is_true(json_object_get(object, "go"));
-        crowd->last_verdict = now_ms();
-        if (crowd->answered++ == 0)
-            crowd->first_verdict = crowd->last_verdict;
-    } else {
-        die("dt-gather", "a message out of turn");
+    struct crowd *crowd = &stage->crowd;
+    int ready[2], go[CROWD_MEETINGS][2];
+    stage->tallies = mmap(NULL, PROCESSES_MAX * sizeof *stage->tallies, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    stage->pids = calloc(PROCESSES_MAX, sizeof *stage->pids);
+    if (stage->tallies == MAP_FAILED || !stage->pids || pipe(ready) < 0 ||
+        pipe(go[CROWD_READY]) < 0 || pipe(go[CROWD_WELCOMED]) < 0)
+        crowd_die("start", strerror(errno));
+    crowd->ready_fd = ready[1];
+    for (int i = 0; i < CROWD_MEETINGS; i++) {
+        crowd->go_fd[i] = go[i][0];
+        stage->go_fd[i] = go[i][1];
     }
+    for (int p = 0; p < stage->processes; p++) {
+        int first = (int)((long)crowd->nodes * p / stage->processes);
+        int next = (int)((long)crowd->nodes * (p + 1) / stage->processes);
+        stage->pids[p] = fork();
+        if (stage->pids[p] < 0)
+            crowd_die("fork", strerror(errno));
+        if (stage->pids[p] > 0)
+            continue;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(stage->to_gather);
+        crowd_nodes(crowd, first, next - first, &stage->tallies[p]);
+        exit(0);
+    }
+    stage->ready_fd = ready[0];
 }
 
-static void hear(struct crowd *crowd, int i)
+/* A process that fails has said why: the others, and dt-gather, need not wait for it. */
+static void end_of(struct stage *stage, pid_t pid, int status)
 {
-    struct member *member = &crowd->members[i];
-    char chunk[4096];
-    struct dt_error err;
-    json_t *object;
-    ssize_t n = recv(member->fd, chunk, sizeof chunk, MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return;
-    if (n == 0 && member->answered) {
-        epoll_ctl(crowd->epoll, EPOLL_CTL_DEL, member->fd, NULL);
-        return;
+    for (int p = 0; p < stage->processes; p++) {
+        if (stage->pids[p] != pid)
+            kill(stage->pids[p], SIGKILL);
     }
-    if (n <= 0)
-        die("dt-gather", "closed a connection before its verdict");
-    if (dt_frames_feed(&member->frames, chunk, (size_t)n, &err) < 0)
-        die("dt-gather", err.text);
-    while (dt_frames_next(&member->frames, &object, &err) == 1) {
-        take(crowd, i, object);
-        json_decref(object);
+    crowd_die("a process of the crowd", "failed");
+}
+
+/* All processes wait for each other: let them go on. */
+static void let_go(struct stage *stage, enum crowd_meeting meeting)
+{
+    char bytes[PROCESSES_MAX];
+    for (int there = 0; there < stage->processes;) {
+        struct pollfd wait = {.fd = stage->ready_fd, .events = POLLIN};
+        if (poll(&wait, 1, 100) > 0) {
+            ssize_t n = read(stage->ready_fd, bytes, sizeof bytes);
+            there += n > 0 ? (int)n : 0;
+            continue;
+        }
+        for (int p = 0, status; p < stage->processes; p++) {
+            if (waitpid(stage->pids[p], &status, WNOHANG) == stage->pids[p])
+                end_of(stage, stage->pids[p], status);
+        }
+    }
+    memset(bytes, 0, sizeof bytes);
+    if (write(stage->go_fd[meeting], bytes, (size_t)stage->processes) != stage->processes)
+        crowd_die("the crowd", "can not be let go");
+}
+
+static void wait_for_processes(struct stage *stage)
+{
+    for (int p = 0, status; p < stage->processes; p++) {
+        if (waitpid(stage->pids[p], &status, 0) == stage->pids[p])
+            end_of(stage, stage->pids[p], status);
     }
 }
 
-static void listen_to_all(struct crowd *crowd, bool wait)
+static double earlier(double a, double b)
 {
-    enum { AT_ONCE = 256 };
-    struct epoll_event events[AT_ONCE];
-    int n = epoll_wait(crowd->epoll, events, AT_ONCE, wait ? PATIENCE_MS : 0);
-    if (n == 0 && wait)
-        die("dt-gather", "was silent for a minute");
-    for (int e = 0; e < n; e++)
-        hear(crowd, (int)events[e].data.u32);
+    return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-static void run(struct crowd *crowd)
+static double later(double a, double b)
 {
-    for (int i = 0; i < crowd->nodes; i++)
-        make_report(crowd, i);
-    crowd->started = now_ms();
-    for (int i = 0; i < crowd->nodes; i++) {
-        join(crowd, i);
-        if (i % 64 == 63)
-            listen_to_all(crowd, false);
+    return a > b ? a : b;
+}
+
+static struct crowd_tally sum_up(const struct stage *stage)
+{
+    struct crowd_tally all = {0};
+    for (int p = 0; p < stage->processes; p++) {
+        const struct crowd_tally *one = &stage->tallies[p];
+        all.started = earlier(all.started, one->started);
+        all.first_report = earlier(all.first_report, one->first_report);
+        all.last_report = later(all.last_report, one->last_report);
+        all.first_verdict = earlier(all.first_verdict, one->first_verdict);
+        all.last_verdict = later(all.last_verdict, one->last_verdict);
+        all.answered += one->answered;
+        all.go += one->go;
+        all.tried_again += one->tried_again;
+        all.lost = one->lost > all.lost ? one->lost : all.lost;
+        all.report_bytes += one->report_bytes;
+        all.wire_bytes += one->wire_bytes;
     }
-    while (crowd->answered < crowd->nodes)
-        listen_to_all(crowd, true);
+    return all;
 }
 
-static void print(const struct crowd *crowd)
+static void print_limit(const char *what, double value, double limit, const char *unit)
 {
+    printf("%-36s %8.2f %s  limit %5.0f %s  %.2f of it\n", what, value, unit, limit, unit,
+           value / limit);
+}
+
+/* Exit status. */
+static int print(const struct stage *stage)
+{
+    const struct crowd_tally all = sum_up(stage);
     struct rusage used;
-    int status;
-    wait4(crowd->pid, &status, 0, &used);
+    int status, nodes = stage->crowd.nodes;
+    wait4(stage->gather_pid, &status, 0, &used);
     double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e3 +
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e3;
-    printf("nodes=%d go=%d code=%d report_bytes=%zu from_last_report_ms=%.1f "
-           "from_first_report_ms=%.1f all_told_ms=%.1f cpu_us_a_node=%.0f rss_mib=%.1f\n",
-           crowd->nodes, crowd->go, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-           crowd->report_bytes / (size_t)crowd->nodes, crowd->last_verdict - crowd->last_report,
-           crowd->last_verdict - crowd->first_report, crowd->last_verdict - crowd->started,
-           cpu * 1e3 / crowd->nodes, (double)used.ru_maxrss / 1024);
+    double from_first_ms = all.first_verdict - all.first_report;
+    double told_ms = all.last_verdict - all.first_report;
+    printf("nodes=%d processes=%d go=%d lost=%d tried_again=%d code=%d report_bytes=%zu "
+           "wire_bytes=%zu "
+           "from_last_report_ms=%.1f from_first_report_ms=%.1f all_told_ms=%.1f "
+           "cpu_us_a_node=%.0f rss_mib=%.1f\n",
+           nodes, stage->processes, all.go, all.lost, all.tried_again,
+           WIFEXITED(status) ? WEXITSTATUS(status) : -1, all.report_bytes / (size_t)nodes,
+           all.wire_bytes / (size_t)nodes, all.last_verdict - all.last_report, told_ms,
+           all.last_verdict - all.started, cpu * 1e3 / nodes, (double)used.ru_maxrss / 1024);
+    print_limit("verdict after the first report", from_first_ms / 1e3, LIMIT_VERDICT_S, "s ");
+    print_limit("  and told to the last node", told_ms / 1e3, LIMIT_VERDICT_S, "s ");
+    print_limit("resident memory of dt-gather", (double)used.ru_maxrss * 1024 / 1e6,
+                LIMIT_MEMORY_MB, "MB");
+    print_limit("wire, a node, both directions", (double)all.wire_bytes / nodes / 1024,
+                LIMIT_WIRE_KB, "KB");
+    printf("%-36s %8d     limit     0     of %d\n", "reports lost", all.lost, nodes);
+    if (all.lost == 0)
+        return 0;
+    fprintf(stderr, "crowd: dt-gather lost %d of %d reports\n", all.lost, nodes);
+    return 1;
 }
 
-enum { KEY_NODES = 'n', KEY_FILE = 'f', KEY_ODD = 'o', KEY_TOGETHER = 't' };
+enum {
+    KEY_NODES = 'n',
+    KEY_PROCESSES = 'p',
+    KEY_FILE = 'f',
+    KEY_ODD = 'o',
+    KEY_SICK = 's',
+    KEY_TOGETHER = 't',
+    KEY_LATE = 'l',
+    KEY_STORM = 'S'
+};
+
+static int number(const char *arg, int least, int most, const char *name, struct argp_state *state)
+{
+    char *end;
+    long value = strtol(arg, &end, 10);
+    if (*end || end == arg || value < least || value > most)
+        argp_error(state, "%s '%s' is not %d to %d", name, arg, least, most);
+    return (int)value;
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-    struct crowd *crowd = state->input;
+    struct stage *stage = state->input;
     switch (key) {
     case KEY_NODES:
-        crowd->nodes = atoi(arg);
-        if (crowd->nodes < 1 || crowd->nodes > 65536)
-            argp_error(state, "--nodes '%s' is not 1 to 65536", arg);
+        stage->crowd.nodes = number(arg, 1, 65536, "--nodes", state);
+        break;
+    case KEY_PROCESSES:
+        stage->processes = number(arg, 1, PROCESSES_MAX, "--processes", state);
         break;
     case KEY_FILE:
-        crowd->file = arg;
+        stage->file = arg;
+        stage->crowd.detail = true;
         break;
     case KEY_ODD:
-        crowd->odd = atoi(arg);
+        stage->crowd.odd = number(arg, 0, 65535, "--odd", state);
+        break;
+    case KEY_SICK:
+        stage->crowd.sick = number(arg, 0, 65536, "--sick", state);
+        break;
+    case KEY_LATE:
+        stage->crowd.late_s = number(arg, 0, 40, "--late", state);
+        break;
+    case KEY_STORM:
+        stage->storm = true;
         break;
     case KEY_TOGETHER:
-        crowd->together = true;
+        stage->crowd.together = true;
         break;
     case ARGP_KEY_ARG:
         if (state->arg_num > 1)
             argp_usage(state);
-        *(state->arg_num ? &crowd->gather : &crowd->report) = arg;
+        *(state->arg_num ? &stage->gather : &stage->crowd.report) = arg;
         break;
     case ARGP_KEY_END:
         if (state->arg_num != 2)
@@ -337,37 +285,36 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 int main(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"nodes", KEY_NODES, "N", 0, "How many nodes (64)", 0},
+        {"nodes", KEY_NODES, "N", 0, "How many nodes (10000)", 0},
+        {"processes", KEY_PROCESSES, "P", 0, "In how many processes (8)", 0},
         {"file", KEY_FILE, "FILE", 0, "Have dt-gather write its report file", 0},
         {"odd", KEY_ODD, "K", 0, "Node K has another kernel", 0},
+        {"sick", KEY_SICK, "K", 0, "K nodes fail a check, each with a value of its own", 0},
+        {"late", KEY_LATE, "SECONDS", 0, "The last node reports so late", 0},
+        {"storm", KEY_STORM, NULL, 0, "All connect at one moment", 0},
         {"together", KEY_TOGETHER, NULL, 0, "All report at one moment", 0},
         {NULL, 0, NULL, 0, NULL, 0}};
     static const struct argp argp = {options, parse_option, "REPORT DT-GATHER", NULL, NULL,
                                      NULL,    NULL};
-    struct crowd crowd = {.nodes = 64, .odd = -1};
+    struct stage stage = {.crowd = {.nodes = 10000, .odd = -1}, .processes = 8};
     struct rlimit files;
-    argp_parse(&argp, argc, argv, 0, NULL, &crowd);
+    argp_parse(&argp, argc, argv, 0, NULL, &stage);
+    if (stage.processes > stage.crowd.nodes)
+        stage.processes = stage.crowd.nodes;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    load_report(&crowd);
-    crowd.members = calloc((size_t)crowd.nodes, sizeof *crowd.members);
-    crowd.epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!crowd.members || crowd.epoll < 0)
-        die("start", strerror(errno));
-    start_gather(&crowd);
-    run(&crowd);
-    print(&crowd);
-    close(crowd.to_gather);
-    for (int i = 0; i < crowd.nodes; i++) {
-        close(crowd.members[i].fd);
-        dt_frames_fini(&crowd.members[i].frames);
-    }
-    free(crowd.members);
-    close(crowd.epoll);
-    dt_check_results_fini(&crowd.checks);
-    dt_facts_fini(&crowd.facts);
-    dt_rendezvous_fini(&crowd.address);
-    return 0;
+    stage.crowd.at_a_time = stage.storm ? stage.crowd.nodes : ON_THEIR_WAY / stage.processes;
+    start_gather(&stage);
+    start_processes(&stage);
+    let_go(&stage, CROWD_READY);
+    if (stage.crowd.together)
+        let_go(&stage, CROWD_WELCOMED);
+    wait_for_processes(&stage);
+    int code = print(&stage);
+    close(stage.to_gather);
+    free(stage.pids);
+    dt_rendezvous_fini(&stage.crowd.address);
+    return code;
 }
