@@ -86,5 +86,5 @@ type_fstab() { # NODE
         sys/kernel/random/boot_id) echo "$own/boot_id /proc/$file none bind" ;;
         *) echo "$own/proc/$file /proc/$file none bind" ;;
         esac
-    done < <(cd "$tree/proc" && find . \( -path ./driver -o -path ./self \) -prune -o -type f -printf '%P\n')
+    done < <(cd "$tree/proc" && find . \( -path ./driver -o -path ./self -o -path ./net -o -path "./[0-9]*" \) -prune -o -type f -printf '%P\n')
 }

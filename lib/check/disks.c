@@ -68,3 +68,40 @@ void dt_check_raid(const struct dt_check_context *context, struct dt_check_resul
         dt_judge_value(result, "%zu array%s", count, count == 1 ? "" : "s");
     }
 }
+
+void dt_check_local_storage(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    enum { ENOUGH_PERCENT = 97 }; /* of eight disks one is 12% */
+    const json_t *disks = dt_facts_array(context->facts, "nvme.devices");
+    const struct dt_instance *type = context->instance;
+    long long gb = 0, wanted = type ? type->local_storage_gb : 0;
+    size_t count = 0;
+    if (wanted == 0) {
+        dt_check_skip(result, "the table has no instance store for %s", dt_check_type(context));
+        return;
+    }
+    if (!disks) {
+        dt_check_unknown(context, result, "nvme.devices", "run lsblk on the node");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(disks); i++) {
+        const json_t *disk = json_array_get(disks, i);
+        const json_t *size = json_object_get(disk, "gb");
+        if (!strstr(text_of(disk, "model"), "Instance Storage"))
+            continue;
+        if (!json_is_integer(size)) {
+            dt_judge(result, DT_UNKNOWN, "/sys/class/nvme");
+            dt_judge_value(result, "the size of %s is not known", text_of(disk, "name"));
+            dt_judge_next(result, "run lsblk on the node");
+            return;
+        }
+        count++;
+        gb += json_integer_value(size);
+    }
+    bool good = gb * 100 >= wanted * ENOUGH_PERCENT;
+    dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/class/nvme");
+    dt_judge_value(result, "%zu instance store disk%s, %lld GB", count, count == 1 ? "" : "s", gb);
+    dt_judge_limit(result, "%lld GB (%s)", wanted, dt_check_type(context));
+    if (!good)
+        dt_judge_next(result, "reboot; replace the instance if it stays");
+}

@@ -4,16 +4,34 @@
 
 #include "check/judges.h"
 
+/* Without a table entry there is still what the kernel knows to be there. */
+static void judge_present(const struct dt_check_context *context, struct dt_check_result *result,
+                          long long online)
+{
+    long long present;
+    if (!dt_facts_int(context->facts, "cpu.present", &present)) {
+        dt_check_skip(result, "no table entry for %s", dt_check_type(context));
+        return;
+    }
+    bool threads_off = online * 2 == present;
+    bool good = online >= present || threads_off;
+    dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/devices/system/cpu/online");
+    dt_judge_value(result, "%lld CPUs%s", online, threads_off ? " (hyper-threads are off)" : "");
+    dt_judge_limit(result, "all %lld that are present", present);
+    if (!good)
+        dt_judge_next(result, "look who took CPUs offline, or reboot");
+}
+
 void dt_check_cpu_count(const struct dt_check_context *context, struct dt_check_result *result)
 {
     const struct dt_instance *type = context->instance;
     long long online;
-    if (!type) {
-        dt_check_skip(result, "no table entry for %s", dt_check_type(context));
-        return;
-    }
     if (!dt_facts_int(context->facts, "cpu.online", &online)) {
         dt_check_unknown(context, result, "cpu.online", "run lscpu on the node");
+        return;
+    }
+    if (!type) {
+        judge_present(context, result, online);
         return;
     }
     /* Switching the second threads off is a choice that some sites make. */
@@ -25,6 +43,28 @@ void dt_check_cpu_count(const struct dt_check_context *context, struct dt_check_
     if (!good)
         dt_judge_next(result, "look for CPUs taken offline or maxcpus= on the kernel's command "
                               "line; reboot or replace the instance");
+}
+
+void dt_check_numa_count(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const struct dt_instance *type = context->instance;
+    long long nodes;
+    if (!type || !type->topology_measured) {
+        dt_check_skip(result, "no measured NUMA nodes of %s in the table", dt_check_type(context));
+        return;
+    }
+    if (!dt_facts_int(context->facts, "numa.count", &nodes)) {
+        dt_check_unknown(context, result, "numa.count", "run 'lscpu' on the node");
+        return;
+    }
+    bool good = nodes == type->numa_nodes;
+    dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/devices/system/node/online");
+    dt_judge_value(result, "%lld NUMA node%s", nodes, nodes == 1 ? "" : "s");
+    dt_judge_limit(result, "%d (%s)", type->numa_nodes, dt_check_type(context));
+    if (!good)
+        dt_judge_next(result,
+                      "look for numa=off on the kernel's command line; reboot or replace the "
+                      "instance");
 }
 
 void dt_check_governor(const struct dt_check_context *context, struct dt_check_result *result)

@@ -54,6 +54,7 @@ DT_JUDGE(efa_gid);
 DT_JUDGE(efa_verbs);
 /* host.c */
 DT_JUDGE(cpu_count);
+DT_JUDGE(numa_count);
 DT_JUDGE(governor);
 DT_JUDGE(numa_balancing);
 DT_JUDGE(clock_sync);
@@ -61,6 +62,7 @@ DT_JUDGE(memory_free);
 /* disks.c */
 DT_JUDGE(nvme);
 DT_JUDGE(raid);
+DT_JUDGE(local_storage);
 /* limits.c */
 DT_JUDGE(memlock);
 DT_JUDGE(nofile);
@@ -70,7 +72,22 @@ DT_JUDGE(hugepages);
 /* storage.c */
 DT_JUDGE(fs_writable);
 DT_JUDGE(fs_mounted);
+DT_JUDGE(fs_readonly);
+DT_JUDGE(fs_space);
 DT_JUDGE(mounts);
+/* kernel.c */
+DT_JUDGE(clock_source);
+DT_JUDGE(modules);
+DT_JUDGE(services);
+DT_JUDGE(processes);
+/* memory_state.c */
+DT_JUDGE(swap);
+DT_JUDGE(memory_fragments);
+DT_JUDGE(memory_errors);
+DT_JUDGE(shm_left);
+/* network.c */
+DT_JUDGE(ethernet);
+DT_JUDGE(default_route);
 /* environment.c */
 DT_JUDGE(env);
 /* kernel_log.c */

@@ -103,7 +103,16 @@ const struct dt_check dt_checks[] = {
      "TCP."},
     /* ---- the machine ---- */
     {"cpu-count", "no CPU is missing", FAST, NODE, REPLACE, dt_check_cpu_count,
-     "CPUs that are online, against the instance table. Switched-off hyper-threads are no fault."},
+     "CPUs that are online, against the instance table, or, for a type that is not in it, against "
+     "those that are present. Switched-off hyper-threads are no fault."},
+    {"numa-count", "no NUMA node is missing", FAST, NODE, REPLACE, dt_check_numa_count,
+     "NUMA nodes that are online, against the instance table, where the table's were seen on a "
+     "machine of the type."},
+    {"clock-source", "the kernel reads the time fast", FAST, NODE, MONITOR, dt_check_clock_source,
+     "Warns when the kernel's clock source is one that every look at the clock has to trap for "
+     "(xen, hpet, acpi_pm): NCCL and PyTorch look at the clock all the time."},
+    {"modules", "required kernel modules are loaded", FAST, NODE, RESET, dt_check_modules,
+     "Is each of required-modules of dt.conf loaded?"},
     {"numa-balancing", "the kernel moves no pages", FAST, NODE, MONITOR, dt_check_numa_balancing,
      "Warns when automatic NUMA balancing is on: its page faults disturb pinned buffers and cost "
      "training throughput."},
@@ -115,6 +124,10 @@ const struct dt_check dt_checks[] = {
     {"fs-mounted", "required file systems are mounted", FAST, NODE, RESET, dt_check_fs_mounted,
      "Is something mounted at each of required-mounts of dt.conf? A mount point without its file "
      "system is a directory like any other, and writable."},
+    {"fs-readonly", "the kernel has made no disk read-only", FAST, NODE, REBOOT,
+     dt_check_fs_readonly,
+     "Local file systems that were mounted to be written and that are read-only as a whole: the "
+     "kernel does so when it finds one damaged. What was mounted read-only is no fault."},
     /* ---- the job's own context ---- */
     {"memlock", "ranks may lock memory for EFA", FAST, JOB, RESET, dt_check_memlock,
      "The limit on locked memory that the ranks will have, where there is EFA; limit "
@@ -146,8 +159,21 @@ const struct dt_check dt_checks[] = {
      "other check."},
     {"nvme", "every NVMe device is live", FULL, NODE, REPLACE, dt_check_nvme,
      "State of each NVMe controller."},
+    {"local-storage", "no disk of the instance store is missing", FULL, NODE, REPLACE,
+     dt_check_local_storage,
+     "The sizes of all NVMe instance store disks together, against the instance table."},
+    {"fs-space", "there is room where programs write", FULL, NODE, RESET, dt_check_fs_space,
+     "Free space and free files (inodes) of /, /tmp, /dev/shm and of the paths of fs-writable; "
+     "limits min-free-mib and min-free-files of dt.conf."},
     {"raid", "software RAID is whole", FULL, NODE, REPLACE, dt_check_raid,
      "Arrays of md that lack a disk or do not run."},
+    {"ethernet", "Ethernet devices have a link", FULL, NODE, REBOOT, dt_check_ethernet,
+     "Each physical Ethernet device that is switched on. Fails when the one with the default route "
+     "has no link, warns for another."},
+    {"default-route", "there is a default route", FULL, NODE, MONITOR, dt_check_default_route,
+     "Warns when there is none: object storage, licence servers and package sources are then out "
+     "of "
+     "reach."},
     {"cpu-governor", "CPUs run at full clock", FULL, NODE, MONITOR, dt_check_governor,
      "Warns when the governor is another than performance. Most EC2 guests have none."},
     {"clock-sync", "the clock is synchronized", FULL, NODE, MONITOR, dt_check_clock_sync,
@@ -156,6 +182,30 @@ const struct dt_check dt_checks[] = {
      dt_check_memory_free,
      "Warns when less than half of the memory is available: a process, or files in /dev/shm or "
      "tmpfs, that an earlier job has left."},
+    {"memory-fragments", "free memory is in large blocks", FULL, NODE, MONITOR,
+     dt_check_memory_fragments,
+     "Warns when too little of the free memory lies in blocks that a huge page can be made of; "
+     "limit "
+     "min-huge-free-percent of dt.conf. Not judged while most of the memory is in use or is "
+     "cache."},
+    {"memory-errors", "memory and processors report no errors", FULL, NODE, REPLACE,
+     dt_check_memory_errors,
+     "Fails for uncorrected memory errors that EDAC has counted since boot, warns for machine "
+     "check "
+     "exceptions. Most EC2 guests show neither; what the hypervisor passes on is then in "
+     "kernel-log."},
+    {"swap", "no memory is swapped out", FULL, NODE, MONITOR, dt_check_swap,
+     "Warns when more swap is in use than max-swap-mib of dt.conf."},
+    {"shm-left", "earlier jobs left nothing in /dev/shm", FULL, NODE, MONITOR, dt_check_shm_left,
+     "Files in /dev/shm that belong to users who run no process here: it is memory that no job can "
+     "have. Warns above max-shm-left-mib of dt.conf."},
+    {"processes", "processes are not stuck", FULL, NODE, MONITOR, dt_check_processes,
+     "Counts zombies, and processes that wait without being interruptible (state D) and still do "
+     "50 ms later. Warns from max-zombies and max-stuck-processes of dt.conf on, and says where "
+     "the "
+     "kernel holds the first one."},
+    {"services", "required services run", FULL, NODE, RESET, dt_check_services,
+     "Is there a process for each of required-processes of dt.conf?"},
     {"kernel-log", "no event in the kernel's log needs a reset", FULL, NODE, RESET,
      dt_check_kernel_log,
      "Reads the kernel's log since boot for Xid and SXid events, and for errors of EFA, Neuron, "

@@ -118,3 +118,73 @@ void dt_check_fs_mounted(const struct dt_check_context *context, struct dt_check
         dt_judge_value(result, "%zu mount%s", t.count, t.count == 1 ? "" : "s");
     }
 }
+
+/* The place with the least of something; false: no item tells. */
+static bool least_of(const json_t *list, const char *key, const json_t **where, long long *least)
+{
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_t *number = json_object_get(item, key);
+        if (!json_is_integer(number) || (*where && json_integer_value(number) >= *least))
+            continue;
+        *where = item;
+        *least = json_integer_value(number);
+        found = true;
+    }
+    return found;
+}
+
+void dt_check_fs_space(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const struct dt_conf *conf = context->conf;
+    const json_t *lists[] = {dt_facts_array(context->facts, "fs.space"),
+                             dt_facts_array(context->facts, "fs.writable")};
+    const json_t *fullest = NULL, *most_files = NULL;
+    long long free_mib = 0, free_files = 0;
+    if (!lists[0]) {
+        dt_check_unknown(context, result, "fs.space", "run 'df' and 'df -i' on the node");
+        return;
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        least_of(lists[i], "free_mib", &fullest, &free_mib);
+        least_of(lists[i], "free_files", &most_files, &free_files);
+    }
+    if (!fullest) {
+        dt_check_unknown(context, result, "fs.space", "run 'df' and 'df -i' on the node");
+        return;
+    }
+    bool full = free_mib < conf->min_free_mib;
+    bool no_files = most_files && free_files < conf->min_free_files;
+    dt_judge(result, full || no_files ? DT_FAIL : DT_PASS, "statvfs");
+    dt_judge_limit(result, "%lld MiB and %lld files free (dt.conf)", conf->min_free_mib,
+                   conf->min_free_files);
+    if (no_files && !full)
+        dt_judge_value(result, "%s has room for %lld more files", text_of(most_files, "path"),
+                       free_files);
+    else
+        dt_judge_value(result, "%s has %lld MiB free", text_of(fullest, "path"), free_mib);
+    if (full || no_files)
+        dt_judge_next(result, "remove what earlier jobs left there: %s",
+                      full ? "du -x, find" : "df -i, find");
+}
+
+void dt_check_fs_readonly(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    const json_t *list = dt_facts_array(context->facts, "fs.readonly");
+    size_t count = json_array_size(list);
+    if (!list) {
+        dt_check_unknown(context, result, "fs.readonly", "run 'findmnt' on the node");
+        return;
+    }
+    dt_judge(result, count ? DT_FAIL : DT_PASS, "/proc/self/mountinfo");
+    dt_judge_limit(result, "no disk that the kernel made read-only");
+    if (count == 0) {
+        dt_judge_value(result, "none");
+        return;
+    }
+    const json_t *first = json_array_get(list, 0);
+    dt_judge_value(result, "%s (%s) was mounted to be written and is read-only%s",
+                   text_of(first, "path"), text_of(first, "type"), count > 1 ? ", and others" : "");
+    dt_judge_next(result, "look for I/O errors in the kernel's log; reboot, or replace the volume");
+}

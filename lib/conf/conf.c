@@ -22,6 +22,13 @@ static const struct number {
     {"min-hugepages-mib", offsetof(struct dt_conf, min_hugepages_mib), 1024, 0, 1L << 30},
     {"max-clock-offset-ms", offsetof(struct dt_conf, max_clock_offset_ms), 100, 1, 86400000},
     {"min-memory-percent", offsetof(struct dt_conf, min_memory_percent), 95, 0, 100},
+    {"min-free-mib", offsetof(struct dt_conf, min_free_mib), 512, 0, 1L << 30},
+    {"min-free-files", offsetof(struct dt_conf, min_free_files), 1000, 0, 1L << 30},
+    {"max-swap-mib", offsetof(struct dt_conf, max_swap_mib), 1024, 0, 1L << 30},
+    {"min-huge-free-percent", offsetof(struct dt_conf, min_huge_free_percent), 25, 0, 100},
+    {"max-shm-left-mib", offsetof(struct dt_conf, max_shm_left_mib), 1024, 0, 1L << 30},
+    {"max-zombies", offsetof(struct dt_conf, max_zombies), 20, 0, 1L << 30},
+    {"max-stuck-processes", offsetof(struct dt_conf, max_stuck_processes), 20, 0, 1L << 30},
     {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},
 };
 
@@ -59,6 +66,19 @@ static int check_path(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* A module or a program by its name: never a path. */
+static int check_name(cfg_t *cfg, cfg_opt_t *opt)
+{
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
+    unsigned count = cfg_opt_size(opt);
+    const char *name = count > 0 ? cfg_opt_getnstr(opt, count - 1) : "x";
+    if (*name && !strpbrk(name, "/ \t"))
+        return 0;
+    cfg_error(cfg, "option '%s' needs names without '/' and blanks", opt->name);
+    return -1;
+}
+
 /* In the order of enum dt_policy. */
 static const char *const policies[] = {"warn", "refuse", NULL};
 
@@ -88,7 +108,7 @@ static int take_string(char **to, const char *value, struct dt_error *err)
     return *to ? 0 : dt_error_set(err, "out of memory");
 }
 
-static int take_paths(char ***to, cfg_t *cfg, const char *option, struct dt_error *err)
+static int take_list(char ***to, cfg_t *cfg, const char *option, struct dt_error *err)
 {
     unsigned count = cfg_size(cfg, option);
     *to = calloc((size_t)count + 1, sizeof **to);
@@ -113,8 +133,10 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
         take_string(&conf->topology_override, cfg_getstr(cfg, "topology-override"), err) != 0 ||
         take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
-        take_paths(&conf->writable_paths, cfg, "writable-paths", err) != 0 ||
-        take_paths(&conf->required_mounts, cfg, "required-mounts", err) != 0)
+        take_list(&conf->writable_paths, cfg, "writable-paths", err) != 0 ||
+        take_list(&conf->required_mounts, cfg, "required-mounts", err) != 0 ||
+        take_list(&conf->required_modules, cfg, "required-modules", err) != 0 ||
+        take_list(&conf->required_processes, cfg, "required-processes", err) != 0)
         return -1;
     if (!*conf->data_directory) { /* "" in the file: where dt was installed */
         free(conf->data_directory);
@@ -123,7 +145,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 10, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 12, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -136,6 +158,8 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE), check_path},
         {CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT), check_path},
         {CFG_STR_LIST("required-mounts", NULL, CFGF_NODEFAULT), check_path},
+        {CFG_STR_LIST("required-modules", NULL, CFGF_NODEFAULT), check_name},
+        {CFG_STR_LIST("required-processes", NULL, CFGF_NODEFAULT), check_name},
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
         {CFG_STR("topology-override", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
@@ -191,11 +215,11 @@ int dt_conf_load(struct dt_conf *conf, const char *path, bool required, struct d
     return rc;
 }
 
-static void free_paths(char **paths)
+static void free_list(char **list)
 {
-    for (size_t i = 0; paths && paths[i]; i++)
-        free(paths[i]);
-    free(paths);
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
 }
 
 void dt_conf_fini(struct dt_conf *conf)
@@ -207,7 +231,9 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->topology_override);
     free(conf->instance_type);
     free(conf->env_rules_site);
-    free_paths(conf->writable_paths);
-    free_paths(conf->required_mounts);
+    free_list(conf->writable_paths);
+    free_list(conf->required_mounts);
+    free_list(conf->required_modules);
+    free_list(conf->required_processes);
     *conf = (struct dt_conf){0};
 }

@@ -27,6 +27,8 @@ struct dt_conf {
     char *cache_directory;       /* for the per-boot topology; "" = no cache */
     char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
     char **required_mounts;      /* NULL-terminated: where something must be mounted */
+    char **required_modules;     /* NULL-terminated: kernel modules that must be loaded */
+    char **required_processes;   /* NULL-terminated: programs that must run */
     char *instance_type;         /* "" = detect by DMI; else override */
     char *topology_override;     /* where devices hang, for machines that hide it; "" = none */
     char *env_rules_site;        /* the admin's own environment rules; "" = none */
@@ -37,8 +39,15 @@ struct dt_conf {
     long long min_shm_percent;       /* of memory */
     long long min_hugepages_mib;     /* free huge pages, where EFA is expected; 0 = not checked */
     long long max_clock_offset_ms;
-    long long min_memory_percent; /* of the instance table's nominal memory */
-    long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
+    long long min_memory_percent;    /* of the instance table's nominal memory */
+    long long min_free_mib;          /* in /, /tmp, /dev/shm and where the job writes */
+    long long min_free_files;        /* there too: inodes */
+    long long max_swap_mib;          /* in use */
+    long long min_huge_free_percent; /* of free memory: in blocks that make a huge page */
+    long long max_shm_left_mib;      /* in /dev/shm, of users without a process */
+    long long max_zombies;
+    long long max_stuck_processes; /* in state D, twice */
+    long long probe_timeout_ms;    /* deadline of one risky probe (mount, NVML) */
 };
 
 /* path NULL: dt.conf in the compiled-in configuration directory. */

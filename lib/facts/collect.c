@@ -22,8 +22,8 @@ struct asked {
 
 struct dt_facts_run {
     struct dt_reader reader;
-    struct asked user, nvml;
-    bool asks_nvml;
+    struct asked user, nvml, space;
+    bool asks_nvml, is_full;
     long long took_us;
 };
 
@@ -76,6 +76,9 @@ static void start_children(struct dt_facts_run *run)
 {
     struct dt_reader *reader = &run->reader;
     start(&run->user, reader, probe_as_user);
+    run->is_full = reader->request->level >= DT_LEVEL_FULL;
+    if (run->is_full && !reader->root->fake)
+        start(&run->space, reader, dt_probe_space);
     /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
     run->asks_nvml = dt_gpu_driver_loaded(reader);
     if (!run->asks_nvml) {
@@ -98,6 +101,8 @@ static void read_all(struct dt_reader *reader)
     dt_read_neuron(reader);
     dt_read_neuron_errors(reader);
     dt_read_system(reader);
+    dt_read_kernel(reader);
+    dt_read_mount_table(reader);
     dt_read_versions(reader);
     dt_read_training(reader);
     dt_read_net(reader);
@@ -107,9 +112,23 @@ static void read_all(struct dt_reader *reader)
         dt_read_disks(reader);
         dt_read_efa_gids(reader);
         dt_read_fabric_manager(reader);
+        dt_read_links(reader);
+        dt_read_memory_state(reader);
+        dt_read_processes(reader);
     }
     if (reader->request->level >= DT_LEVEL_DEEP)
         dt_read_bandwidth(reader);
+}
+
+/* A tree lies in a file system of the machine that it is read on. */
+static void take_space(struct dt_facts_run *run)
+{
+    if (run->reader.root->fake) {
+        dt_reader_why(&run->reader, "fs.space", "a tree has no file systems");
+        return;
+    }
+    finish(&run->space);
+    dt_read_space(&run->reader, run->space.text, run->space.failure);
 }
 
 static void take_children(struct dt_facts_run *run)
@@ -126,6 +145,8 @@ static void take_children(struct dt_facts_run *run)
     if (reader->request->question)
         take_answer(reader->request->question, &run->user);
     dt_read_files(reader, run->user.text, run->user.failure, run->user.probe.timed_out);
+    if (run->is_full)
+        take_space(run);
 }
 
 struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err)
@@ -161,6 +182,7 @@ int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_
     }
     free(run->nvml.text);
     free(run->user.text);
+    free(run->space.text);
     free(run);
     return rc;
 }

@@ -13,6 +13,15 @@ static void take_text(struct dt_reader *reader, json_t *object, const char *key,
         json_object_set_new(object, key, dt_printable_json(text, sizeof text));
 }
 
+/* Of its first name space, which is the only one that EC2 gives. */
+static void take_size(struct dt_reader *reader, json_t *device, const char *name)
+{
+    long long sectors;
+    if (dt_root_read_long(reader->root, &sectors, "sys/class/nvme/%s/%sn1/size", name, name) == 0 ||
+        dt_root_read_long(reader->root, &sectors, "sys/block/%sn1/size", name) == 0)
+        json_object_set_new(device, "gb", json_integer(sectors * 512 / 1000000000));
+}
+
 static void read_nvme(struct dt_reader *reader)
 {
     char **names;
@@ -22,6 +31,7 @@ static void read_nvme(struct dt_reader *reader)
         json_t *device = json_pack("{s:s}", "name", names[i]);
         take_text(reader, device, "model", "sys/class/nvme", names[i], "model");
         take_text(reader, device, "state", "sys/class/nvme", names[i], "state");
+        take_size(reader, device, names[i]);
         json_array_append_new(devices, device);
     }
     if (count >= 0)

@@ -67,9 +67,20 @@
  *   net.interface net.address        string, of the default route
  *   net.interfaces                   array of {"name","address"}, at most 64: running, with an address;
  *                                    in the kernel's order, which is the order in which NCCL takes them
- *   fs.writable                      array of {"path","ok","reason","free_mib","foreign"}: tried as the
+ *   fs.writable                      array of {"path","ok","reason","free_mib","free_files","foreign"}: tried as the
  *                                    user; no "ok": could not be tried; foreign: the working
  *                                    directory, which is not this user's to write
+ *   cpu.present                      int, CPUs that are there, on or off
+ *   clock.source                     "tsc" | "kvm-clock" | "hpet" ...
+ *   kernel.thp                       "always" | "madvise" | "never"; absent where the kernel has none
+ *   boot.uptime_s                    int
+ *   module.list                      string, "ena,efa,nvidia": of those that fabrics and GPUs need
+ *   module.required                  array of {"name","ok"}: dt.conf's required-modules
+ *   fs.readonly                      array of {"path","type"}: disks that the kernel made read-only
+ *   fs.network                       string, "/fsx lustre SERVER OPTIONS; ...": what nodes should share
+ *   net.default_route                0 | 1
+ *   net.mtu                          int, of the interface with the default route
+ *   limit.nproc limit.stack limit.core   int, as limit.memlock; of a process outside a job alone
  *   clock.offset_us clock.rtt_us     int, this node minus the gathering host; set by dt-node
  *   took_us                          int, time spent here
  * From level full on:
@@ -83,8 +94,18 @@
  *   history.last_end_s               int, seconds since boot when the last job here ended; absent: not known
  *   efa.without_gid                  array of names of EFA devices whose GID is zero
  *   fabric.manager                   0 | 1: nv-fabricmanager runs; absent where there is no NVSwitch
- *   nvme.devices                     array of {"name","model","state"}
+ *   nvme.devices                     array of {"name","model","state","gb"}
  *   raid.arrays                      array of {"name","state","degraded"}
+ *   net.links                        array of {"name","on","carrier","mtu","carrier_changes"}: Ethernet
+ *   net.allowances                   array of {"interface","counter","count"}: what EC2 held back, since
+ *                                    boot ("bw_in_allowance_exceeded"); of a tree: dt-ethtool/INTERFACE
+ *   fs.space                         array of {"path","free_mib","free_files"}: /, /tmp, /dev/shm
+ *   swap.used_mib                    int
+ *   mem.free_mib mem.free_huge_mib   int, free outright, and of that in blocks for huge pages
+ *   edac.corrected edac.uncorrected cpu.machine_checks   int, since boot; absent where not counted
+ *   shm.left_mib shm.left_uid        int, files in /dev/shm of users without a process; whose first
+ *   process.zombies process.stuck    int; process.stuck_first  string, "dd (process 7) in nfs_wait"
+ *   process.required                 array of {"name","ok"}: dt.conf's required-processes
  * At level deep:
  *   mem.copy_mib_s                   int, one core's copy rate between two 64 MiB buffers, in 100 ms
  */

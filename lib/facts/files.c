@@ -85,6 +85,8 @@ static void say_path(int out, const struct dt_reader *reader, const char *path, 
     if (fs)
         json_object_set_new(item, "free_mib",
                             json_integer((json_int_t)(fs->f_bavail * fs->f_frsize >> 20)));
+    if (fs && fs->f_files > 0)
+        json_object_set_new(item, "free_files", json_integer((json_int_t)fs->f_favail));
     char *text = json_dumps(item, JSON_COMPACT);
     if (!text)
         _exit(1);

@@ -81,6 +81,7 @@ void dt_read_host(struct dt_reader *reader)
     read_type(reader);
     dt_reader_file(reader, "kernel.release", "proc/sys/kernel/osrelease");
     read_list(reader, "sys/devices/system/cpu/online", "cpu.online", "cpu.list");
+    read_list(reader, "sys/devices/system/cpu/present", "cpu.present", NULL);
     read_list(reader, "sys/devices/system/node/online", "numa.count", NULL);
 }
 

@@ -27,6 +27,12 @@ void dt_read_limits(struct dt_reader *reader)
 {
     read_limit(reader, "limit.memlock", reader->request->memlock, RLIMIT_MEMLOCK);
     read_limit(reader, "limit.nofile", reader->request->nofile, RLIMIT_NOFILE);
+    /* A job's own are not known before its tasks run. */
+    if (reader->request->nofile == DT_LIMIT_OWN) {
+        read_limit(reader, "limit.nproc", DT_LIMIT_OWN, RLIMIT_NPROC);
+        read_limit(reader, "limit.stack", DT_LIMIT_OWN, RLIMIT_STACK);
+        read_limit(reader, "limit.core", DT_LIMIT_OWN, RLIMIT_CORE);
+    }
 }
 
 /* In a tree, a plain folder is no /dev/shm: the size would be that of the disk below it. */

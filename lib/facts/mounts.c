@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Do the network and user file systems answer? Each is asked with statfs in a child of its own, all
- * at the same time, so that a hung one is named and the others are still judged. */
+/* What is mounted: where the admin wants something, what the kernel has made read-only, what the nodes
+ * of a job should share. And do the network and user file systems answer? Each is asked with statfs in a
+ * child of its own, all at the same time, so that a hung one is named and the others are still judged. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,39 +65,51 @@ static void ask(int out, void *argument)
         dt_probe_say(out, strerror(-rc));
 }
 
-/* "36 35 98:0 / /fsx rw shared:1 - lustre addr rw": 5th field and the one after " - ". */
-static bool parse_line(char *line, char **path, char **type)
+/* One line of mountinfo, cut in place: "36 35 98:0 / /fsx rw,noatime shared:1 - lustre addr rw,flock". */
+struct line {
+    char *path, *options, *type, *source, *super;
+};
+
+static char *next_word(char **rest)
 {
-    char *tail = strstr(line, " - ");
+    char *word = strsep(rest, " ");
+    return word ? word : (char *)"";
+}
+
+static bool parse_line(char *text, struct line *line)
+{
+    char *tail = strstr(text, " - ");
     if (!tail)
         return false;
     *tail = '\0';
-    *type = tail + 3;
-    (*type)[strcspn(*type, " ")] = '\0';
-    for (int field = 0; field < 4; field++) {
-        line = strchr(line, ' ');
-        if (!line)
-            return false;
-        line++;
-    }
-    line[strcspn(line, " ")] = '\0';
-    unescape(line);
-    *path = line;
-    return line[0] == '/';
+    tail += 3;
+    line->type = next_word(&tail);
+    line->source = next_word(&tail);
+    line->super = next_word(&tail);
+    for (int field = 0; field < 4; field++)
+        next_word(&text);
+    line->path = next_word(&text);
+    line->options = next_word(&text);
+    if (line->path[0] != '/')
+        return false;
+    unescape(line->path);
+    return true;
 }
 
 static size_t list_mounts(const struct dt_reader *reader, char *text, struct mount *mounts)
 {
     size_t count = 0;
-    char *line, *path, *type;
-    while (count < MOUNTS_MAX && (line = strsep(&text, "\n"))) {
-        if (!parse_line(line, &path, &type) || !may_hang(type))
+    char *one;
+    struct line line;
+    while (count < MOUNTS_MAX && (one = strsep(&text, "\n"))) {
+        if (!parse_line(one, &line) || !may_hang(line.type))
             continue;
         bool known = false;
         for (size_t i = 0; i < count; i++)
-            known |= strcmp(mounts[i].path, path) == 0;
+            known |= strcmp(mounts[i].path, line.path) == 0;
         if (!known)
-            mounts[count++] = (struct mount){.reader = reader, .path = path, .type = type};
+            mounts[count++] =
+                (struct mount){.reader = reader, .path = line.path, .type = line.type};
     }
     return count;
 }
@@ -137,12 +150,13 @@ static char *read_mountinfo(struct dt_reader *reader, const char *key)
 /* Type of what is mounted last at a place; false: nothing is. */
 static bool mounted_type(const char *mountinfo, const char *place, char *type, size_t size)
 {
-    char *copy = strdup(mountinfo), *rest = copy, *line, *path, *found;
+    char *copy = strdup(mountinfo), *rest = copy, *one;
+    struct line line;
     bool is_mounted = false;
-    while (copy && (line = strsep(&rest, "\n"))) {
-        if (!parse_line(line, &path, &found) || strcmp(path, place) != 0)
+    while (copy && (one = strsep(&rest, "\n"))) {
+        if (!parse_line(one, &line) || strcmp(line.path, place) != 0)
             continue;
-        snprintf(type, size, "%s", found);
+        snprintf(type, size, "%s", line.type);
         is_mounted = true;
     }
     free(copy);
@@ -167,6 +181,119 @@ void dt_read_mounted(struct dt_reader *reader)
         json_array_append_new(list, item);
     }
     dt_reader_take(reader, "fs.mounted", list);
+    free(text);
+}
+
+static bool has_option(const char *options, const char *option)
+{
+    size_t len = strlen(option);
+    for (const char *at = options; (at = strstr(at, option)); at += len) {
+        if ((at == options || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* The kernel makes a file system read-only as a whole when it is damaged, while the mount still says
+ * rw: an admin's "mount -o ro" says ro in both. */
+static bool was_made_readonly(const struct line *line)
+{
+    static const char *const types[] = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"};
+    bool local = false;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        local |= strcmp(line->type, types[i]) == 0;
+    return local && has_option(line->options, "rw") && has_option(line->super, "ro");
+}
+
+/* Of every node its own, or of no meaning to the job. */
+static bool is_private_option(const char *option)
+{
+    static const char *const prefixes[] = {
+        "clientaddr=", "addr=", "mountaddr=", "port=", "mountport=", "fd="};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        if (strncmp(option, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct shared {
+    char *texts[MOUNTS_MAX];
+    size_t count;
+};
+
+/* "/fsx lustre 10.0.0.1@tcp:/x rw,noatime,flock" */
+static void add_shared(struct shared *shared, struct line *line)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    char *rest = line->super, *option;
+    dt_buf_printf(&text, "%s %s %s %s", line->path, line->type, line->source, line->options);
+    while ((option = strsep(&rest, ","))) {
+        if (!is_private_option(option) && !has_option(line->options, option))
+            dt_buf_printf(&text, ",%s", option);
+    }
+    shared->texts[shared->count] = dt_buf_take(&text);
+    shared->count += shared->texts[shared->count] != NULL;
+}
+
+/* What an automounter brings is there or not as somebody needed it. */
+static bool is_fixed(const char *path, char *const *automounted, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(automounted[i]);
+        if (strncmp(path, automounted[i], len) == 0 && (path[len] == '/' || path[len] == '\0'))
+            return false;
+    }
+    return strncmp(path, "/run/", 5) != 0 && strncmp(path, "/var/lib/", 9) != 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void say_shared(struct dt_reader *reader, struct shared *shared)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    qsort(shared->texts, shared->count, sizeof shared->texts[0], by_text);
+    for (size_t i = 0; i < shared->count; i++)
+        dt_buf_printf(&text, "%s%s", i ? "; " : "", shared->texts[i]);
+    if (!text.failed)
+        dt_reader_string(reader, "fs.network", shared->count ? text.data : "none");
+    dt_buf_fini(&text);
+    for (size_t i = 0; i < shared->count; i++)
+        free(shared->texts[i]);
+}
+
+void dt_read_mount_table(struct dt_reader *reader)
+{
+    char *text = read_mountinfo(reader, "fs.readonly"), *rest = text, *one;
+    char *automounted[MOUNTS_MAX];
+    size_t automounts = 0;
+    struct line line;
+    struct shared shared = {.count = 0};
+    json_t *readonly = json_array();
+    if (!text) {
+        dt_reader_why(reader, "fs.network", "/proc/self/mountinfo can not be read");
+        json_decref(readonly);
+        return;
+    }
+    while ((one = strsep(&rest, "\n"))) {
+        if (!parse_line(one, &line))
+            continue;
+        if (strcmp(line.type, "autofs") == 0 && automounts < MOUNTS_MAX)
+            automounted[automounts++] = line.path;
+        if (was_made_readonly(&line))
+            json_array_append_new(readonly,
+                                  json_pack("{s:o,s:o}", "path",
+                                            dt_printable_json(line.path, DT_FACT_TEXT_MAX), "type",
+                                            dt_printable_json(line.type, 64)));
+        if (may_hang(line.type) && strncmp(line.type, "fuse", 4) != 0 &&
+            shared.count < MOUNTS_MAX && is_fixed(line.path, automounted, automounts))
+            add_shared(&shared, &line);
+    }
+    dt_reader_take(reader, "fs.readonly", readonly);
+    say_shared(reader, &shared);
     free(text);
 }
 

@@ -83,15 +83,27 @@ void dt_read_net(struct dt_reader *reader)
     char address[INET6_ADDRSTRLEN];
     int family = AF_INET;
     dt_read_interfaces(reader);
+    bool known = dt_root_exists(reader->root, "proc/net/route");
+    if (!known)
+        dt_reader_why(reader, "net.default_route", "/proc/net/route is not there");
     if (!route_v4(reader->root, name)) {
         family = AF_INET6;
         if (!route_v6(reader->root, name)) {
+            if (known)
+                dt_reader_int(reader, "net.default_route", 0);
             dt_reader_why(reader, "net.interface", "no default route in /proc/net/route");
             dt_reader_why(reader, "net.address", "no default route in /proc/net/route");
+            dt_reader_why(reader, "net.mtu", "no default route in /proc/net/route");
             return;
         }
     }
+    dt_reader_int(reader, "net.default_route", 1);
     dt_reader_string(reader, "net.interface", name);
+    long long mtu;
+    if (dt_root_read_long(reader->root, &mtu, "sys/class/net/%s/mtu", name) == 0)
+        dt_reader_int(reader, "net.mtu", mtu);
+    else
+        dt_reader_why(reader, "net.mtu", "/sys/class/net/%s/mtu can not be read", name);
     if (reader->root->fake)
         dt_reader_why(reader, "net.address", "a tree has no addresses");
     else if (address_of(name, family, address))

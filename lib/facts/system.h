@@ -11,5 +11,16 @@ void dt_read_disks(struct dt_reader *reader);          /* disks.c, from level fu
 void dt_read_efa_gids(struct dt_reader *reader);       /* system.c, from level full on */
 void dt_read_fabric_manager(struct dt_reader *reader); /* system.c, from level full on */
 void dt_read_mounted(struct dt_reader *reader);        /* mounts.c: dt.conf's required-mounts */
+void dt_read_mount_table(struct dt_reader *reader);    /* mounts.c, at every level */
+void dt_read_kernel(struct dt_reader *reader);         /* kernel.c, at every level */
+void dt_read_memory_state(struct dt_reader *reader);   /* memory_state.c, from level full on */
+void dt_read_processes(struct dt_reader *reader);      /* process_state.c, full */
+void dt_read_links(struct dt_reader *reader);          /* links.c, from level full on */
+void dt_probe_space(int out, void *reader);            /* space.c: in a child */
+void dt_read_space(struct dt_reader *reader, const char *lines, const char *failure);
+
+/* The text of /proc/buddyinfo: free memory, and what of it huge pages can be made of. */
+void dt_buddy_count(const char *text, long page_kib, long huge_kib, long long *free_mib,
+                    long long *huge_mib);
 
 #endif

@@ -71,8 +71,8 @@ static int take_accelerator_kind(struct dt_instance *instance, cfg_t *section, s
             return 0;
         }
     }
-    return dt_instances_error(section, err, "accelerator = '%s' must be none, nvidia, neuron or other",
-                              word);
+    return dt_instances_error(section, err,
+                              "accelerator = '%s' must be none, nvidia, neuron or other", word);
 }
 
 static int take_switches(struct dt_instance *instance, cfg_t *section, struct dt_error *err)
@@ -107,6 +107,7 @@ static int take_instance(struct dt_instance *to, cfg_t *section, struct dt_error
         take_int(&to->numa_nodes, section, "numa-nodes", 1, 1024, err) != 0 ||
         take_string(&to->cpu_vendor, section, "cpu-vendor", err) != 0 ||
         take_long(&to->memory_mib, section, "memory-mib", err) != 0 ||
+        take_long(&to->local_storage_gb, section, "local-storage-gb", err) != 0 ||
         take_accelerator_kind(to, section, err) != 0 ||
         take_string(&to->accelerator_model, section, "accelerator-model", err) != 0 ||
         take_string(&to->accelerator_pci_id, section, "accelerator-pci-id", err) != 0 ||
@@ -168,6 +169,7 @@ static int load(struct dt_instances *table, const char *name, const char *text, 
         CFG_STR("cpu-vendor", "", CFGF_NONE),
         CFG_BOOL("topology-measured", cfg_false, CFGF_NONE),
         CFG_INT("memory-mib", 0, CFGF_NODEFAULT),
+        CFG_INT("local-storage-gb", 0, CFGF_NONE),
         CFG_STR("accelerator", "none", CFGF_NONE),
         CFG_STR("accelerator-model", "", CFGF_NONE),
         CFG_STR("accelerator-pci-id", "", CFGF_NONE),

@@ -38,6 +38,7 @@ struct dt_instance {
     char *cpu_vendor;       /* as in /proc/cpuinfo: "AuthenticAMD" | "GenuineIntel" | "ARM" */
     bool topology_measured; /* false: modelled from the sources named, not seen on the machine */
     long long memory_mib;   /* nominal; the guest sees a few percent less */
+    long long local_storage_gb; /* instance store, all its disks; 0: none, or not stated */
 
     enum dt_accelerator accelerator;
     char *accelerator_model;  /* "NVIDIA H100 80GB HBM3" */

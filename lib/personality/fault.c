@@ -273,6 +273,32 @@ static int memory_taken(struct dt_tree *tree)
     return scale_memory(tree, keys, 20);
 }
 
+static int local_disk_missing(struct dt_tree *tree)
+{
+    char name[64], path[512];
+    if (!dt_edit_last_name(tree, "sys/class/nvme", name) || strcmp(name, "nvme0") == 0)
+        return dt_edit_complain(tree, "this machine has no instance store");
+    snprintf(path, sizeof path, "sys/class/nvme/%s", name);
+    return dt_edit_remove_tree(tree, path);
+}
+
+static int ethernet_down(struct dt_tree *tree)
+{
+    return dt_edit_overwrite(tree, "sys/class/net/eth0/carrier", "0\n") == 0
+               ? dt_edit_overwrite(tree, "sys/class/net/eth0/operstate", "down\n")
+               : -1;
+}
+
+static int processes_stuck(struct dt_tree *tree)
+{
+    for (int pid = 4000; pid < 4030; pid++) {
+        dt_tree_enter(tree, "proc/%d", pid);
+        dt_tree_file(tree, "stat", "%d (python3 (data)) D 1 1 1 0 -1 4194560\n", pid);
+        dt_tree_file(tree, "wchan", "%s", "cl_sync_io_wait");
+    }
+    return tree->failed ? -1 : 0;
+}
+
 /* ---- faults that are but a line or a file ---- */
 
 static int write_anew(struct dt_tree *tree, const char *path, const char *text)
@@ -297,9 +323,9 @@ static int add_nvml_line(struct dt_tree *tree, const char *line)
 static int add_fact(struct dt_tree *tree, const char *fact)
 {
     char *text = NULL;
-    int rc = asprintf(&text, ", %s}", fact) < 0
+    int rc = asprintf(&text, ", %s}\n", fact) < 0
                  ? dt_edit_complain(tree, "out of memory")
-                 : dt_edit_substitute(tree, "dt-facts.json", "}", text);
+                 : dt_edit_substitute(tree, "dt-facts.json", "}\n", text);
     free(text);
     return rc == 0 ? dt_edit_complain(tree, "only a tree can be broken so, and this is none") : rc;
 }
@@ -469,5 +495,31 @@ const struct dt_fault dt_faults[] = {
           "dev/kmsg",
           "6,1,100000,-;Linux version\n3,2,864000000000,-;neuron:nc_fault: "
           "NEURON_HW_ERR=HBM_UNCORRECTABLE_ERROR instance-id=i-0\n6,3,867600000000,-;eth0: up\n"),
+    FILES("numa-node-missing", "one of the NUMA nodes is gone", "numa-count",
+          "sys/devices/system/node/online", "0\n"),
+    FILES("clock-source-xen", "the kernel reads its clock by a trap", "clock-source",
+          "sys/devices/system/clocksource/clocksource0/current_clocksource", "xen\n"),
+    FILES("disk-readonly", "the kernel has made the root file system read-only", "fs-readonly",
+          "proc/self/mountinfo", "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root ro\n"),
+    BY_HAND("local-disk-missing", "a disk of the instance store is gone", "local-storage",
+            local_disk_missing),
+    FACT("disk-full", "the root file system has 12 MiB free", "fs-space",
+         "\"fs.space\": [{\"path\": \"/\", \"free_mib\": 12, \"free_files\": 90000}]"),
+    FACT("inodes-gone", "no file can be made in the root file system", "fs-space",
+         "\"fs.space\": [{\"path\": \"/\", \"free_mib\": 12000, \"free_files\": 0}]"),
+    BY_HAND("ethernet-down", "the Ethernet device has no link", "ethernet", ethernet_down),
+    FILES("route-gone", "there is no default route", "default-route", "proc/net/route",
+          "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"),
+    FILES("memory-scattered", "free memory is in pages of 4 KiB", "memory-fragments",
+          "proc/buddyinfo", "Node 0, zone   Normal 199000000 90000 3000 200 10 0 0 0 0 0 0\n"),
+    FILES("edac-uncorrected", "a memory controller counts an uncorrected error", "memory-errors",
+          "sys/devices/system/edac/mc/mc0/ue_count", "1\n"),
+    FILES("machine-checks", "the processors reported three machine checks", "memory-errors",
+          "proc/interrupts", " MCE:          1          2   Machine check exceptions\n"),
+    FILES("swapping", "8 GiB of swap are in use", "swap", "proc/swaps",
+          "Filename Type Size Used Priority\n/swapfile file 16777212 8388608 -2\n"),
+    FACT("shm-left", "earlier jobs left 200 GiB in /dev/shm", "shm-left",
+         "\"shm.left_mib\": 204800, \"shm.left_uid\": 1001"),
+    BY_HAND("processes-stuck", "30 processes wait for a file server", "processes", processes_stuck),
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };

@@ -207,6 +207,8 @@ static void write_ena(struct dt_tree *tree, const struct dt_persona *machine)
                  (unsigned)(mac >> 32) & 0xff, (unsigned)(mac >> 40) & 0xff);
     dt_tree_file(tree, "operstate", "up\n");
     dt_tree_file(tree, "carrier", "1\n");
+    dt_tree_file(tree, "carrier_changes", "1\n");
+    dt_tree_file(tree, "flags", "0x1003\n");
     dt_tree_file(tree, "mtu", "9001\n");
     dt_tree_file(tree, "type", "1\n");
     dt_tree_link(tree, "device", "../../../%s", bdf);

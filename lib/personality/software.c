@@ -42,6 +42,52 @@ static void write_kernel(struct dt_tree *tree, const struct dt_persona *machine)
     dt_tree_enter(tree, "sys/fs/cgroup"); /* empty: the cgroup file system is mounted there */
 }
 
+/* The state of a machine that no job has used since it booted an hour ago. */
+static void write_state(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    long long free_kib = dt_persona_memory_kib(machine) - dt_persona_huge_pages(machine) * 2048;
+    int nodes = machine->type->numa_nodes;
+    struct dt_buf buddies = DT_BUF_INIT;
+    for (int node = 0; node < nodes; node++)
+        dt_buf_printf(&buddies,
+                      "Node %d, zone   Normal %6d %6d %6d %6d %6d %6d %6d %6d %6d %6d %6lld\n",
+                      node, 301, 220, 97, 64, 32, 16, 9, 7, 5, 3, free_kib / nodes / 4096 * 9 / 10);
+    char *text = dt_buf_take(&buddies);
+    dt_tree_enter(tree, "proc");
+    dt_tree_file(tree, "uptime", "3605.25 691000.00\n");
+    dt_tree_file(tree, "swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    dt_tree_file(tree, "buddyinfo", "%s", text ? text : "");
+    free(text);
+    dt_tree_enter(tree, "proc/1");
+    dt_tree_file(tree, "stat", "1 (systemd) S 0 1 1 0 -1 4194560\n");
+    dt_tree_enter(tree, "sys/devices/system/clocksource/clocksource0");
+    dt_tree_file(tree, "current_clocksource", "tsc\n");
+    dt_tree_file(tree, "available_clocksource", "tsc kvm-clock acpi_pm\n");
+    dt_tree_enter(tree, "proc/net");
+    dt_tree_file(tree, "route",
+                 "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"
+                 "eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n");
+}
+
+static void write_disk(struct dt_tree *tree, int index, const char *model, long long gb)
+{
+    dt_tree_enter(tree, "sys/class/nvme/nvme%d", index);
+    dt_tree_file(tree, "model", "%-40s\n", model);
+    dt_tree_file(tree, "state", "live\n");
+    dt_tree_enter(tree, "sys/class/nvme/nvme%d/nvme%dn1", index, index);
+    dt_tree_file(tree, "size", "%lld\n", gb * 1000000000 / 512);
+}
+
+/* A root volume, and the instance store in as many disks as the large types have. */
+static void write_disks(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    long long gb = machine->type->local_storage_gb;
+    int disks = gb == 0 ? 0 : machine->type->accelerators >= 8 && gb >= 7000 ? 8 : 1;
+    write_disk(tree, 0, "Amazon Elastic Block Store", 200);
+    for (int i = 1; i <= disks; i++)
+        write_disk(tree, i, "Amazon EC2 NVMe Instance Storage", (gb + disks - 1) / disks);
+}
+
 struct module {
     const char *name, *version; /* version "": the module states none */
 };
@@ -140,10 +186,13 @@ static void write_facts(struct dt_tree *tree, const struct dt_persona *machine)
 {
     long long shm = dt_persona_memory_kib(machine) / 1024 / 2;
     dt_tree_enter(tree, ".");
-    dt_tree_file(tree, "dt-facts.json",
-                 "{\"clock.synced\": 1, \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
-                 " \"limit.memlock\": -1, \"limit.nofile\": 1048576}\n",
-                 shm, shm);
+    dt_tree_file(
+        tree, "dt-facts.json",
+        "{\"clock.synced\": 1, \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
+        " \"limit.memlock\": -1, \"limit.nofile\": 1048576, \"shm.left_mib\": 0,\n"
+        " \"fs.space\": [{\"path\": \"/\", \"free_mib\": 150000, \"free_files\": 12000000},\n"
+        "  {\"path\": \"/dev/shm\", \"free_mib\": %lld}]}\n",
+        shm, shm, shm);
     dt_tree_enter(tree, "proc/self");
     dt_tree_file(tree, "mountinfo", "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n");
     dt_tree_enter(tree, "tmp");
@@ -156,6 +205,8 @@ void dt_persona_write_software(struct dt_tree *tree, const struct dt_persona *ma
     write_facts(tree, machine);
     write_dmi(tree, machine);
     write_kernel(tree, machine);
+    write_state(tree, machine);
+    write_disks(tree, machine);
     write_modules(tree, machine);
     write_nvidia_proc(tree, machine);
     write_libraries(tree, machine);

@@ -111,9 +111,9 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     run -2 on "$(broken_as trn1.32xlarge gpu-lost)" --level full
     has "FAIL     neuron-count"
     found_ever+="neuron-count "
-    # fs-mounted, fs-writable, mounts and env need a dt.conf, a mount or a job: tried elsewhere
+    # these need a dt.conf, a mount or a job: tried elsewhere
     for check in $("$validate" --list | awk 'NR > 1 { print $1 }'); do
-        case $check in fs-mounted | fs-writable | mounts | env) continue ;; esac
+        case $check in fs-mounted | fs-writable | mounts | env | modules | services) continue ;; esac
         [[ $found_ever == *" $check "* ]] || { echo "no fault is found by $check"; return 1; }
     done
 }
@@ -128,6 +128,23 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     has "no file system at /fsx: nothing is mounted there"; has "mount /fsx"
     echo '2 1 0:50 / /fsx rw - lustre 10.0.0.1@tcp:/fsx rw' >>"$tree/proc/self/mountinfo"
     run -0 "$validate" --config "$BATS_TEST_TMPDIR/mounts.conf" --root "$tree" --only fs-mounted
+}
+
+@test "kernel modules and services that the admin wants" {
+    local tree
+    printf '%s\n' "data-directory = \"$TREES\"" 'required-modules = {"ib-uverbs", "gdrdrv"}' \
+        'required-processes = {"systemd", "nv-fabricmanager"}' >"$BATS_TEST_TMPDIR/wanted.conf"
+    chmod 644 "$BATS_TEST_TMPDIR/wanted.conf"
+    tree=$(broken numa-balancing)
+    run -2 "$validate" --config "$BATS_TEST_TMPDIR/wanted.conf" --root "$tree" --only modules,services
+    has "FAIL     modules          gdrdrv is missing"; has "modprobe gdrdrv"
+    has "FAIL     services         nv-fabricmanager is missing"
+    mkdir "$tree/sys/module/gdrdrv" "$tree/proc/77"
+    echo '77 (nv-fabricmanage) S 1 1' >"$tree/proc/77/stat"
+    run -0 "$validate" --config "$BATS_TEST_TMPDIR/wanted.conf" --root "$tree" --only modules,services
+    echo 'required-modules = {"../x"}' >"$BATS_TEST_TMPDIR/wanted.conf"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/wanted.conf"
+    has "wanted.conf:1"; has "required-modules"
 }
 
 @test "a table of Xid codes with a mistake: 78 with file and line" {

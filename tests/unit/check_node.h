@@ -19,7 +19,10 @@ static const struct dt_instance p5 = {.name = (char *)"p5.48xlarge",
                                       .vcpus = 192,
                                       .cores = 96,
                                       .threads_per_core = 2,
+                                      .numa_nodes = 2,
+                                      .topology_measured = true,
                                       .memory_mib = 2097152,
+                                      .local_storage_gb = 30400,
                                       .accelerator = DT_ACCELERATOR_NVIDIA,
                                       .accelerators = 8,
                                       .accelerator_memory_mib = 81920,
@@ -38,7 +41,17 @@ static const struct dt_instance g5 = {.name = (char *)"g5.48xlarge",
                                       .accelerator = DT_ACCELERATOR_NVIDIA,
                                       .accelerators = 8,
                                       .efas = 1};
+static char *const wanted_names[] = {(char *)"gdrdrv", NULL};
 static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
+                                    .required_modules = (char **)wanted_names,
+                                    .required_processes = (char **)wanted_names,
+                                    .min_free_mib = 512,
+                                    .min_free_files = 1000,
+                                    .max_swap_mib = 1024,
+                                    .min_huge_free_percent = 25,
+                                    .max_shm_left_mib = 1024,
+                                    .max_zombies = 20,
+                                    .max_stuck_processes = 20,
                                     .min_nofile = 65536,
                                     .min_memlock_mib = 16384,
                                     .min_shm_percent = 10,
@@ -115,12 +128,24 @@ static inline json_t *good_facts(void)
     json_object_set_new(doc, "gpu.devices", gpus);
     json_object_set_new(doc, "gpu.processes", json_array());
     json_object_update_new(
-        doc, json_pack("{s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:[],s:[{s:s,s:s}],s:[{s:s,s:s}],s:i}",
+        doc, json_pack("{s:i,s:i,s:s,s:i,s:i,s:i,s:i,s:[],s:[{s:s,s:s,s:s,s:i}],s:[{s:s,s:s}],s:i}",
                        "cpu.online", 192, "numa.count", 2, "cpu.governor", "performance",
                        "kernel.numa_balancing", 0, "clock.synced", 1, "mem.available_mib", 2000000,
                        "module.ib_uverbs", 1, "efa.without_gid", "nvme.devices", "name", "nvme0",
-                       "state", "live", "raid.arrays", "name", "md0", "state", "clean",
-                       "fabric.manager", 1));
+                       "state", "live", "model", "Amazon EC2 NVMe Instance Storage", "gb", 30400,
+                       "raid.arrays", "name", "md0", "state", "clean", "fabric.manager", 1));
+    json_object_update_new(
+        doc,
+        json_pack(
+            "{s:i,s:i,s:s,s:[{s:s,s:b}],s:[],s:[{s:s,s:i,s:i}],s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s}",
+            "cpu.present", 192, "net.default_route", 1, "clock.source", "tsc", "module.required",
+            "name", "gdrdrv", "ok", 1, "fs.readonly", "fs.space", "path", "/", "free_mib", 150000,
+            "free_files", 1000000, "mem.free_mib", 1900000, "mem.free_huge_mib", 1800000,
+            "swap.used_mib", 0, "edac.uncorrected", 0, "shm.left_mib", 0, "process.zombies", 1,
+            "process.stuck", 0, "net.interface", "ens32"));
+    json_object_update_new(doc, json_pack("{s:[{s:s,s:b}],s:[{s:s,s:i,s:i}]}", "process.required",
+                                          "name", "gdrdrv", "ok", 1, "net.links", "name", "ens32",
+                                          "on", 1, "carrier", 1));
     json_object_set_new(doc, "fs.mounted",
                         json_pack("[{s:s,s:b,s:s}]", "path", "/fsx", "ok", 1, "type", "lustre"));
     json_object_set_new(doc, "efa.devices", efas);

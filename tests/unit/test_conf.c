@@ -69,6 +69,17 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_int_equal(a->min_hugepages_mib, b->min_hugepages_mib);
     assert_int_equal(a->max_clock_offset_ms, b->max_clock_offset_ms);
     assert_int_equal(a->min_memory_percent, b->min_memory_percent);
+    assert_null(a->required_modules[0]);
+    assert_null(b->required_modules[0]);
+    assert_null(a->required_processes[0]);
+    assert_null(b->required_processes[0]);
+    assert_int_equal(a->min_free_mib, b->min_free_mib);
+    assert_int_equal(a->min_free_files, b->min_free_files);
+    assert_int_equal(a->max_swap_mib, b->max_swap_mib);
+    assert_int_equal(a->min_huge_free_percent, b->min_huge_free_percent);
+    assert_int_equal(a->max_shm_left_mib, b->max_shm_left_mib);
+    assert_int_equal(a->max_zombies, b->max_zombies);
+    assert_int_equal(a->max_stuck_processes, b->max_stuck_processes);
     assert_int_equal(a->probe_timeout_ms, b->probe_timeout_ms);
 }
 
@@ -99,7 +110,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 17); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 26); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);
