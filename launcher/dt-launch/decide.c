@@ -26,6 +26,8 @@
 #define DECIDE_S 1.0
 /* A member that is not told the verdict within this time names its own first failure. */
 #define VERDICT_S 3.0
+/* After a failure a node that has not joined yet gets so long to be told, so that it does not wait for us. */
+#define LINGER_S 2.0
 /* A node whose dt-launch never came does not hold the others up longer than this at the end. */
 #define MISSING_S 10.0
 
@@ -86,11 +88,38 @@ void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long 
     keep(loop, &failure);
 }
 
+void dt_loop_blame(struct loop *loop, struct dt_failure *failure)
+{
+    begin_ending(loop, failure->status);
+    if (!dt_session_leads(loop->job->session))
+        dt_session_report(loop->job->session, failure);
+    keep(loop, failure);
+}
+
+/* Ranks that can not be started here: the others need not try again. */
+void dt_loop_refuse(struct loop *loop, int code, const struct dt_error *err)
+{
+    const struct dt_place *place = loop->job->place;
+    struct dt_failure failure = {.rank = place->rank,
+                                 .node = place->node_rank,
+                                 .status = W_EXITCODE(code, 0),
+                                 .died_ns = dt_now_ns(),
+                                 .flags = DT_FAILURE_FINAL};
+    if (asprintf(&failure.sentence, "%s (node %s)", err->text, place->node_name) < 0)
+        failure.sentence = NULL;
+    dt_loop_blame(loop, &failure);
+    dt_loop_kill(loop, SIGKILL);
+}
+
 /* ---- what the session brings --------------------------------------------------------------- */
 
 static void on_remote_failure(void *argument, struct dt_failure *failure)
 {
     struct loop *loop = argument;
+    if (loop->restarts.pending && failure->flags & DT_FAILURE_LOST) {
+        loop->code = DT_EXIT_HELPER;
+        dt_loop_restart_cancel(loop, failure->sentence);
+    }
     begin_ending(loop, failure->status);
     keep(loop, failure);
 }
@@ -107,7 +136,24 @@ static void on_verdict(void *argument, int code)
     struct loop *loop = argument;
     begin_ending(loop, 0);
     loop->decided = true;
+    loop->restarts.pending = false;
     loop->code = code;
+}
+
+static void on_again(void *argument, int restarts)
+{
+    struct loop *loop = argument;
+    begin_ending(loop, 0);
+    loop->decided = loop->restarts.pending = true;
+    loop->restarts.done = restarts;
+    loop->code = DT_EXIT_HELPER; /* should the lead be lost */
+}
+
+static void on_start(void *argument, int restarts)
+{
+    struct loop *loop = argument;
+    loop->restarts.done = restarts;
+    loop->restarts.start = loop->restarts.pending;
 }
 
 static void on_lead_lost(void *argument)
@@ -116,7 +162,7 @@ static void on_lead_lost(void *argument)
     const struct dt_place *place = loop->job->place;
     struct dt_failure failure = {
         .status = SIGKILL, .died_ns = dt_now_ns(), .flags = DT_FAILURE_LOST};
-    if (loop->reported || loop->decided)
+    if (!loop->restarts.pending && (loop->reported || loop->decided))
         return;
     loop->lead_lost = true;
     if (asprintf(&failure.sentence,
@@ -125,6 +171,8 @@ static void on_lead_lost(void *argument)
                  place->first_node ? place->first_node : "0", place->node_name,
                  place->node_rank) < 0)
         failure.sentence = NULL;
+    if (loop->restarts.pending)
+        dt_loop_restart_cancel(loop, failure.sentence);
     begin_ending(loop, SIGKILL);
     loop->decide_by = dt_now() + DECIDE_S;
     keep(loop, &failure);
@@ -148,6 +196,8 @@ void dt_loop_hear(struct loop *loop)
                                                .failed = on_remote_failure,
                                                .stop = on_stop,
                                                .verdict = on_verdict,
+                                               .again = on_again,
+                                               .start = on_start,
                                                .lead_lost = on_lead_lost,
                                                .who = on_who,
                                                .heard = on_heard};
@@ -205,6 +255,8 @@ static void decide(struct loop *loop)
     loop->code = first ? code_of(loop, first) : 0;
     if (first && !loop->muted) {
         say(loop, first);
+        if (dt_session_leads(loop->job->session) && dt_loop_follow(loop, first))
+            return;
         if (error_file && *error_file && loop->job->place->shape == DT_SHAPE_FANOUT)
             dt_error_file_write(error_file, first);
     }
@@ -227,8 +279,10 @@ static bool may_decide(const struct loop *loop)
 double dt_loop_next_decision(const struct loop *loop)
 {
     double now = dt_now();
+    if (loop->restarts.pending)
+        return dt_loop_restart_next(loop);
     if (loop->running == 0 && loop->ended_at > 0 && dt_session_missing(loop->job->session) > 0)
-        return loop->ended_at + MISSING_S;
+        return loop->ended_at + (loop->ending ? LINGER_S : MISSING_S);
     if (!loop->ending || loop->decided)
         return 0;
     return now < loop->quiet_until ? loop->quiet_until : loop->decide_by;
@@ -239,9 +293,11 @@ static bool member_settled(struct loop *loop)
 {
     if (!loop->reported && !loop->lead_lost) {
         loop->reported = true;
-        dt_session_done(loop->job->session, loop->ending ? 1 : 0);
+        dt_session_done(loop->job->session, loop->ending ? 1 : 0, loop->left);
         loop->decide_by = dt_now() + VERDICT_S;
     }
+    if (loop->restarts.pending)
+        return dt_loop_restart_settled(loop);
     if (loop->ending && !loop->decided && loop->failure_count == 0 && dt_now() >= loop->decide_by)
         return true;
     return !loop->ending || loop->decided;
@@ -250,8 +306,12 @@ static bool member_settled(struct loop *loop)
 static bool lead_settled(struct loop *loop)
 {
     int missing = dt_session_missing(loop->job->session);
+    if (loop->restarts.pending && dt_loop_restart_settled(loop))
+        return true;
     if (loop->ending)
-        return loop->decided && dt_session_connected(loop->job->session) == 0;
+        return loop->decided && !loop->restarts.pending &&
+               dt_session_connected(loop->job->session) == 0 &&
+               (missing == 0 || dt_now() >= loop->ended_at + LINGER_S);
     if (dt_session_busy(loop->job->session) > 0)
         return false;
     if (missing == 0)
@@ -269,17 +329,21 @@ static bool lead_settled(struct loop *loop)
 
 bool dt_loop_settled(struct loop *loop)
 {
+    if (loop->running == 0)
+        dt_loop_empty(loop);
     if (may_decide(loop))
         decide(loop);
     if (loop->running > 0)
         return false;
+    if (loop->keeper_lost)
+        return true;
     if (loop->ended_at <= 0)
         loop->ended_at = dt_now();
     if (!dt_session_leads(loop->job->session))
         return member_settled(loop);
     /* Members leave before their lead, but not all may be able to. */
     return lead_settled(loop) ||
-           (loop->decided &&
+           (loop->decided && !loop->restarts.pending &&
             dt_now() > loop->ended_at + loop->job->options->kill_grace_s + VERDICT_S);
 }
 

@@ -9,6 +9,7 @@
 #include "arrival.h"
 #include "ending.h"
 #include "output.h"
+#include "restart.h"
 #include "supervise.h"
 
 struct loop {
@@ -20,6 +21,8 @@ struct loop {
     int poll;    /* epoll: signals, session, pidfds */
     int signals; /* signalfd */
     pid_t starter;
+    bool keeper_lost; /* killed, so that we must end too */
+    int left;         /* processes of this attempt that could not be ended; -1: not tried yet */
     bool slurm_signals_all;
     int running;
     bool stopping;   /* a stop signal came from outside */
@@ -38,12 +41,15 @@ struct loop {
     bool reported; /* a member has told the lead that it is done */
     bool lead_lost;
     struct dt_arrival arrival;
+    struct dt_restarts restarts; /* stays over the attempts; what stands above is of one */
 };
 
 void dt_loop_kill(struct loop *loop, int number);
 void dt_loop_terminate(struct loop *loop); /* SIGTERM now, SIGKILL after the grace */
+void dt_loop_empty(struct loop *loop);     /* no rank runs: end what they have left, once */
 
 /* signals.c */
+void dt_signal_set(sigset_t *set); /* SIGCHLD and those that are passed on */
 int dt_loop_open_signals(struct loop *loop, struct dt_error *err);
 bool dt_loop_slurm_signals_all(const struct dt_place *place);
 void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info);
@@ -52,9 +58,27 @@ bool dt_is_stop(int number);
 /* decide.c: whose fault it was. */
 void dt_loop_hear(struct loop *loop); /* what the session brings */
 void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long long died_ns);
+/* What is no rank's end fails the job: a hang, or ranks that can not be started. Takes the failure over. */
+void dt_loop_blame(struct loop *loop, struct dt_failure *failure);
+void dt_loop_refuse(struct loop *loop, int code, const struct dt_error *err);
 /* Decide when it is time; returns whether there is nothing left to wait for. */
 bool dt_loop_settled(struct loop *loop);
 double dt_loop_next_decision(const struct loop *loop); /* 0: none */
 int dt_loop_exit_code(const struct loop *loop);
+
+/* restart.c: whether there is another attempt. */
+void dt_loop_restarts_begin(struct loop *loop);
+void dt_loop_restarts_end(struct loop *loop);
+/* The lead, when the first failure is known: decide, say so, and tell the members. */
+bool dt_loop_follow(struct loop *loop, const struct dt_failure *first);
+/* The lead, while one is pending: whether there is nothing left to wait for. It then starts, or was given
+ * up, and why was said. */
+bool dt_loop_restart_settled(struct loop *loop);
+void dt_loop_restart_cancel(struct loop *loop, const char *why);
+double dt_loop_restart_next(const struct loop *loop); /* when to look again (s) */
+/* restart_progress.c: the highest step that this node has seen in this attempt; 0: none. */
+long long dt_loop_steps(const struct loop *loop);
+/* Between two attempts. */
+int dt_loop_restart(struct loop *loop);
 
 #endif

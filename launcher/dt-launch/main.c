@@ -154,23 +154,40 @@ static struct dt_session *open_session(const struct dt_job *job, struct dt_maste
                   : dt_session_lead(job->place, master, err);
 }
 
-static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place)
+/* What this node alone may lack: its verdict, the program, a plan. Returns 0, or the exit code. */
+static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
+                   struct dt_error *err)
 {
-    struct dt_error err = {""};
+    int code = DT_EXIT_UNVALIDATED;
+    if (dt_guard_verdict(job->place, err) ||
+        dt_program_find(job->options->program[0], path, &code, err))
+        return code;
+    return dt_binding_find(binding, job->options, job->place, err) ? DT_EXIT_USAGE : 0;
+}
+
+/* One job of several nodes: what fails on one of them is told to its lead, which ends the others. */
+static bool is_joint(const struct dt_options *options, const struct dt_place *place)
+{
+    return dt_place_serves(place, options) && place->node_count > 1 && !options->dry_run;
+}
+
+static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place,
+                              const struct dt_keeper *keeper)
+{
+    struct dt_error err = {""}, refusal = {""};
     struct dt_master master = {.hold = -1};
     struct dt_binding binding = {0};
+    struct dt_job job = {.options = options, .place = place, .keeper = *keeper};
     char *path = NULL;
-    int code;
-    if (dt_guard_verdict(place, &err)) {
-        code = complain_node(place, DT_EXIT_UNVALIDATED, &err);
-    } else if (dt_program_find(options->program[0], &path, &code, &err)) {
-        code = complain_node(place, code, &err);
-    } else if (dt_binding_find(&binding, options, place, &err)) {
-        code = complain_node(place, DT_EXIT_USAGE, &err);
+    int code = prepare(&job, &path, &binding, &refusal);
+    if (code && !is_joint(options, place)) {
+        complain_node(place, code, &refusal);
     } else if (dt_master_find(&master, place, options, &err)) {
         code = complain_node(place, DT_EXIT_USAGE, &err);
     } else {
-        struct dt_job job = {.options = options, .place = place, .path = path};
+        job.path = path;
+        job.refusal = code ? &refusal : NULL;
+        job.refusal_code = code;
         job.session = open_session(&job, &master, &err);
         code = job.session ? launch(&job, &master, &binding)
                            : complain_node(place, DT_EXIT_HELPER, &err);
@@ -186,6 +203,7 @@ int main(int argc, char **argv)
 {
     struct dt_options options;
     struct dt_place place;
+    struct dt_keeper keeper = {.starter = getppid(), .alive = -1};
     struct dt_error err = {""};
     bool everywhere = true;
     if (dt_options_parse(&options, argc, argv, &err) || dt_python_program(&options, &err) ||
@@ -193,7 +211,9 @@ int main(int argc, char **argv)
         dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
     }
-    int code = prepare_and_launch(&options, &place);
+    if (place.shape == DT_SHAPE_FANOUT && !options.dry_run)
+        dt_keeper_split(&keeper, &place);
+    int code = prepare_and_launch(&options, &place, &keeper);
     dt_place_fini(&place);
     dt_options_fini(&options);
     return code;

@@ -22,6 +22,7 @@ const char *argp_program_version = "dt-launch " DT_VERSION;
 static const struct dt_option_group groups[] = {
     {"Which processes:", dt_options_of_shape},
     {"Running:", dt_options_of_running},
+    {"After a failure:", dt_options_of_restarts},
     {"Output:", dt_options_of_output},
     {"As torchrun:", dt_options_of_torchrun},
 };

@@ -49,8 +49,11 @@ struct dt_options {
     enum dt_prefix prefix;
     double kill_grace_s;
     double missing_after_s;
-    enum dt_store_mode store; /* UNSET: dt_store_of() decides */
-    enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
+    int max_restarts;
+    const char *restart_progress; /* pattern of file names; NULL: none */
+    bool restart_always;          /* progress or not */
+    enum dt_store_mode store;     /* UNSET: dt_store_of() decides */
+    enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
     char **program;            /* argv of the program, NULL-terminated, borrowed from main */
     char **python;             /* owned: `program` behind a Python interpreter; NULL: as it is */

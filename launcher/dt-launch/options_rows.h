@@ -31,6 +31,7 @@ extern const struct dt_option_row dt_options_of_shape[];    /* options_shape.c *
 extern const struct dt_option_row dt_options_of_torchrun[]; /* options_torchrun.c */
 extern const struct dt_option_row dt_options_of_running[];  /* options_running.c */
 extern const struct dt_option_row dt_options_of_output[];   /* options_output.c */
+extern const struct dt_option_row dt_options_of_restarts[]; /* options_restarts.c */
 
 int dt_options_take_env(struct dt_options *options, const char *name, const char *value,
                         struct dt_error *err); /* --env, and DT_ENV */

@@ -157,6 +157,23 @@ static int refuse_store(const struct dt_place *place, const struct dt_options *o
     return dt_error_set(err, "--store launcher needs --nproc-per-node and one task of srun a node");
 }
 
+static int refuse_restarts(const struct dt_place *place, const struct dt_options *options,
+                           struct dt_error *err)
+{
+    if (options->max_restarts == 0)
+        return 0;
+    if (place->shape != DT_SHAPE_FANOUT)
+        return dt_error_set(err,
+                            "--max-restarts needs --nproc-per-node: without it srun has started "
+                            "the ranks, and dt-launch can not do so again");
+    if (place->node_count > 1 && options->store == DT_STORE_RANK0)
+        return dt_error_set(err,
+                            "--max-restarts on %d nodes needs --store launcher: with rank0 each "
+                            "node stands for itself",
+                            place->node_count);
+    return 0;
+}
+
 static int find(struct dt_place *place, const struct dt_options *options, bool *everywhere,
                 struct dt_error *err)
 {
@@ -173,7 +190,8 @@ static int find(struct dt_place *place, const struct dt_options *options, bool *
     place->in_step = platform->number == DT_PLATFORM_SLURM;
     int result = place->in_step ? dt_place_slurm(place, options, everywhere, err)
                                 : platform->adapter->find(place, options, err);
-    if (result || check_numbers(place, options, err) || refuse_store(place, options, err))
+    if (result || check_numbers(place, options, err) || refuse_store(place, options, err) ||
+        refuse_restarts(place, options, err))
         return -1;
     return place->shape == DT_SHAPE_FANOUT ? fill_fanout(place, options, err) : 0;
 }

@@ -100,7 +100,7 @@ static void set_fanout(struct dt_environ *env, const struct dt_place *place,
     else
         dt_environ_default(env, "TORCHELASTIC_RUN_ID", "none");
     dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "0");
-    dt_environ_set(env, "TORCHELASTIC_MAX_RESTARTS", "0");
+    dt_environ_set(env, "TORCHELASTIC_MAX_RESTARTS", "%d", options->max_restarts);
     dt_environ_set(env, "TORCHELASTIC_USE_AGENT_STORE", "%s", master->serves ? "True" : "False");
     dt_environ_default(env, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     if (place->processes > 1)

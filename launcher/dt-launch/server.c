@@ -40,7 +40,10 @@ struct connection {
 };
 
 struct dt_server {
-    int listener, agents, poll, quit;
+    int listener, agents, poll;
+    int wake; /* eventfd: look at the next two */
+    bool quit, renew;
+    pthread_cond_t renewed;
     bool paused;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
@@ -290,14 +293,17 @@ static void receive(struct dt_server *server, struct connection *connection)
 
 /* ---- thread -------------------------------------------------------------------------------- */
 
-/* Returns false when the thread shall end. A connection is touched by one event a round only, so
- * that one which is dropped is not met again. */
-static bool serve(struct dt_server *server, struct epoll_event *events, int count)
+/* A connection is touched by one event a round only, so that one which is dropped is not met again. */
+static void serve(struct dt_server *server, struct epoll_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         struct connection *connection = events[i].data.ptr;
-        if (events[i].data.ptr == &server->quit)
-            return false;
+        if (events[i].data.ptr == &server->wake) {
+            uint64_t unused;
+            while (read(server->wake, &unused, sizeof unused) > 0)
+                ;
+            continue;
+        }
         if (events[i].data.ptr == &server->listener) {
             accept_all(server);
         } else if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
@@ -306,7 +312,23 @@ static bool serve(struct dt_server *server, struct epoll_event *events, int coun
             drop(server, connection);
         }
     }
-    return true;
+}
+
+/* Only the thread may do this: it knows that no event of a dropped connection is at hand. */
+static void renew(struct dt_server *server)
+{
+    struct dt_store *fresh = dt_store_create(DT_STORE_BYTES_MAX);
+    for (struct connection *at = server->connections, *next; at; at = next) {
+        next = at->next;
+        if (at->known)
+            drop(server, at);
+    }
+    if (fresh) {
+        dt_store_destroy(server->store);
+        server->store = fresh;
+    }
+    server->renew = false;
+    pthread_cond_broadcast(&server->renewed);
 }
 
 static void *run(void *argument)
@@ -319,8 +341,11 @@ static void *run(void *argument)
         if (count < 0 && errno != EINTR)
             break;
         pthread_mutex_lock(&server->lock);
-        going = serve(server, events, count);
+        serve(server, events, count);
         flush_touched(server);
+        if (server->renew)
+            renew(server);
+        going = !server->quit;
         if (server->paused && count == 0) {
             drop_silent(server);
             listen_for_more(server, true);
@@ -346,7 +371,8 @@ static void release(struct dt_server *server)
 
     dt_store_destroy(server->store);
     pthread_mutex_destroy(&server->lock);
-    int fds[] = {server->listener, server->poll, server->quit};
+    pthread_cond_destroy(&server->renewed);
+    int fds[] = {server->listener, server->poll, server->wake};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -363,13 +389,14 @@ struct dt_server *dt_server_start(int listener, int agents, struct dt_error *err
         return NULL;
     }
     pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->renewed, NULL);
     server->listener = listener;
     server->agents = agents;
     server->poll = epoll_create1(EPOLL_CLOEXEC);
-    server->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->store = dt_store_create(DT_STORE_BYTES_MAX);
     int result = -1;
-    if (server->store && add(server, server->quit, &server->quit) == 0 &&
+    if (server->store && add(server, server->wake, &server->wake) == 0 &&
         add(server, listener, &server->listener) == 0) {
         sigset_t all, old; /* signals are the main thread's */
         sigfillset(&all);
@@ -384,12 +411,29 @@ struct dt_server *dt_server_start(int listener, int agents, struct dt_error *err
     return NULL;
 }
 
+static void wake(struct dt_server *server, bool *what)
+{
+    pthread_mutex_lock(&server->lock);
+    *what = true;
+    pthread_mutex_unlock(&server->lock);
+    while (write(server->wake, &(uint64_t){1}, sizeof(uint64_t)) < 0 && errno == EINTR)
+        ;
+}
+
+void dt_server_renew(struct dt_server *server)
+{
+    wake(server, &server->renew);
+    pthread_mutex_lock(&server->lock);
+    while (server->renew)
+        pthread_cond_wait(&server->renewed, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
 void dt_server_stop(struct dt_server *server)
 {
     if (!server)
         return;
-    while (write(server->quit, &(uint64_t){1}, sizeof(uint64_t)) < 0 && errno == EINTR)
-        ;
+    wake(server, &server->quit);
     pthread_join(server->thread, NULL);
     release(server);
 }

@@ -22,6 +22,9 @@ int dt_server_listen(int port, int *bound);
 struct dt_server *dt_server_start(int listener, int agents, struct dt_error *err);
 void dt_server_stop(struct dt_server *server);
 
+/* Forget all keys, and close the connections of all ranks: another attempt finds an empty store. */
+void dt_server_renew(struct dt_server *server);
+
 /* Who is connected, and for what it waits. */
 struct dt_server_client {
     char peer[48]; /* "ADDRESS:PORT", as the client's side has it */

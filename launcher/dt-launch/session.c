@@ -81,6 +81,9 @@ static void on_hello(struct dt_session *session, struct peer *peer, struct dt_li
     dt_peer_send(session, peer, &welcome);
     if (session->stopped)
         dt_peer_send(session, peer, &(struct dt_link_message){.type = DT_LINK_STOP});
+    if (session->again)
+        dt_peer_send(session, peer,
+                     &(struct dt_link_message){.type = DT_LINK_AGAIN, .numbers = {session->again}});
     if (session->verdict >= 0)
         dt_session_verdict(session, session->verdict);
 }
@@ -107,7 +110,7 @@ static void on_failed(struct dt_session *session, struct peer *peer,
 static void on_member_lost(struct dt_session *session, struct peer *peer, const char *how,
                            const struct dt_session_handler *handler)
 {
-    bool counted = peer->node >= 0 && !peer->done;
+    bool counted = peer->node >= 0 && (!peer->done || session->again);
     dt_peer_gone(session, peer);
     if (!counted)
         return;
@@ -143,6 +146,7 @@ static int from_member(struct dt_session *session, struct peer *peer,
         return 0;
     case DT_LINK_DONE:
         peer->done = true;
+        peer->left = (int)message->numbers[1];
         return 0;
     case DT_LINK_RANK:
     case DT_LINK_TOLD:
@@ -169,6 +173,12 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
         return 0;
     case DT_LINK_WHO:
         handler->who(handler->argument, message->numbers[0]);
+        return 0;
+    case DT_LINK_AGAIN:
+        handler->again(handler->argument, (int)message->numbers[0]);
+        return 0;
+    case DT_LINK_START:
+        handler->start(handler->argument, (int)message->numbers[0]);
         return 0;
     case DT_LINK_VERDICT:
         session->verdict = (int)(message->numbers[0] & 0xff);
@@ -206,9 +216,9 @@ void dt_session_tell(struct dt_session *session, const struct dt_link_message *m
     dt_peer_send(session, session->peers[0], message);
 }
 
-void dt_session_done(struct dt_session *session, int code)
+void dt_session_done(struct dt_session *session, int code, int left)
 {
-    struct dt_link_message message = {.type = DT_LINK_DONE, .numbers = {code}};
+    struct dt_link_message message = {.type = DT_LINK_DONE, .numbers = {code, left}};
     dt_peer_send(session, session->peers[0], &message);
 }
 
@@ -312,6 +322,36 @@ void dt_session_verdict(struct dt_session *session, int code)
 {
     session->verdict = code;
     tell_all(session, &(struct dt_link_message){.type = DT_LINK_VERDICT, .numbers = {code}});
+}
+
+void dt_session_again(struct dt_session *session, int restarts)
+{
+    session->again = restarts;
+    tell_all(session, &(struct dt_link_message){.type = DT_LINK_AGAIN, .numbers = {restarts}});
+}
+
+void dt_session_start(struct dt_session *session, int restarts)
+{
+    session->again = 0;
+    session->stopped = false;
+    session->verdict = -1;
+    if (session->server)
+        dt_server_renew(session->server);
+    for (size_t i = 0; session->leads && i < session->peer_count; i++) {
+        if (session->peers[i]->fd >= 0)
+            session->peers[i]->done = false;
+    }
+    if (session->leads)
+        tell_all(session, &(struct dt_link_message){.type = DT_LINK_START, .numbers = {restarts}});
+}
+
+const char *dt_session_unclean(const struct dt_session *session)
+{
+    for (size_t i = 0; i < session->peer_count; i++) {
+        if (session->peers[i]->left > 0)
+            return session->peers[i]->name;
+    }
+    return NULL;
 }
 
 void dt_session_ask(struct dt_session *session, long long query)

@@ -24,6 +24,9 @@ struct dt_session_handler {
     void (*stop)(void *argument);
     /* A member: the lead has named the cause; end with this code. */
     void (*verdict)(void *argument, int code);
+    /* A member: there will be another attempt; and: start it. */
+    void (*again)(void *argument, int restarts);
+    void (*start)(void *argument, int restarts);
     /* A member: the lead is gone. */
     void (*lead_lost)(void *argument);
     /* A member: which of your ranks have connected? */
@@ -47,11 +50,17 @@ void dt_session_work(struct dt_session *session, const struct dt_session_handler
 
 /* A member tells the lead. */
 void dt_session_report(struct dt_session *session, const struct dt_failure *failure);
-void dt_session_done(struct dt_session *session, int code);
+void dt_session_done(struct dt_session *session, int code, int left);
 
 /* The lead tells its members. */
 void dt_session_stop(struct dt_session *session);
 void dt_session_verdict(struct dt_session *session, int code);
+/* Another attempt is decided: from now on no node may be lost any more. */
+void dt_session_again(struct dt_session *session, int restarts);
+/* All nodes are empty: an empty store, and all start. */
+void dt_session_start(struct dt_session *session, int restarts);
+/* Name of a node where processes of the last attempt could not be ended; NULL: none. */
+const char *dt_session_unclean(const struct dt_session *session);
 /* Members that have joined and are neither done nor lost; those that never came; those that are
  * connected. */
 int dt_session_busy(const struct dt_session *session);

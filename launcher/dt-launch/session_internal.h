@@ -18,6 +18,7 @@ struct peer {
     int first, count;
     char *name;
     bool done;
+    int left; /* processes that it could not end */
 };
 
 struct dt_session {
@@ -35,6 +36,7 @@ struct dt_session {
     double next_ping;
     bool stopped;
     int verdict; /* -1: none yet */
+    int again;   /* restarts that there will have been, while one is under way; 0: none is */
 };
 
 struct peer *dt_peer_add(struct dt_session *session, int fd); /* closes fd on failure */

@@ -11,6 +11,14 @@
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT};
 #define FORWARDED (sizeof forwarded / sizeof *forwarded)
 
+void dt_signal_set(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGCHLD);
+    for (size_t i = 0; i < FORWARDED; i++)
+        sigaddset(set, forwarded[i]);
+}
+
 bool dt_is_stop(int number)
 {
     return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
@@ -56,10 +64,7 @@ void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info)
 int dt_loop_open_signals(struct loop *loop, struct dt_error *err)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    for (size_t i = 0; i < FORWARDED; i++)
-        sigaddset(&set, forwarded[i]);
+    dt_signal_set(&set);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide how the ranks end */
     sigprocmask(SIG_BLOCK, &set, &loop->old_mask);

@@ -14,9 +14,12 @@
 
 #include "base/exitcode.h"
 #include "loop.h"
+#include "teardown.h"
 
 #define EVENTS  256
 #define TICK_MS 1000 /* the session looks for peers that have fallen silent */
+/* What the ranks have left behind gets so long (s) from SIGTERM to SIGKILL, or --kill-grace if that is less. */
+#define REST_GRACE_S 1.0
 
 void dt_loop_kill(struct loop *loop, int number)
 {
@@ -33,6 +36,13 @@ void dt_loop_terminate(struct loop *loop)
     dt_loop_kill(loop, SIGTERM);
     dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
     loop->deadline = dt_now() + loop->job->options->kill_grace_s;
+}
+
+static void close_once(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 /* ---- ends of ranks ------------------------------------------------------------------------- */
@@ -124,6 +134,16 @@ static void take_signals(struct loop *loop)
         reap(loop);
 }
 
+/* It was killed, and we with it but for being another process: at once, as whoever killed it may go on. */
+static void on_keeper_lost(struct loop *loop)
+{
+    close_once(&loop->job->keeper.alive);
+    loop->keeper_lost = loop->stopping = loop->muted = true;
+    dt_loop_kill(loop, SIGKILL);
+    loop->decided = loop->ending = true;
+    loop->code = DT_EXIT_SIGNAL + SIGKILL;
+}
+
 /* The kernel lists events in the order in which they happened. So the ends of ranks are taken in that
  * order, however late we are, with times that keep it; and before signals, which may be their echo. */
 static void take_events(struct loop *loop, const struct epoll_event *events, int count)
@@ -134,7 +154,9 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
         void *what = events[i].data.ptr;
         if (what == &loop->signals)
             signals = true;
-        if (what == &loop->signals || what == loop->job->session)
+        else if (what == &loop->keeper_lost)
+            on_keeper_lost(loop);
+        if (what == &loop->signals || what == &loop->keeper_lost || what == loop->job->session)
             continue;
         on_end(loop, what, now_ns + i);
         ended = true;
@@ -176,10 +198,11 @@ static int open_events(struct loop *loop, struct dt_error *err)
     loop->poll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->poll < 0)
         return dt_error_set(err, "epoll: %s", strerror(errno));
-    return listen_to(loop, loop->signals, &loop->signals, err) ||
-                   listen_to(loop, dt_session_fd(loop->job->session), loop->job->session, err)
-               ? -1
-               : 0;
+    if (listen_to(loop, loop->signals, &loop->signals, err) ||
+        listen_to(loop, dt_session_fd(loop->job->session), loop->job->session, err))
+        return -1;
+    int alive = loop->job->keeper.alive;
+    return alive < 0 ? 0 : listen_to(loop, alive, &loop->keeper_lost, err);
 }
 
 /* Standard error goes through us, for a rank's last words; a terminal is left to the ranks. */
@@ -227,13 +250,6 @@ static void choose_input(struct loop *loop)
         loop->job->workers[i].in = null;
 }
 
-static void close_once(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static int start_all(struct loop *loop, int *code, struct dt_error *err)
 {
     struct dt_job *job = loop->job;
@@ -257,13 +273,6 @@ static int start_all(struct loop *loop, int *code, struct dt_error *err)
     return dt_output_start(loop->output, err);
 }
 
-static int fail(struct loop *loop, int code, const struct dt_error *err)
-{
-    dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err->text, loop->job->place->node_name);
-    dt_loop_kill(loop, SIGKILL);
-    return code;
-}
-
 /* The store has a descriptor for each rank of the job; the ranks get the limit that we were given. */
 static void raise_file_limit(struct loop *loop)
 {
@@ -273,51 +282,111 @@ static void raise_file_limit(struct loop *loop)
         setrlimit(RLIMIT_NOFILE, &most);
 }
 
-static void release(struct loop *loop)
+/* What is left of the ranks ends before anybody is told that they have ended. */
+void dt_loop_empty(struct loop *loop)
 {
-    for (int i = 0; i < loop->job->place->processes; i++)
-        dt_gate_destroy(loop->job->workers[i].gate);
-    dt_arrival_fini(&loop->arrival);
-    for (size_t i = 0; i < loop->failure_count; i++)
-        dt_failure_fini(&loop->failures[i]);
-    free(loop->failures);
-    close_once(&loop->poll);
-    close_once(&loop->signals);
+    struct dt_buf left = DT_BUF_INIT;
+    double grace = loop->job->options->kill_grace_s;
+    if (loop->left >= 0)
+        return;
+    loop->left = 0;
+    if (loop->job->place->shape != DT_SHAPE_FANOUT)
+        return;
+    loop->left = dt_teardown(loop->keeper_lost      ? 0
+                             : grace < REST_GRACE_S ? grace
+                                                    : REST_GRACE_S,
+                             &left);
+    if (loop->left)
+        dprintf(STDERR_FILENO, "dt-launch: %d process(es) on %s could not be ended: %s\n",
+                loop->left, loop->job->place->node_name, left.data ? left.data : "");
+    dt_buf_fini(&left);
 }
 
-int dt_supervise(struct dt_job *job)
+/* ---- attempts ------------------------------------------------------------------------------ */
+
+static void begin_attempt(struct loop *loop)
 {
-    struct loop loop = {.job = job, .signals = -1, .poll = -1, .starter = getppid()};
-    struct dt_error err = {""};
-    int code = DT_EXIT_HELPER;
-    bool fanout = job->place->shape == DT_SHAPE_FANOUT;
+    struct dt_job *job = loop->job;
+    loop->left = -1;
+    loop->running = 0;
+    loop->ending = loop->termed = loop->decided = loop->reported = false;
+    loop->muted = loop->stopping;
+    loop->ended_at = loop->deadline = loop->quiet_until = loop->decide_by = 0;
+    loop->code = 0;
+    loop->oom_kills = dt_oom_kills();
+    dt_arrival_begin(&loop->arrival, job->options->missing_after_s);
     for (int i = 0; i < job->place->processes; i++) {
         struct dt_worker *worker = &job->workers[i];
-        worker->in = worker->out = worker->err = worker->pidfd = -1;
+        worker->out = worker->err = worker->pidfd = -1;
+        worker->has_tail = false;
         worker->gate = job->place->processes > 1 ? dt_gate_create() : NULL;
+        if (worker->error_file)
+            unlink(worker->error_file); /* of the attempt before */
     }
-    loop.slurm_signals_all = dt_loop_slurm_signals_all(job->place);
-    loop.oom_kills = dt_oom_kills();
-    dt_arrival_begin(&loop.arrival, job->options->missing_after_s);
-    raise_file_limit(&loop);
-    if (fanout)
-        prctl(PR_SET_CHILD_SUBREAPER, 1);
-    choose_input(&loop);
-    if (open_events(&loop, &err) || open_output(&loop, &err) || start_all(&loop, &code, &err)) {
-        code = fail(&loop, code, &err);
-    } else {
-        watch(&loop);
-        code = dt_loop_exit_code(&loop);
-    }
-    int left = fanout ? dt_sweep() : 0;
-    if (left)
-        dprintf(STDERR_FILENO, "dt-launch: %d process(es) on %s could not be ended\n", left,
-                job->place->node_name);
-    if (loop.output && !dt_output_finish(loop.output))
+}
+
+static void end_attempt(struct loop *loop)
+{
+    const struct dt_job *job = loop->job;
+    dt_loop_empty(loop);
+    if (loop->output && !dt_output_finish(loop->output))
         dprintf(STDERR_FILENO,
                 "dt-launch: output of node %s is not complete: a pipe stayed open or "
                 "its reader stopped\n",
                 job->place->node_name);
-    release(&loop);
+    loop->output = NULL;
+    for (int i = 0; i < job->place->processes; i++) {
+        close_once(&job->workers[i].out);
+        close_once(&job->workers[i].err);
+        dt_gate_destroy(job->workers[i].gate);
+        job->workers[i].gate = NULL;
+    }
+    dt_arrival_fini(&loop->arrival);
+    for (size_t i = 0; i < loop->failure_count; i++)
+        dt_failure_fini(&loop->failures[i]);
+    free(loop->failures);
+    loop->failures = NULL;
+    loop->failure_count = 0;
+}
+
+/* Start the ranks and stand by them until the job needs this node no more, or again. */
+static int attempt(struct loop *loop)
+{
+    struct dt_error err = {""};
+    int code = DT_EXIT_HELPER;
+    begin_attempt(loop);
+    if (loop->job->refusal)
+        dt_loop_refuse(loop, loop->job->refusal_code, loop->job->refusal);
+    else if (open_output(loop, &err) || start_all(loop, &code, &err))
+        dt_loop_refuse(loop, code, &err);
+    watch(loop);
+    code = dt_loop_exit_code(loop);
+    end_attempt(loop);
+    return code;
+}
+
+int dt_supervise(struct dt_job *job)
+{
+    struct loop loop = {.job = job, .signals = -1, .poll = -1, .starter = job->keeper.starter};
+    struct dt_error err = {""};
+    int code = DT_EXIT_HELPER;
+    for (int i = 0; i < job->place->processes; i++)
+        job->workers[i].in = -1;
+    loop.slurm_signals_all = dt_loop_slurm_signals_all(job->place);
+    raise_file_limit(&loop);
+    if (job->place->shape == DT_SHAPE_FANOUT)
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+    choose_input(&loop);
+    if (open_events(&loop, &err)) {
+        dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err.text, job->place->node_name);
+    } else {
+        dt_loop_restarts_begin(&loop);
+        do
+            code = attempt(&loop);
+        while (loop.restarts.start && dt_loop_restart(&loop) == 0);
+    }
+    dt_loop_restarts_end(&loop);
+    close_once(&loop.poll);
+    close_once(&loop.signals);
     return code;
 }

@@ -4,6 +4,7 @@
 #ifndef DT_LAUNCH_SUPERVISE_H
 #define DT_LAUNCH_SUPERVISE_H
 
+#include "keeper.h"
 #include "place.h"
 #include "session.h"
 #include "worker.h"
@@ -12,15 +13,14 @@ struct dt_job {
     const struct dt_options *options;
     const struct dt_place *place;
     struct dt_session *session;
-    const char *path;          /* of the program */
+    struct dt_keeper keeper;
+    const char *path;               /* of the program; NULL: there is a refusal */
+    const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */
+    int refusal_code;
     struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
 };
 
 /* Returns the exit code of the job on this node. Has said what there is to say. */
 int dt_supervise(struct dt_job *job);
-
-/* Kill and reap every process that descends from this one (which must be a subreaper). Returns the
- * number that could not be ended in 2 s. */
-int dt_sweep(void);
 
 #endif

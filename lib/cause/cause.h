@@ -48,6 +48,9 @@ enum {
     DT_FAILURE_VICTIM = 2,  /* its words tell of a lost peer */
     DT_FAILURE_OOM = 4,     /* the kernel killed it for memory */
     DT_FAILURE_LOST = 8,    /* not a rank but a whole node went away */
+    DT_FAILURE_HANG = 16,   /* nothing moved any more */
+    DT_FAILURE_GPU = 32,    /* an accelerator of its node is at fault */
+    DT_FAILURE_FINAL = 64,  /* another attempt would end the same way, or is not wanted */
 };
 
 struct dt_failure {

@@ -17,9 +17,10 @@ static const struct {
     [DT_LINK_WELCOME] = {"welcome", 2, 0}, [DT_LINK_REFUSE] = {"refuse", 0, 1},
     [DT_LINK_PING] = {"ping", 1, 0},       [DT_LINK_PONG] = {"pong", 2, 0},
     [DT_LINK_FAILED] = {"failed", 7, 2},   [DT_LINK_STOP] = {"stop", 0, 0},
-    [DT_LINK_DONE] = {"done", 1, 0},       [DT_LINK_VERDICT] = {"verdict", 1, 0},
+    [DT_LINK_DONE] = {"done", 2, 0},       [DT_LINK_VERDICT] = {"verdict", 1, 0},
     [DT_LINK_WHO] = {"who", 1, 0},         [DT_LINK_RANK] = {"rank", 7, 1},
-    [DT_LINK_TOLD] = {"told", 1, 0},
+    [DT_LINK_TOLD] = {"told", 1, 0},       [DT_LINK_AGAIN] = {"again", 1, 0},
+    [DT_LINK_START] = {"start", 1, 0},
 };
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -12,8 +12,11 @@
  *   lead -> member    pong T LEAD-TIME
  *   member -> lead    failed RANK LOCAL PID STATUS DIED SAID FLAGS SENTENCE DETAILS   (times: the lead's)
  *   lead -> member    stop                                  (a rank has failed: end yours)
- *   member -> lead    done CODE                             (no rank of mine runs any more)
+ *   member -> lead    done CODE LEFT                        (no rank of mine runs any more; processes
+ *                                                            of theirs that could not be ended)
  *   lead -> member    verdict CODE                          (who was the first; end with this code)
+ *                or   again RESTARTS                        (or: there will be another attempt)
+ *   lead -> member    start RESTARTS                        (all nodes are empty: start your ranks)
  *   lead -> member    who QUERY
  *   member -> lead    rank QUERY RANK PID AGE-MS STATE CPU-MS CONNECTED WHERE ... told QUERY
  *
@@ -28,7 +31,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define DT_LINK_VERSION  1
+#define DT_LINK_VERSION  2
 #define DT_LINK_LINE_MAX (128u << 10) /* bytes of one encoded message */
 #define DT_LINK_NUMBERS  7
 #define DT_LINK_TEXTS    2
@@ -46,6 +49,8 @@ enum dt_link_type {
     DT_LINK_WHO,
     DT_LINK_RANK,
     DT_LINK_TOLD,
+    DT_LINK_AGAIN,
+    DT_LINK_START,
     DT_LINK_TYPES,
 };
 

@@ -62,7 +62,7 @@ wait_for() { # FILE...
     [[ $output == "dt-launch "* ]]
     run -0 "$launch" --help
     for option in --per-task --nproc-per-node --nnodes --node-rank --master-addr --master-port \
-        --prefix-output --kill-grace --dry-run --store --missing-after; do
+        --prefix-output --kill-grace --dry-run --store --missing-after --max-restarts --restart-progress; do
         [[ $output == *"$option"* ]] || { echo "$option is not in --help"; return 1; }
     done
 }
@@ -344,8 +344,11 @@ def leave(n, f):
 signal.signal(signal.SIGTERM, leave)
 child = os.fork()
 if child == 0:
-    for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    # SIGTERM comes when its rank has ended, and only then
+    for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT):
         signal.signal(s, lambda n, f: open("child", "a").write("hit"))
+    rank = os.getppid()
+    signal.signal(signal.SIGTERM, lambda n, f: os.getppid() == rank and open("child", "a").write("early") or os._exit(0))
     while True:
         time.sleep(60)
 open("ready." + os.environ["RANK"], "w").write("1")

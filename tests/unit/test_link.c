@@ -102,7 +102,7 @@ static void several_at_once(void **state)
     struct dt_link_reader reader = {0};
     struct dt_link_message in;
     struct dt_error err;
-    assert_int_equal(dt_link_feed(&reader, "ping 1\nstop\ndone 42\nwho", 23, &err), 0);
+    assert_int_equal(dt_link_feed(&reader, "ping 1\nstop\ndone 42 0\nwho", 25, &err), 0);
     assert_int_equal(dt_link_next(&reader, &in, &err), 1);
     assert_int_equal(dt_link_next(&reader, &in, &err), 1);
     assert_int_equal(in.type, DT_LINK_STOP);
