@@ -354,7 +354,7 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
-	$(INSTALL) -m 0644 configs/instances.conf configs/xid.conf configs/env-rules.conf configs/env-variables.conf \
+	$(INSTALL) -m 0644 configs/instances.conf configs/xid.conf configs/counters.conf configs/env-rules.conf configs/env-variables.conf \
 	    "$(DESTDIR)$(datadir)/dt"
 	sed 's,/usr/local/lib/slurm/,$(libdir)/slurm/,' configs/plugstack.conf > "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	chmod 0644 "$(DESTDIR)$(datadir)/dt/plugstack.conf"

@@ -8,6 +8,7 @@
 
 #include "base/exitcode.h"
 #include "facts/overlay.h"
+#include "history/history.h"
 #include "inspect/inspect.h"
 #include "paths.h"
 
@@ -55,6 +56,8 @@ int engine_collect(struct engine *e, struct dt_facts_request *request, char *con
         *err = rules_err;
         return DT_EXIT_CONFIG;
     }
+    if (dt_history_facts(&e->facts, &e->root, &e->conf, err) < 0)
+        return DT_EXIT_HELPER;
     if (dt_facts_overlay(&e->facts, &e->root, err) < 0 ||
         dt_inspect_find_instance(&e->instances, &e->instance, &e->facts, &e->conf, err) < 0)
         return DT_EXIT_CONFIG;

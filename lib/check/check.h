@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "env/env.h"
 #include "facts/facts.h"
+#include "history/limits.h"
 #include "instances/instances.h"
 #include "xid/xid.h"
 
@@ -54,6 +55,7 @@ struct dt_check_context {
     const char *env_origin;        /* where the first refused variable was set; NULL: not known */
     const char *env_warning;       /* mistake in a rules file; NULL or "": none */
     const struct dt_xids *xids;    /* NULL: the table of Xid codes was not read */
+    const struct dt_growth_limits *growth; /* NULL: counters.conf was not read */
     enum dt_level level;
     const struct dt_check_choice *choice; /* NULL: all checks of the level */
     bool outside_job;                     /* no job is near: checks of scope JOB are SKIP */

@@ -88,6 +88,15 @@ DT_JUDGE(shm_left);
 /* network.c */
 DT_JUDGE(ethernet);
 DT_JUDGE(default_route);
+/* growth.c */
+DT_JUDGE(gpu_ecc_growth);
+DT_JUDGE(gpu_pcie_replay);
+DT_JUDGE(nvlink_growth);
+DT_JUDGE(efa_retransmits);
+DT_JUDGE(link_flaps);
+DT_JUDGE(edac_growth);
+DT_JUDGE(nvme_media);
+DT_JUDGE(lemon);
 /* environment.c */
 DT_JUDGE(env);
 /* kernel_log.c */

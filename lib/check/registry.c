@@ -128,6 +128,39 @@ const struct dt_check dt_checks[] = {
      dt_check_fs_readonly,
      "Local file systems that were mounted to be written and that are read-only as a whole: the "
      "kernel does so when it finds one damaged. What was mounted read-only is no fault."},
+    /* ---- since the last job ---- */
+    {"gpu-ecc-growth", "few corrected GPU memory errors since the last job", FAST, NODE, REPLACE,
+     dt_check_gpu_ecc_growth,
+     "Corrected ECC errors and remapped rows of each GPU: what came while the last job ran here, "
+     "and since. Limits in counters.conf, as for all counters that dt keeps from job to job in "
+     "state-directory of dt.conf. A boot, a reset and a new driver begin anew."},
+    {"gpu-pcie-replay", "few PCIe replays since the last job", FAST, NODE, REPLACE,
+     dt_check_gpu_pcie_replay,
+     "The PCIe replay counter of each GPU: what came while the last job ran here, and since. "
+     "Limit gpu.pcie_replay of counters.conf."},
+    {"nvlink-growth", "few NVLink errors since the last job", FAST, NODE, REBOOT,
+     dt_check_nvlink_growth,
+     "CRC errors, replays and recoveries of all NVLinks of a GPU: what came while the last job ran "
+     "here, and since. Limit gpu.nvlink_errors of counters.conf."},
+    {"efa-retransmits", "few EFA errors since the last job", FAST, NODE, REPLACE,
+     dt_check_efa_retransmits,
+     "Retransmits, drops, failed writes, and remote ends that did not answer, of each EFA device: "
+     "what came while the last job ran here; from level full on also since. Limits efa.* of "
+     "counters.conf."},
+    {"link-flaps", "network links stay up", FAST, NODE, REPLACE, dt_check_link_flaps,
+     "How often the carrier of a network device came or went while the last job ran here, and "
+     "since. Limit net.carrier_changes of counters.conf."},
+    {"edac-growth", "few errors of the node's memory since the last job", FAST, NODE, REPLACE,
+     dt_check_edac_growth,
+     "What the kernel's EDAC drivers counted while the last job ran here, and since. Most EC2 "
+     "guests have none. Limits edac.* of counters.conf."},
+    {"nvme-media", "no error of NVMe media since the last job", FAST, NODE, REPLACE,
+     dt_check_nvme_media,
+     "Media errors and critical warnings of NVMe devices: what came while the last job ran here. "
+     "Limits nvme.* of counters.conf."},
+    {"lemon", "few jobs were lost here", FAST, NODE, REPLACE, dt_check_lemon,
+     "Jobs that the node went down under, or that failed while its hardware did, over boots. Warns "
+     "from lemon-losses of dt.conf within lemon-days on, and fails by lemon-policy."},
     /* ---- the job's own context ---- */
     {"memlock", "ranks may lock memory for EFA", FAST, JOB, RESET, dt_check_memlock,
      "The limit on locked memory that the ranks will have, where there is EFA; limit "

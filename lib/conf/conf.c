@@ -29,11 +29,14 @@ static const struct number {
     {"max-shm-left-mib", offsetof(struct dt_conf, max_shm_left_mib), 1024, 0, 1L << 30},
     {"max-zombies", offsetof(struct dt_conf, max_zombies), 20, 0, 1L << 30},
     {"max-stuck-processes", offsetof(struct dt_conf, max_stuck_processes), 20, 0, 1L << 30},
+    {"lemon-losses", offsetof(struct dt_conf, lemon_losses), 3, 0, 64},
+    {"lemon-days", offsetof(struct dt_conf, lemon_days), 7, 1, 365},
     {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},
 };
 
 #define NUMBER_COUNT    (sizeof numbers / sizeof *numbers)
 #define CACHE_DIRECTORY "/run/dt"
+#define STATE_DIRECTORY "/var/lib/dt"
 
 /* Validators run while libconfuse still knows the line. */
 static int check_number(cfg_t *cfg, cfg_opt_t *opt)
@@ -127,9 +130,11 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         *(long long *)((char *)conf + numbers[i].offset) = cfg_getint(cfg, numbers[i].name);
     conf->env_on_abort = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-abort"));
     conf->env_on_bad_rules = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-bad-rules"));
+    conf->lemon_policy = (enum dt_policy)find_policy(cfg_getstr(cfg, "lemon-policy"));
     if (take_string(&conf->data_directory, cfg_getstr(cfg, "data-directory"), err) != 0 ||
         take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
         take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
+        take_string(&conf->state_directory, cfg_getstr(cfg, "state-directory"), err) != 0 ||
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
         take_string(&conf->topology_override, cfg_getstr(cfg, "topology-override"), err) != 0 ||
         take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
@@ -145,7 +150,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 12, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 14, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -156,6 +161,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("data-directory", "", CFGF_NONE), check_path},
         {CFG_STR("nvml-library", "", CFGF_NONE), check_path},
         {CFG_STR("cache-directory", CACHE_DIRECTORY, CFGF_NONE), check_path},
+        {CFG_STR("state-directory", STATE_DIRECTORY, CFGF_NONE), check_path},
         {CFG_STR_LIST("writable-paths", NULL, CFGF_NODEFAULT), check_path},
         {CFG_STR_LIST("required-mounts", NULL, CFGF_NODEFAULT), check_path},
         {CFG_STR_LIST("required-modules", NULL, CFGF_NODEFAULT), check_name},
@@ -165,6 +171,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
         {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_policy},
         {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_policy},
+        {CFG_STR("lemon-policy", "warn", CFGF_NONE), check_policy},
     };
     for (size_t i = 0; i < OTHERS; i++) {
         options[i] = others[i].option;
@@ -228,6 +235,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->data_directory);
     free(conf->nvml_library);
     free(conf->cache_directory);
+    free(conf->state_directory);
     free(conf->topology_override);
     free(conf->instance_type);
     free(conf->env_rules_site);

@@ -25,6 +25,7 @@ struct dt_conf {
     char *data_directory;        /* where instances.conf and env-rules.conf lie; never "" */
     char *nvml_library;          /* "" = search the usual places */
     char *cache_directory;       /* for the per-boot topology; "" = no cache */
+    char *state_directory;       /* for what a node remembers from job to job; "" = nothing */
     char **writable_paths;       /* NULL-terminated: file systems the job must be able to write */
     char **required_mounts;      /* NULL-terminated: where something must be mounted */
     char **required_modules;     /* NULL-terminated: kernel modules that must be loaded */
@@ -34,6 +35,7 @@ struct dt_conf {
     char *env_rules_site;        /* the admin's own environment rules; "" = none */
     enum dt_policy env_on_abort; /* a variable that would end the ranks, in a validated step */
     enum dt_policy env_on_bad_rules; /* a rules file with a mistake in it */
+    enum dt_policy lemon_policy;     /* a node that has lost too many jobs */
     long long min_nofile;            /* soft limit on open files */
     long long min_memlock_mib;       /* where EFA is expected; -1 = unlimited demanded */
     long long min_shm_percent;       /* of memory */
@@ -47,7 +49,9 @@ struct dt_conf {
     long long max_shm_left_mib;      /* in /dev/shm, of users without a process */
     long long max_zombies;
     long long max_stuck_processes; /* in state D, twice */
-    long long probe_timeout_ms;    /* deadline of one risky probe (mount, NVML) */
+    long long lemon_losses;        /* jobs lost on a node within lemon_days; 0 = not checked */
+    long long lemon_days;
+    long long probe_timeout_ms; /* deadline of one risky probe (mount, NVML) */
 };
 
 /* path NULL: dt.conf in the compiled-in configuration directory. */

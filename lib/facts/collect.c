@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check/check.h"
+#include "facts/counters.h"
 #include "facts/system.h"
 
 /* Between what the file systems answered and what the caller's question was answered. */
@@ -72,14 +73,10 @@ static void take_answer(struct dt_facts_question *question, const struct asked *
         question->state = DT_QUESTION_UNASKED;
 }
 
-static void start_children(struct dt_facts_run *run)
+/* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
+static void start_nvml(struct dt_facts_run *run)
 {
     struct dt_reader *reader = &run->reader;
-    start(&run->user, reader, probe_as_user);
-    run->is_full = reader->request->level >= DT_LEVEL_FULL;
-    if (run->is_full && !reader->root->fake)
-        start(&run->space, reader, dt_probe_space);
-    /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
     run->asks_nvml = dt_gpu_driver_loaded(reader);
     if (!run->asks_nvml) {
         dt_read_gpu_pci(reader);
@@ -103,6 +100,7 @@ static void read_all(struct dt_reader *reader)
     dt_read_system(reader);
     dt_read_kernel(reader);
     dt_read_mount_table(reader);
+    dt_read_counters(reader);
     dt_read_versions(reader);
     dt_read_training(reader);
     dt_read_net(reader);
@@ -131,12 +129,17 @@ static void take_space(struct dt_facts_run *run)
     dt_read_space(&run->reader, run->space.text, run->space.failure);
 }
 
+static void take_nvml(struct dt_facts_run *run)
+{
+    if (run->asks_nvml)
+        finish(&run->nvml);
+    dt_read_gpu(&run->reader, run->nvml.text, run->nvml.failure);
+}
+
 static void take_children(struct dt_facts_run *run)
 {
     struct dt_reader *reader = &run->reader;
-    if (run->asks_nvml)
-        finish(&run->nvml);
-    dt_read_gpu(reader, run->nvml.text, run->nvml.failure);
+    take_nvml(run);
     dt_read_job(reader);
     dt_read_gpu_processes(reader);
     if (reader->request->level >= DT_LEVEL_FULL)
@@ -149,31 +152,23 @@ static void take_children(struct dt_facts_run *run)
         take_space(run);
 }
 
-struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err)
+static struct dt_facts_run *create_run(const struct dt_facts_request *request, struct dt_error *err)
 {
-    long long begin = dt_monotonic_us();
     struct dt_facts_run *run = calloc(1, sizeof *run);
     if (run)
         run->reader =
             (struct dt_reader){.request = request, .root = request->root, .doc = json_object()};
-    if (!run || !run->reader.doc) {
-        free(run);
-        dt_error_set(err, "facts of this node could not be read: out of memory");
-        return NULL;
-    }
-    start_children(run);
-    run->took_us = dt_monotonic_us() - begin;
-    return run;
+    if (run && run->reader.doc)
+        return run;
+    free(run);
+    dt_error_set(err, "facts of this node could not be read: out of memory");
+    return NULL;
 }
 
-int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err)
+/* Hands the document over, and frees the rest. */
+static int end_run(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err)
 {
-    long long begin = dt_monotonic_us();
     int rc = 0;
-    *facts = (struct dt_facts){0};
-    read_all(&run->reader);
-    take_children(run);
-    dt_reader_int(&run->reader, "took_us", run->took_us + dt_monotonic_us() - begin);
     if (run->reader.failed) {
         json_decref(run->reader.doc);
         rc = dt_error_set(err, "facts of this node could not be read: out of memory");
@@ -187,10 +182,51 @@ int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_
     return rc;
 }
 
+struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err)
+{
+    long long begin = dt_monotonic_us();
+    struct dt_facts_run *run = create_run(request, err);
+    if (!run)
+        return NULL;
+    start(&run->user, &run->reader, probe_as_user);
+    run->is_full = request->level >= DT_LEVEL_FULL;
+    if (run->is_full && !request->root->fake)
+        start(&run->space, &run->reader, dt_probe_space);
+    start_nvml(run);
+    run->took_us = dt_monotonic_us() - begin;
+    return run;
+}
+
+int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err)
+{
+    long long begin = dt_monotonic_us();
+    *facts = (struct dt_facts){0};
+    read_all(&run->reader);
+    take_children(run);
+    dt_reader_int(&run->reader, "took_us", run->took_us + dt_monotonic_us() - begin);
+    return end_run(run, facts, err);
+}
+
 int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *request,
                      struct dt_error *err)
 {
     *facts = (struct dt_facts){0};
     struct dt_facts_run *run = dt_facts_start(request, err);
     return run ? dt_facts_finish(run, facts, err) : -1;
+}
+
+int dt_facts_collect_counters(struct dt_facts *facts, const struct dt_facts_request *request,
+                              bool with_gpus, struct dt_error *err)
+{
+    *facts = (struct dt_facts){0};
+    struct dt_facts_run *run = create_run(request, err);
+    if (!run)
+        return -1;
+    if (with_gpus)
+        start_nvml(run);
+    dt_read_efa(&run->reader);
+    dt_read_counters(&run->reader);
+    if (with_gpus)
+        take_nvml(run);
+    return end_run(run, facts, err);
 }

@@ -64,6 +64,18 @@
  *   efa.active                       int, those whose port 1 is ACTIVE and LinkUp
  *   efa.devices                      array of {"name","bdf","numa","state","phys_state","device"};
  *                                    from level full on also "gbps", and as GPUs "aer_fatal" ...
+ *   counters                         array of {"kind","device", and the device's counters by name}, that
+ *                                    grow until the next boot or reset: "net" carrier_changes; "edac"
+ *                                    ce_count ue_count; from level full on also "efa" (rx_drops
+ *                                    retrans_pkts ...) and "nvme" (media_errors critical_warning).
+ *                                    Of GPUs: in gpu.devices
+ *   history.growth                   array of {"counter","device","by","in_s","when"}: what has grown of
+ *                                    those counters ("gpu.pcie_replay") while the last job ran here
+ *                                    ("job"), and since they were last kept ("since"); by lib/history
+ *   history.kept                     string, names of the counters that there is a base for
+ *   history.lost                     array of {"job","step","ago_s","why"}: jobs that this node has lost
+ *   history.last_end_s history.last_end_age_s        int, seconds from boot to the end of the last job
+ *                                    here, and from then to now; absent: none has ended since boot
  *   net.interface net.address        string, of the default route
  *   net.interfaces                   array of {"name","address"}, at most 64: running, with an address;
  *                                    in the kernel's order, which is the order in which NCCL takes them
@@ -170,6 +182,11 @@ int dt_facts_collect(struct dt_facts *facts, const struct dt_facts_request *requ
 struct dt_facts_run;
 struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, struct dt_error *err);
 int dt_facts_finish(struct dt_facts_run *run, struct dt_facts *facts, struct dt_error *err);
+
+/* What lib/history keeps of a node, and nothing else: counters, efa.devices and, with_gpus,
+ * gpu.devices. request->level says which counters. */
+int dt_facts_collect_counters(struct dt_facts *facts, const struct dt_facts_request *request,
+                              bool with_gpus, struct dt_error *err);
 
 /* Take facts that came from outside: a copy with every text made printable. Refused: anything but
  * an object of numbers, texts, and arrays of flat objects; more than DT_FACTS_KEYS_MAX keys. */

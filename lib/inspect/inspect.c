@@ -7,6 +7,7 @@
 
 #include "base/exitcode.h"
 #include "facts/overlay.h"
+#include "history/history.h"
 #include "paths.h"
 
 int dt_inspect_load(struct dt_inspection *in, const char *root, const char *config,
@@ -68,27 +69,43 @@ int dt_inspect_collect(struct dt_inspection *in, struct dt_facts_request *reques
     request->conf = &in->conf;
     if (dt_facts_collect(&in->facts, request, err) < 0)
         return DT_EXIT_HELPER;
+    if (dt_history_facts(&in->facts, &in->root, &in->conf, err) < 0)
+        return DT_EXIT_HELPER;
     if (dt_facts_overlay(&in->facts, &in->root, err) < 0 ||
         dt_inspect_find_instance(&in->instances, &in->instance, &in->facts, &in->conf, err) < 0)
         return DT_EXIT_CONFIG;
     return 0;
 }
 
+/* The tables that checks of this level need. */
+static int load_tables(struct dt_xids *xids, struct dt_growth_limits *growth,
+                       const struct dt_check_context *context, struct dt_error *err)
+{
+    char *path = dt_inspect_table(context->conf, "counters.conf", err);
+    int rc = path ? dt_growth_limits_load(growth, path, err) : -1;
+    free(path);
+    if (rc < 0 || context->level < DT_LEVEL_FULL)
+        return rc;
+    path = dt_inspect_table(context->conf, "xid.conf", err);
+    rc = path ? dt_xids_load(xids, path, err) : -1;
+    free(path);
+    return rc;
+}
+
 int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_context *context,
                           struct dt_error *err)
 {
     struct dt_xids xids = {0};
-    if (context->level >= DT_LEVEL_FULL) {
-        char *path = dt_inspect_table(context->conf, "xid.conf", err);
-        int rc = path ? dt_xids_load(&xids, path, err) : -1;
-        free(path);
-        if (rc < 0)
-            return -1;
-        context->xids = &xids;
-    }
-    int rc = dt_check_run(results, context, err);
+    struct dt_growth_limits growth = {0};
+    int rc = load_tables(&xids, &growth, context, err);
+    context->xids = context->level >= DT_LEVEL_FULL ? &xids : NULL;
+    context->growth = &growth;
+    if (rc == 0)
+        rc = dt_check_run(results, context, err);
     context->xids = NULL;
+    context->growth = NULL;
     dt_xids_fini(&xids);
+    dt_growth_limits_fini(&growth);
     return rc;
 }
 

@@ -299,6 +299,32 @@ static int processes_stuck(struct dt_tree *tree)
     return tree->failed ? -1 : 0;
 }
 
+static int efa_retransmits(struct dt_tree *tree)
+{
+    return change_efa(tree, "hw_counters/retrans_pkts", "1000000000000\n");
+}
+
+static int link_flaps(struct dt_tree *tree)
+{
+    return dt_edit_overwrite(tree, "sys/class/net/eth0/carrier_changes", "1000000\n");
+}
+
+static int edac_growth(struct dt_tree *tree)
+{
+    return dt_persona_raise(tree, "sys/devices/system/edac/mc/mc0", "ce_count");
+}
+
+static int nvme_media(struct dt_tree *tree)
+{
+    dt_tree_enter(tree, "sys/class/nvme/nvme0");
+    dt_tree_file(tree, "state", "live\n");
+    dt_tree_enter(tree, "dt-smart");
+    dt_tree_file(tree, "nvme0", "critical_warning : 0\nmedia_errors : 0\n");
+    if (dt_persona_remember(tree) < 0)
+        return -1;
+    return dt_edit_overwrite(tree, "dt-smart/nvme0", "critical_warning : 0\nmedia_errors : 2\n");
+}
+
 /* ---- faults that are but a line or a file ---- */
 
 static int write_anew(struct dt_tree *tree, const char *path, const char *text)
@@ -465,6 +491,21 @@ const struct dt_fault dt_faults[] = {
     FILES("numa-balancing", "automatic NUMA balancing is on", "numa-balancing",
           "proc/sys/kernel/numa_balancing", "1\n"),
     BY_HAND("memory-taken", "four fifths of the memory are in use", "memory-free", memory_taken),
+    NVML("gpu-ecc-growth", "the last GPU has corrected many memory errors since the last job",
+         "gpu-ecc-growth", "set %s ecc_corrected 1000000000\n"),
+    NVML("gpu-pcie-replays", "the last GPU's PCIe link has repeated itself since the last job",
+         "gpu-pcie-replay", "set %s pcie_replay 100000000\n"),
+    NVML("nvlink-errors", "the last GPU's NVLinks have made errors since the last job",
+         "nvlink-growth", "set %s nvlink_crc 1000000000\n"),
+    BY_HAND("efa-retransmits", "the last EFA device has retransmitted since the last job",
+            "efa-retransmits", efa_retransmits),
+    BY_HAND("link-flaps", "the network's link came and went since the last job", "link-flaps",
+            link_flaps),
+    BY_HAND("edac-growth", "a memory controller has corrected errors since the last job",
+            "edac-growth", edac_growth),
+    BY_HAND("nvme-media", "an NVMe device has lost data since the last job", "nvme-media",
+            nvme_media),
+    BY_HAND("lemon", "the node went down under three jobs", "lemon", dt_persona_lose_jobs),
     FACT("clock-free", "no time service disciplines the clock", "clock-sync",
          "\"clock.synced\": 0"),
     FACT("memlock", "ranks may lock 64 KiB", "memlock", "\"limit.memlock\": 65536"),

@@ -91,4 +91,11 @@ char *dt_persona_pci_path(const struct dt_persona_device *device);
 #define PERSONALITY_NCCL          "2.27.5"
 #define PERSONALITY_NEURON        "2.24.7.0"
 
+/* ---- what the node remembers (history.c) ---- */
+int dt_persona_remember(
+    struct dt_tree *tree); /* a job has ended here, with counters as they stand */
+int dt_persona_lose_jobs(struct dt_tree *tree); /* three of them */
+/* Raise the number in a file, that stands at 0 in what the node remembers where it has no such file. */
+int dt_persona_raise(struct dt_tree *tree, const char *directory, const char *file);
+
 #endif

@@ -15,6 +15,7 @@ int dt_personality_write(const char *out, const struct dt_instance *type, const 
         dt_persona_write_neuron(&tree, &machine);
         dt_persona_write_software(&tree, &machine);
         dt_persona_write_nvml(&tree, &machine, nvml);
+        dt_persona_remember(&tree);
     }
     return dt_tree_close(&tree);
 }

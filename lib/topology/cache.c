@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fnv.h"
 #include "topology/internal.h"
 
 #define CACHE_MAX (64L << 20) /* bytes; 4096 PUs make about 4 MiB */
@@ -38,24 +39,13 @@ struct seal {
  * file is left alone and the machine is read. */
 #define PLACE ((void *)((uintptr_t)1 << 45))
 
-/* FNV-1a, 64 bits: against accident, not against attack; trust comes from the file's owner. */
-#define FNV_START 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
-static uint64_t fnv(uint64_t hash, const void *bytes, size_t len)
-{
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ p[i]) * FNV_PRIME;
-    return hash;
-}
-
-/* The same by words, for whole pages. */
+/* FNV-1a by words, for whole pages. */
 static uint64_t hash_pages(const void *pages, size_t len)
 {
     const uint64_t *p = pages;
-    uint64_t hash = FNV_START;
+    uint64_t hash = DT_FNV_START;
     for (size_t i = 0; i < len / sizeof(*p); i++) {
-        hash = (hash ^ p[i]) * FNV_PRIME;
+        hash = (hash ^ p[i]) * DT_FNV_PRIME;
         hash ^= hash >> 32;
     }
     return hash;
@@ -66,8 +56,8 @@ static uint64_t hash_file(uint64_t hash, const struct dt_root *root, const char 
     char text[4096];
     ssize_t len = dt_root_read(root, text, sizeof(text), "%s", path);
 
-    hash = fnv(hash, path, strlen(path) + 1);
-    return len < 0 ? fnv(hash, "?", 1) : fnv(hash, text, (size_t)len);
+    hash = dt_fnv(hash, path, strlen(path) + 1);
+    return len < 0 ? dt_fnv(hash, "?", 1) : dt_fnv(hash, text, (size_t)len);
 }
 
 /* Cheap and telling: which CPUs and nodes there are, how they are wired, and the machine's name. */
@@ -81,13 +71,13 @@ static uint64_t fingerprint(const struct dt_root *root)
         "sys/devices/system/node/online",
         "sys/devices/virtual/dmi/id/product_name",
     };
-    uint64_t hash = fnv(FNV_START, root->path, strlen(root->path) + 1);
+    uint64_t hash = dt_fnv(DT_FNV_START, root->path, strlen(root->path) + 1);
     unsigned version = hwloc_get_api_version();
     hwloc_bitmap_t nodes = hwloc_bitmap_alloc();
     char text[1024];
     int node;
 
-    hash = fnv(hash, &version, sizeof(version));
+    hash = dt_fnv(hash, &version, sizeof(version));
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         hash = hash_file(hash, root, files[i]);
     if (nodes && dt_root_read(root, text, sizeof(text), "sys/devices/system/node/online") > 0 &&

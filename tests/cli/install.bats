@@ -81,6 +81,7 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 644 usr/lib64/slurm/spank_dt.so
 755 usr/libexec/dt/dt-gather
 755 usr/libexec/dt/dt-node
+644 usr/share/dt/counters.conf
 644 usr/share/dt/env-rules.conf
 644 usr/share/dt/env-variables.conf
 644 usr/share/dt/instances.conf

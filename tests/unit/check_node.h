@@ -52,6 +52,9 @@ static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
                                     .max_shm_left_mib = 1024,
                                     .max_zombies = 20,
                                     .max_stuck_processes = 20,
+                                    .lemon_losses = 3,
+                                    .lemon_days = 7,
+                                    .lemon_policy = DT_POLICY_REFUSE,
                                     .min_nofile = 65536,
                                     .min_memlock_mib = 16384,
                                     .min_shm_percent = 10,
@@ -149,6 +152,10 @@ static inline json_t *good_facts(void)
     json_object_set_new(doc, "fs.mounted",
                         json_pack("[{s:s,s:b,s:s}]", "path", "/fsx", "ok", 1, "type", "lustre"));
     json_object_set_new(doc, "efa.devices", efas);
+    json_object_update_new(
+        doc, json_pack("{s:[],s:[],s:s}", "history.growth", "history.lost", "history.kept",
+                       "gpu.ecc_corrected gpu.pcie_replay gpu.nvlink_errors efa.retrans_pkts "
+                       "efa.rx_drops net.carrier_changes edac.ue_count nvme.media_errors"));
     json_object_set_new(doc, "gpu.lost", json_array());
     json_object_set_new(doc, "fs.writable", json_pack("[{s:s,s:b}]", "path", "/fsx", "ok", 1));
     json_object_set_new(doc, "fs.mounts",
@@ -167,22 +174,36 @@ static const char xid_table[] = "source a test\n"
                                 "xid 79 REPLACE X M GPU has fallen off the bus\n"
                                 "xid 154 RECOVERY X M recovery action changed\n";
 
+static const char growth_table[] = "limit gpu.ecc_corrected 100 total FAIL\n"
+                                   "limit gpu.pcie_replay 8 per-minute FAIL\n"
+                                   "limit gpu.nvlink_errors 100 per-second FAIL\n"
+                                   "limit efa.retrans_pkts 1000 per-second FAIL\n"
+                                   "limit efa.rx_drops 100 per-second WARN\n"
+                                   "limit net.carrier_changes 9 per-day FAIL\n"
+                                   "limit edac.ue_count 0 total FAIL\n"
+                                   "limit nvme.media_errors 0 total FAIL\n";
+
 static inline void run(struct dt_check_results *results, json_t *doc,
                        const struct dt_instance *instance)
 {
     struct dt_facts facts = {.doc = doc};
     struct dt_error err;
     struct dt_xids xids;
-    char *table = strdup(xid_table);
+    struct dt_growth_limits growth;
+    char *table = strdup(xid_table), *limits = strdup(growth_table);
     struct dt_check_context context = {.facts = &facts,
                                        .instance = instance,
                                        .conf = &conf,
                                        .xids = &xids,
+                                       .growth = &growth,
                                        .level = DT_LEVEL_DEEP};
     assert_int_equal(dt_xids_parse(&xids, "table", table, &err), 0);
+    assert_int_equal(dt_growth_limits_parse(&growth, "limits", limits, &err), 0);
     assert_int_equal(dt_check_run(results, &context, &err), 0);
+    dt_growth_limits_fini(&growth);
     dt_xids_fini(&xids);
     free(table);
+    free(limits);
 }
 
 static inline const struct dt_check_result *named(const struct dt_check_results *results,

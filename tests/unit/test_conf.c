@@ -81,6 +81,10 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_int_equal(a->max_zombies, b->max_zombies);
     assert_int_equal(a->max_stuck_processes, b->max_stuck_processes);
     assert_int_equal(a->probe_timeout_ms, b->probe_timeout_ms);
+    assert_string_equal(a->state_directory, b->state_directory);
+    assert_int_equal(a->lemon_losses, b->lemon_losses);
+    assert_int_equal(a->lemon_days, b->lemon_days);
+    assert_int_equal(a->lemon_policy, b->lemon_policy);
 }
 
 /* configs/dt.conf with the '#' taken from its options ("#name = value", no blank after the '#'). */
@@ -110,7 +114,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 26); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 30); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);
