@@ -24,14 +24,42 @@ static const char *name_of(const json_t *device)
     return name ? name : "?";
 }
 
+/* The driver tells the rate as a speed and width of InfiniBand, the highest that is not above the
+ * device's (efa_link_gbps_to_speed_and_width in efa_verbs.c). */
+static int as_the_driver_tells(int gbps)
+{
+    static const int steps[] = {1600, 800, 400, 200, 120, 100, 60, 50, 40, 30, 25};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (gbps >= steps[i])
+            return steps[i];
+    }
+    return gbps;
+}
+
+/* A driver or a device that does not know the speed tells this for every device. */
+enum { RATE_UNTOLD = 100 };
+
+static bool all_untold(const json_t *devices)
+{
+    for (size_t i = 0; i < json_array_size(devices); i++) {
+        if (json_integer_value(json_object_get(json_array_get(devices, i), "gbps")) != RATE_UNTOLD)
+            return false;
+    }
+    return true;
+}
+
 void dt_check_efa_rate(const struct dt_check_context *context, struct dt_check_result *result)
 {
     const json_t *devices = devices_of(context, result), *slow = NULL, *silent = NULL;
-    int wanted = context->instance ? context->instance->efa_gbps : 0;
+    int wanted = context->instance ? as_the_driver_tells(context->instance->efa_gbps) : 0;
     if (!devices)
         return;
     if (wanted == 0) {
         dt_check_skip(result, "no table entry for %s", dt_check_type(context));
+        return;
+    }
+    if (wanted > RATE_UNTOLD && all_untold(devices)) {
+        dt_check_skip(result, "this EFA driver does not tell rates above %d Gb/s", RATE_UNTOLD);
         return;
     }
     size_t slow_count = 0, count = json_array_size(devices);

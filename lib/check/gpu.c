@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 bool dt_gpu_number(const json_t *gpu, const char *key, long long *value)
 {
@@ -13,6 +14,19 @@ bool dt_gpu_number(const json_t *gpu, const char *key, long long *value)
         return false;
     *value = json_integer_value(json);
     return true;
+}
+
+bool dt_gpu_is_mine(const struct dt_check_context *context, const char *bdf)
+{
+    const json_t *mine = dt_facts_array(context->facts, "job.gpus");
+    if (!mine || !bdf || !*bdf)
+        return true;
+    for (size_t i = 0; i < json_array_size(mine); i++) {
+        const char *gpu = json_string_value(json_array_get(mine, i));
+        if (gpu && strncasecmp(gpu, bdf, strlen(bdf)) == 0)
+            return true;
+    }
+    return false;
 }
 
 static const char *name_of(const json_t *gpu)
@@ -50,8 +64,8 @@ bool dt_gpu_absent(const struct dt_check_context *context, struct dt_check_resul
 
 struct worst {
     struct dt_gpu_verdict verdict;
-    size_t gpus; /* that are as bad */
-    size_t silent;
+    size_t gpus;                  /* that are as bad */
+    size_t silent, others_silent; /* others: this job does not have them */
     const json_t *first_silent;
     struct dt_buf text;
 };
@@ -61,7 +75,15 @@ static void look_at(struct worst *worst, const struct dt_check_context *context,
 {
     struct dt_buf text = DT_BUF_INIT;
     struct dt_gpu_verdict one = rule->look(context, gpu, &text);
-    if (one.result == DT_SKIP) {
+    bool mine = dt_gpu_is_mine(context, json_string_value(json_object_get(gpu, "bdf")));
+    if (!mine && one.result != DT_SKIP) {
+        /* It is no reason to refuse this job; but the admin should hear of it. */
+        one.result = one.result == DT_FAIL ? DT_WARN : DT_PASS;
+        dt_buf_puts(&text, "; this job does not have it");
+    }
+    if (one.result == DT_SKIP && !mine) {
+        worst->others_silent++;
+    } else if (one.result == DT_SKIP) {
         worst->silent++;
         worst->first_silent = worst->first_silent ? worst->first_silent : gpu;
     } else if (one.result > worst->verdict.result || !worst->gpus) {
@@ -85,7 +107,7 @@ void dt_gpu_judge(const struct dt_check_context *context, struct dt_check_result
     struct worst worst = {.text = DT_BUF_INIT};
     for (size_t i = 0; i < count; i++)
         look_at(&worst, context, json_array_get(gpus, i), rule);
-    if (worst.silent == count) {
+    if (worst.silent + worst.others_silent == count) {
         dt_check_skip(result, "this driver or GPU does not tell");
     } else if (worst.verdict.result == DT_PASS && worst.silent) {
         dt_judge(result, DT_UNKNOWN, "%s", rule->source);

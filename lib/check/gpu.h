@@ -30,6 +30,9 @@ void dt_gpu_judge(const struct dt_check_context *context, struct dt_check_result
 /* No GPU here, or NVML told nothing of it: SKIP was said, where `alone` UNKNOWN. */
 bool dt_gpu_absent(const struct dt_check_context *context, struct dt_check_result *result,
                    bool alone);
+/* May the GPU be the job's? bdf: its address, or as much of it as a message has; NULL or "": not
+ * known. Where Slurm did not tell, each may. */
+bool dt_gpu_is_mine(const struct dt_check_context *context, const char *bdf);
 bool dt_gpu_number(const json_t *gpu, const char *key, long long *value);
 
 #endif

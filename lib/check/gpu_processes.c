@@ -29,21 +29,9 @@ static bool is_service(const json_t *process)
     return false;
 }
 
-static bool in_list(const json_t *list, const char *bdf)
-{
-    for (size_t i = 0; bdf && i < json_array_size(list); i++) {
-        const char *one = json_string_value(json_array_get(list, i));
-        if (one && strcmp(one, bdf) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The GPU may be this job's: where Slurm did not tell, each may. */
 static bool concerns(const struct dt_check_context *context, const json_t *device)
 {
-    const json_t *mine = dt_facts_array(context->facts, "job.gpus");
-    return !mine || in_list(mine, json_string_value(json_object_get(device, "bdf")));
+    return dt_gpu_is_mine(context, json_string_value(json_object_get(device, "bdf")));
 }
 
 /* A program of the job's own user outside of any Slurm job's cgroup may well be the job's: not every

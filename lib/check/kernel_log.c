@@ -146,19 +146,11 @@ static struct opinion judge_event(const struct dt_check_context *context, const 
 
 /* ---- events that say nothing of this job's devices ------------------------------------------ */
 
-/* Where the job's GPUs are known, they are all of its. */
+/* An SXid is of a switch, which all jobs share. */
 static bool is_of_another_job(const struct dt_check_context *context, const json_t *event)
 {
-    const json_t *mine = dt_facts_array(context->facts, "job.gpus");
-    const char *bdf = text_of(event, "bdf");
-    if (!mine || !*bdf || strcmp(text_of(event, "kind"), "xid") != 0)
-        return false;
-    for (size_t i = 0; i < json_array_size(mine); i++) {
-        const char *gpu = json_string_value(json_array_get(mine, i));
-        if (gpu && strncasecmp(gpu, bdf, strlen(bdf)) == 0)
-            return false;
-    }
-    return true;
+    return strcmp(text_of(event, "kind"), "xid") == 0 &&
+           !dt_gpu_is_mine(context, text_of(event, "bdf"));
 }
 
 /* From before the last job's end: what only warns was that job's, or was told to it. */

@@ -89,9 +89,11 @@ const struct dt_check dt_checks[] = {
     /* ---- Neuron ---- */
     {"neuron-count", "every Neuron device answers", FAST, NODE, REPLACE, dt_check_neuron_count,
      "Counts the Neuron devices that the driver shows, against the instance table."},
-    {"neuron-errors", "no uncorrected memory error in a Neuron device", FAST, NODE, REPLACE,
+    {"neuron-errors", "no uncorrected error in a Neuron device", FAST, NODE, REPLACE,
      dt_check_neuron_errors,
-     "Uncorrected errors of device memory and of SRAM since the driver was loaded."},
+     "Uncorrected errors of device memory and of SRAM since the driver was loaded, wherever the "
+     "driver's version shows them; from level full on also those of cores and of DMA. Repairable "
+     "ones ask for a reboot, others for another host."},
     /* ---- EFA ---- */
     {"efa-count", "every EFA device is there", FAST, NODE, REPLACE, dt_check_efa_count,
      "Counts RDMA devices of Amazon's vendor and EFA's device number, against the instance table. "

@@ -60,9 +60,18 @@ static void write_counters(struct dt_tree *tree, const char *const *names)
 /* What the driver answers for the speed of one device, in the verbs' words. */
 static const char *rate_name(int gbps)
 {
-    if (gbps >= 400)
-        return "400 Gb/sec (4X NDR)";
-    return gbps >= 200 ? "200 Gb/sec (4X HDR)" : "100 Gb/sec (4X EDR)";
+    static const struct {
+        int gbps;
+        const char *name;
+    } rates[] = {{400, "400 Gb/sec (8X HDR)"},    {200, "200 Gb/sec (4X HDR)"},
+                 {120, "120 Gb/sec (12X FDR10)"}, {100, "100 Gb/sec (4X EDR)"},
+                 {60, "60 Gb/sec (12X DDR)"},     {50, "50 Gb/sec (1X HDR)"},
+                 {40, "40 Gb/sec (4X FDR10)"},    {30, "30 Gb/sec (12X SDR)"}};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        if (gbps >= rates[i].gbps)
+            return rates[i].name;
+    }
+    return "25 Gb/sec (1X EDR)";
 }
 
 static void write_guid_and_gid(struct dt_tree *tree, const char *base, uint64_t id)
@@ -194,6 +203,7 @@ static void write_neuron_device(struct dt_tree *tree, const struct dt_persona *m
     dt_tree_enter(tree, "%s/stats/hardware", base);
     dt_tree_file(tree, "mem_ecc_uncorrected", "0\n");
     dt_tree_file(tree, "sram_ecc_uncorrected", "0\n");
+    dt_tree_file(tree, "mem_ecc_repairable_uncorrected", "0\n");
     for (int core = 0; core < gen->cores; core++)
         write_neuron_core(tree, base, core, gen->core_arch);
     dt_tree_enter(tree, "sys/class/neuron_device");

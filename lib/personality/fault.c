@@ -240,6 +240,16 @@ static int neuron_ecc(struct dt_tree *tree)
     return dt_edit_overwrite(tree, path, "2\n");
 }
 
+static int neuron_core_error(struct dt_tree *tree)
+{
+    char name[64], path[512];
+    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
+        return dt_edit_complain(tree, "this machine has no Neuron device");
+    snprintf(path, sizeof path,
+             "sys/class/neuron_device/%s/neuron_core1/stats/status/hw_nc_ue_error/total", name);
+    return dt_edit_overwrite(tree, path, "1\n");
+}
+
 static int change_efa(struct dt_tree *tree, const char *file, const char *text)
 {
     char name[64], path[512];
@@ -480,6 +490,8 @@ const struct dt_fault dt_faults[] = {
           "proc/driver/nvidia-nvswitch/devices/0000:a0:00.0", ""),
     BY_HAND("neuron-ecc", "the last Neuron device has an uncorrected memory error", "neuron-errors",
             neuron_ecc),
+    BY_HAND("neuron-core", "a core of the last Neuron device has an uncorrected error",
+            "neuron-errors", neuron_core_error),
     BY_HAND("efa-slow", "the last EFA device runs at 25 Gb/s", "efa-rate", efa_slow),
     BY_HAND("efa-gid-zero", "the last EFA device has no address", "efa-gid", efa_gid_zero),
     BY_HAND("efa-verbs-gone", "the kernel module ib_uverbs is not loaded", "efa-verbs",

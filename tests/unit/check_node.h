@@ -35,7 +35,7 @@ static const struct dt_instance trn1 = {.name = (char *)"trn1.32xlarge",
                                         .accelerators = 16,
                                         .efas = 8};
 static const struct dt_instance hpc7a = {
-    .name = (char *)"hpc7a.96xlarge", .memory_mib = 786432, .efas = 2};
+    .name = (char *)"hpc7a.96xlarge", .memory_mib = 786432, .efas = 2, .efa_gbps = 150};
 static const struct dt_instance g5 = {.name = (char *)"g5.48xlarge",
                                       .memory_mib = 786432,
                                       .accelerator = DT_ACCELERATOR_NVIDIA,

@@ -233,6 +233,17 @@ static const struct fault faults[] = {
     {"gpu-recovery", "{'last-gpu':{'recovery':1}}", DT_FAIL,
      "GPU 0000:70:00.0: the driver asks for a GPU reset", NULL},
     {"gpu-recovery", "{'last-gpu':{'recovery':2}}", DT_FAIL, "a reboot of the node", NULL},
+    /* a GPU of another job: told, and no failure */
+    {"gpu-recovery", "{'job.gpus':['0000:00:00.0'],'last-gpu':{'recovery':2}}", DT_WARN,
+     "a reboot of the node; this job does not have it", NULL},
+    {"gpu-recovery", "{'job.gpus':['0000:70:00.0'],'last-gpu':{'recovery':2}}", DT_FAIL, "a reboot",
+     NULL},
+    {"gpu-recovery", "{'job.gpus':['0000:00:00.0'],'last-gpu':{'recovery':null}}", DT_PASS,
+     "8 GPUs", NULL},
+    {"gpu-recovery", "{'job.gpus':['0000:00:00.0'],'all-gpus':{'recovery':null}}", DT_SKIP,
+     "does not tell", NULL},
+    {"gpu-temperature", "{'job.gpus':['0000:00:00.0'],'last-gpu':{'celsius':82}}", DT_PASS,
+     "8 GPUs", NULL},
     {"gpu-recovery", "{'last-gpu':{'recovery':9}}", DT_FAIL, "action 9", NULL},
     {"gpu-recovery", "{'all-gpus':{'recovery':4}}", DT_FAIL, "a reset, and 7 more", NULL},
     {"gpu-recovery", "{'last-gpu':{'recovery':null}}", DT_UNKNOWN, "70:00.0 does not tell", NULL},
@@ -366,6 +377,11 @@ static const struct fault faults[] = {
      "{'neuron.errors':[{'device':'neuron3','counter':'mem_ecc_uncorrected','count':2}],"
      "'neuron.counters':32,'neuron.count':16,'efa.count':8}",
      DT_FAIL, "neuron3: mem_ecc_uncorrected is 2", &trn1},
+    {"neuron-errors",
+     "{'neuron.errors':[{'device':'neuron3','counter':'mem_ecc_repairable_uncorrected','count':1},"
+     "{'device':'neuron3/neuron_core1','counter':'hw_nc_ue_error','count':4}],"
+     "'neuron.counters':32,'neuron.count':16,'efa.count':8}",
+     DT_FAIL, "neuron3/neuron_core1: hw_nc_ue_error is 4, and 1 more", &trn1},
     {"neuron-errors", "{'neuron.errors':[],'neuron.counters':32}", DT_PASS, "32 counters at 0",
      &trn1},
     {"neuron-errors", "{'neuron.errors':[],'neuron.counters':0}", DT_SKIP, "no error counters",
@@ -377,6 +393,14 @@ static const struct fault faults[] = {
      DT_FAIL, "a runs at 25 Gb/s (1 of 2 devices are slow)", NULL},
     {"efa-rate", "{'efa.devices':[{'name':'a','state':'ACTIVE','phys_state':'LinkUp'}]}",
      DT_UNKNOWN, "a does not tell", NULL},
+    {"efa-rate", "{'efa.devices':[{'name':'a','state':'ACTIVE','phys_state':'LinkUp','gbps':120}]}",
+     DT_PASS, "1 devices at 120 Gb/s", &hpc7a}, /* 150, as InfiniBand's speeds tell it */
+    {"efa-rate", "{'efa.devices':[{'name':'a','state':'ACTIVE','phys_state':'LinkUp','gbps':100}]}",
+     DT_SKIP, "does not tell rates above 100 Gb/s", &hpc7a},
+    {"efa-rate",
+     "{'efa.devices':[{'name':'a','state':'ACTIVE','phys_state':'LinkUp','gbps':100},"
+     "{'name':'b','state':'ACTIVE','phys_state':'LinkUp','gbps':120}]}",
+     DT_FAIL, "a runs at 100 Gb/s (1 of 2", &hpc7a},
     {"efa-gid", "{'efa.without_gid':['rdmap3s0']}", DT_FAIL, "rdmap3s0 has no address (1 of 32",
      NULL},
     {"efa-gid", "{'efa.without_gid':null}", DT_UNKNOWN, "not known", NULL},
@@ -528,8 +552,7 @@ static void every_check_can_fail(void **state)
         if (strcmp(check->name, "env") == 0) /* judges no facts: test_check_env.c */
             continue;
         /* Kernels without these have no fault to hide; a GPU without NVLinks has them down. */
-        if (strcmp(check->name, "cpu-governor") == 0 ||
-            strcmp(check->name, "memory-errors") == 0 ||
+        if (strcmp(check->name, "cpu-governor") == 0 || strcmp(check->name, "memory-errors") == 0 ||
             strcmp(check->name, "numa-balancing") == 0 || strcmp(check->name, "nvlink") == 0 ||
             strcmp(check->name, "pcie-errors") == 0)
             unknown = true;
