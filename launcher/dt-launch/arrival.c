@@ -73,7 +73,7 @@ void dt_arrival_hear(struct dt_arrival *arrival, const struct dt_link_message *m
         return;
     if (message->type == DT_LINK_TOLD)
         arrival->told++;
-    else
+    else if (message->type == DT_LINK_RANK)
         hear_rank(arrival, message->numbers, message->texts[0], node);
 }
 

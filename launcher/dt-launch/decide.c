@@ -111,6 +111,21 @@ void dt_loop_refuse(struct loop *loop, int code, const struct dt_error *err)
     dt_loop_kill(loop, SIGKILL);
 }
 
+void dt_loop_give_up(struct loop *loop, const struct dt_worker *worker, const char *how)
+{
+    const struct dt_ending_context context = {.place = loop->job->place,
+                                              .argv = loop->job->options->program,
+                                              .output = loop->output,
+                                              .oom_kills = loop->oom_kills,
+                                              .how = how};
+    struct dt_failure failure = {.died_ns = dt_now_ns()};
+    struct dt_worker as_failed = *worker;
+    as_failed.status = W_EXITCODE(1, 0); /* as an exception would have ended it */
+    as_failed.lived = dt_now() - worker->started;
+    dt_ending_describe(&failure, &as_failed, &context);
+    dt_loop_blame(loop, &failure);
+}
+
 /* ---- what the session brings --------------------------------------------------------------- */
 
 static void on_remote_failure(void *argument, struct dt_failure *failure)
@@ -188,6 +203,13 @@ static void on_heard(void *argument, const struct dt_link_message *message, cons
 {
     struct loop *loop = argument;
     dt_arrival_hear(&loop->arrival, message, node);
+    dt_hang_hear(loop->hang, message, node);
+}
+
+static void on_told(void *argument, const struct dt_link_message *message)
+{
+    const struct loop *loop = argument;
+    dt_hang_told(loop->hang, message);
 }
 
 void dt_loop_hear(struct loop *loop)
@@ -200,6 +222,7 @@ void dt_loop_hear(struct loop *loop)
                                                .start = on_start,
                                                .lead_lost = on_lead_lost,
                                                .who = on_who,
+                                               .told = on_told,
                                                .heard = on_heard};
     dt_session_work(loop->job->session, &handler);
 }

@@ -95,7 +95,7 @@ void dt_ending_describe(struct dt_failure *failure, const struct dt_worker *work
         failure->flags |= DT_FAILURE_OOM;
     else if (details.data && dt_cause_is_victim(exception.len ? exception.data : details.data))
         failure->flags |= DT_FAILURE_VICTIM;
-    const char *how = NULL;
+    const char *how = context->how;
     if (failure->flags & DT_FAILURE_STOPPED && exception.len) {
         failure->status = W_EXITCODE(1, 0); /* as it would have been */
         how = "raised an exception, and was still ending when it was stopped";

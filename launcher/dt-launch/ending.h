@@ -17,6 +17,7 @@ struct dt_ending_context {
     char *const *argv;
     struct dt_output *output; /* NULL: nothing was kept */
     long long oom_kills;      /* when the ranks started */
+    const char *how;          /* instead of what its status says; NULL: that */
 };
 
 /* Fill all of the failure but `flags`' DT_FAILURE_STOPPED and died_ns, which are the caller's. */

@@ -8,6 +8,7 @@
 
 #include "arrival.h"
 #include "ending.h"
+#include "hang.h"
 #include "output.h"
 #include "restart.h"
 #include "supervise.h"
@@ -41,6 +42,7 @@ struct loop {
     bool reported; /* a member has told the lead that it is done */
     bool lead_lost;
     struct dt_arrival arrival;
+    struct dt_hang *hang;
     struct dt_restarts restarts; /* stays over the attempts; what stands above is of one */
 };
 
@@ -61,6 +63,8 @@ void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long 
 /* What is no rank's end fails the job: a hang, or ranks that can not be started. Takes the failure over. */
 void dt_loop_blame(struct loop *loop, struct dt_failure *failure);
 void dt_loop_refuse(struct loop *loop, int code, const struct dt_error *err);
+/* A rank of ours that does not end by itself any more. how: as in dt_worker_describe. */
+void dt_loop_give_up(struct loop *loop, const struct dt_worker *worker, const char *how);
 /* Decide when it is time; returns whether there is nothing left to wait for. */
 bool dt_loop_settled(struct loop *loop);
 double dt_loop_next_decision(const struct loop *loop); /* 0: none */

@@ -104,6 +104,8 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
                                  job->options, index, err);
     dt_injection_fini(&injection);
     worker->bind = dt_binding_target(binding, index);
+    if (result == 0 && job->stacks)
+        dt_stacks_apply(&worker->env, job->stacks, worker->local_rank);
     if (result == 0 && worker->error_file)
         dt_environ_set(&worker->env, "TORCHELASTIC_ERROR_FILE", "%s", worker->error_file);
     return result;
@@ -114,6 +116,7 @@ static int launch(struct dt_job *job, const struct dt_master *master,
                   const struct dt_binding *binding)
 {
     struct dt_error_files files = {NULL};
+    struct dt_stacks stacks = {NULL};
     struct dt_error err = {""};
     int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
     job->workers = calloc((size_t)count, sizeof *job->workers);
@@ -123,6 +126,10 @@ static int launch(struct dt_job *job, const struct dt_master *master,
     }
     if (job->place->shape == DT_SHAPE_FANOUT && !job->options->dry_run)
         dt_error_files_create(&files);
+    if (job->options->hang.python_stacks && !job->options->dry_run) {
+        dt_stacks_create(&stacks);
+        job->stacks = &stacks;
+    }
     for (; ready < count; ready++) {
         struct dt_worker *worker = &job->workers[ready];
         worker->rank = job->place->rank + ready;
@@ -141,6 +148,7 @@ out:
     for (int i = 0; i < count; i++)
         free(job->workers[i].error_file);
     dt_error_files_remove(&files, count);
+    dt_stacks_remove(&stacks);
     free(job->workers);
     return code;
 }

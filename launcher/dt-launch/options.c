@@ -23,6 +23,7 @@ static const struct dt_option_group groups[] = {
     {"Which processes:", dt_options_of_shape},
     {"Running:", dt_options_of_running},
     {"After a failure:", dt_options_of_restarts},
+    {"Watching:", dt_options_of_watch},
     {"Output:", dt_options_of_output},
     {"As torchrun:", dt_options_of_torchrun},
 };
@@ -51,7 +52,8 @@ static const char summary[] =
     "  dt-launch --nproc-per-node auto -- python train.py\n\n"
     "Exit code: that of the rank that failed first, 128+N if signal N killed it; 64 wrong usage or "
     "environment, 67 a process could not be started or watched, 68 validation was asked for and "
-    "did not happen, 69 a process could not be bound as planned, 126 program not executable, 127 "
+    "did not happen, 69 a process could not be bound as planned, 70 the job hung and was ended, "
+    "126 program not executable, 127 "
     "program not found.";
 
 static void build_table(void)
@@ -298,8 +300,11 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
     static const struct argp argp = {
         .options = table, .parser = take, .args_doc = "-- PROGRAM [ARGUMENT...]", .doc = summary};
     struct parse parse = {.options = options, .err = err};
-    *options = (struct dt_options){
-        .node_rank = -1, .kill_grace_s = 5, .missing_after_s = 10, .env = DT_ENV_MODE_UNSET};
+    *options = (struct dt_options){.node_rank = -1,
+                                   .kill_grace_s = 5,
+                                   .missing_after_s = 10,
+                                   .hang = {.timeout_s = 600},
+                                   .env = DT_ENV_MODE_UNSET};
     build_table();
     argp_err_exit_status = DT_EXIT_USAGE;
     if (check_words(argc, argv, err) || argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parse))

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "bind_words.h"
+#include "options_watch.h"
 
 enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
 enum dt_prefix { DT_PREFIX_NONE, DT_PREFIX_RANK, DT_PREFIX_NODE };
@@ -55,8 +56,10 @@ struct dt_options {
     enum dt_store_mode store;     /* UNSET: dt_store_of() decides */
     enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
-    char **program;            /* argv of the program, NULL-terminated, borrowed from main */
-    char **python;             /* owned: `program` behind a Python interpreter; NULL: as it is */
+    struct dt_hang_options hang;
+    struct dt_checkpoint_options checkpoint;
+    char **program; /* argv of the program, NULL-terminated, borrowed from main */
+    char **python;  /* owned: `program` behind a Python interpreter; NULL: as it is */
 };
 
 /* Prints and exits for --help, --usage and --version. What is not on the command line is looked for in

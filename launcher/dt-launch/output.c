@@ -31,6 +31,7 @@ struct stream {
     size_t used;
     bool inside; /* an earlier piece of this line is out already */
     struct dt_tail *tail;
+    struct dt_watch *watch;
     char line[LINE_MAX_BYTES];
 };
 
@@ -70,7 +71,7 @@ static int write_all(struct dt_output *output, int fd, const char *bytes, size_t
 
 static void deliver(struct dt_output *output, int out, const char *bytes, size_t len)
 {
-    if (!len || output->broken[out])
+    if (!len || out == DT_OUTPUT_DROP || output->broken[out])
         return;
     int result = write_all(output, out, bytes, len);
     if (!result)
@@ -152,11 +153,8 @@ static void end_stream(struct dt_output *output, struct stream *stream)
 /* ---- thread -------------------------------------------------------------------------------- */
 
 /* What was read is in the tail before anybody can find the pipe empty. */
-static ssize_t receive(struct dt_output *output, struct stream *stream)
+static ssize_t receive_tail(struct dt_output *output, struct stream *stream, char *to)
 {
-    char *to = stream->line + stream->used;
-    if (!stream->tail)
-        return read(stream->in, to, sizeof stream->line - stream->used);
     pthread_mutex_lock(&output->lock);
     ssize_t n = read(stream->in, to, sizeof stream->line - stream->used);
     int why = errno;
@@ -164,6 +162,16 @@ static ssize_t receive(struct dt_output *output, struct stream *stream)
         dt_tail_add(stream->tail, to, (size_t)n, dt_now_ns());
     pthread_mutex_unlock(&output->lock);
     errno = why;
+    return n;
+}
+
+static ssize_t receive(struct dt_output *output, struct stream *stream)
+{
+    char *to = stream->line + stream->used;
+    ssize_t n = stream->tail ? receive_tail(output, stream, to)
+                             : read(stream->in, to, sizeof stream->line - stream->used);
+    if (n > 0 && stream->watch)
+        dt_watch_add(stream->watch, to, (size_t)n, dt_now_ns());
     return n;
 }
 
@@ -186,7 +194,9 @@ static void *run(void *argument)
 {
     struct dt_output *output = argument;
     struct pollfd *fds = calloc(output->count, sizeof *fds);
-    size_t open = output->count;
+    size_t open = 0;
+    for (size_t i = 0; i < output->count; i++) /* nobody waits for the end of what is dropped */
+        open += output->streams[i]->out != DT_OUTPUT_DROP;
     while (fds && open) {
         for (size_t i = 0; i < output->count; i++)
             fds[i] = (struct pollfd){.fd = output->streams[i]->in, .events = POLLIN};
@@ -196,7 +206,7 @@ static void *run(void *argument)
             if (!fds[i].revents)
                 continue;
             pump(output, output->streams[i]);
-            open -= output->streams[i]->in < 0;
+            open -= output->streams[i]->in < 0 && output->streams[i]->out != DT_OUTPUT_DROP;
         }
     }
     free(fds);
@@ -242,6 +252,7 @@ static struct stream *make_stream(const struct dt_output_stream *spec, int in)
     bool good = true;
     stream->in = in;
     stream->out = spec->out;
+    stream->watch = spec->watch;
     stream->used = stream->prefix_len = stream->more_len = 0;
     stream->inside = false;
     stream->prefix = stream->more = NULL;

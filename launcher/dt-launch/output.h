@@ -10,15 +10,19 @@
 
 #include "base/error.h"
 #include "cause/cause.h"
+#include "watch.h"
 
 struct dt_output;
 
 struct dt_output *dt_output_create(struct dt_error *err);
 
+#define DT_OUTPUT_DROP 0
+
 struct dt_output_stream {
-    const char *prefix; /* without its brackets; NULL: bytes go through as they are */
-    int out;            /* our own descriptor 1 or 2 */
-    bool keep_tail;     /* for dt_output_tail */
+    const char *prefix;     /* without its brackets; NULL: bytes go through as they are */
+    int out;                /* our own descriptor 1 or 2; DT_OUTPUT_DROP: what comes goes nowhere */
+    bool keep_tail;         /* for dt_output_tail */
+    struct dt_watch *watch; /* sees what comes; borrowed; NULL: none */
 };
 
 /* A pipe for one stream of one rank: returns the end that the rank writes to (close-on-exec), or

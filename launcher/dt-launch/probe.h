@@ -11,6 +11,8 @@ struct dt_probe {
     long long cpu_ms; /* that it has used */
     char where[64];   /* in the kernel, or "" */
     bool connected;   /* it, or a process of its group, has a connection to the port */
+    char own
+        [160]; /* its ends of such connections, "ADDRESS:PORT ADDRESS:PORT", as the store names them */
 };
 
 void dt_probe_rank(struct dt_probe *probe, pid_t pid, int port);

@@ -25,6 +25,11 @@ void dt_newest_find(struct dt_newest *newest, const char *pattern)
 
 long long dt_loop_steps(const struct loop *loop)
 {
-    (void)loop;
-    return 0;
+    long long highest = 0;
+    for (int i = 0; loop->hang && i < loop->job->place->processes; i++) {
+        const struct dt_watch *steps = dt_progress_steps(dt_hang_progress(loop->hang, i));
+        long long step = steps ? atomic_load(&steps->step) : 0;
+        highest = step > highest ? step : highest;
+    }
+    return highest;
 }

@@ -150,6 +150,11 @@ static int from_member(struct dt_session *session, struct peer *peer,
         return 0;
     case DT_LINK_RANK:
     case DT_LINK_TOLD:
+    case DT_LINK_PULSE:
+    case DT_LINK_PACE:
+    case DT_LINK_SEEN:
+    case DT_LINK_WARNED:
+    case DT_LINK_SAVED:
         handler->heard(handler->argument, message, peer->name);
         return 0;
     default:
@@ -179,6 +184,11 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
         return 0;
     case DT_LINK_START:
         handler->start(handler->argument, (int)message->numbers[0]);
+        return 0;
+    case DT_LINK_LOOK:
+    case DT_LINK_GIVE_UP:
+    case DT_LINK_SAVE:
+        handler->told(handler->argument, message);
         return 0;
     case DT_LINK_VERDICT:
         session->verdict = (int)(message->numbers[0] & 0xff);
@@ -357,6 +367,17 @@ const char *dt_session_unclean(const struct dt_session *session)
 void dt_session_ask(struct dt_session *session, long long query)
 {
     tell_all(session, &(struct dt_link_message){.type = DT_LINK_WHO, .numbers = {query}});
+}
+
+void dt_session_broadcast(struct dt_session *session, const struct dt_link_message *message)
+{
+    if (session->leads)
+        tell_all(session, message);
+}
+
+long long dt_session_ahead_ns(const struct dt_session *session)
+{
+    return session->leads ? 0 : session->clock.offset_ns;
 }
 
 int dt_session_port(const struct dt_session *session)

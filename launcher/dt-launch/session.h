@@ -31,7 +31,10 @@ struct dt_session_handler {
     void (*lead_lost)(void *argument);
     /* A member: which of your ranks have connected? */
     void (*who)(void *argument, long long query);
-    /* The lead: an answer to that. */
+    /* A member: the lead looks for what hangs, or has the job saved (look, give-up, save). */
+    void (*told)(void *argument, const struct dt_link_message *message);
+    /* The lead: an answer to these (rank, told, seen), or what a member says by itself (pulse, pace,
+     * warned, saved). */
     void (*heard)(void *argument, const struct dt_link_message *message, const char *node);
 };
 
@@ -69,9 +72,12 @@ int dt_session_connected(const struct dt_session *session);
 void dt_session_ask(struct dt_session *session, long long query);
 struct dt_server *dt_session_server(struct dt_session *session);
 
+void dt_session_broadcast(struct dt_session *session,
+                          const struct dt_link_message *message); /* the lead, to all members */
 void dt_session_tell(struct dt_session *session,
-                     const struct dt_link_message *message); /* the lead */
-int dt_session_port(const struct dt_session *session);       /* MASTER_PORT */
+                     const struct dt_link_message *message);     /* the lead */
+int dt_session_port(const struct dt_session *session);           /* MASTER_PORT */
+long long dt_session_ahead_ns(const struct dt_session *session); /* the lead's clock, of ours */
 const struct dt_place *dt_session_place(const struct dt_session *session);
 
 #endif

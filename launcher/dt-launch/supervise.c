@@ -20,6 +20,7 @@
 #define TICK_MS 1000 /* the session looks for peers that have fallen silent */
 /* What the ranks have left behind gets so long (s) from SIGTERM to SIGKILL, or --kill-grace if that is less. */
 #define REST_GRACE_S 1.0
+#define PROGRESS_FD  100 /* and up: out of the way of numbers that scripts use */
 
 void dt_loop_kill(struct loop *loop, int number)
 {
@@ -107,11 +108,15 @@ static void on_time(struct loop *loop)
     }
 }
 
+static double sooner(double a, double b)
+{
+    return a <= 0 ? b : b <= 0 || a < b ? a : b;
+}
+
 static int wait_ms(const struct loop *loop)
 {
-    double next = dt_loop_next_decision(loop);
-    if (loop->deadline > 0 && (next <= 0 || loop->deadline < next))
-        next = loop->deadline;
+    double next = sooner(dt_loop_next_decision(loop), loop->deadline);
+    next = sooner(next, dt_hang_next(loop->hang));
     if (next <= 0)
         return TICK_MS;
     double ms = (next - dt_now()) * 1000;
@@ -169,6 +174,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
     if (!loop->ending)
         dt_arrival_work(&loop->arrival, loop->job->session, loop->job->workers,
                         loop->job->place->processes);
+    dt_hang_work(loop->hang);
 }
 
 static void watch(struct loop *loop)
@@ -205,19 +211,44 @@ static int open_events(struct loop *loop, struct dt_error *err)
     return alive < 0 ? 0 : listen_to(loop, alive, &loop->keeper_lost, err);
 }
 
-/* Standard error goes through us, for a rank's last words; a terminal is left to the ranks. */
-static int open_streams(struct loop *loop, struct dt_worker *worker, const char *prefix,
-                        struct dt_error *err)
+/* The pipe by which a rank may tell that it gets on; and its name. */
+static int open_progress(struct loop *loop, struct dt_worker *worker, struct dt_progress *progress,
+                         struct dt_error *err)
 {
-    struct dt_output_stream out = {.prefix = prefix, .out = STDOUT_FILENO};
-    struct dt_output_stream errors = {.prefix = prefix, .out = STDERR_FILENO, .keep_tail = true};
+    struct dt_output_stream told = {.out = DT_OUTPUT_DROP, .watch = &progress->told};
     size_t unused;
-    if (prefix && (worker->out = dt_output_add(loop->output, &out, &unused, err)) < 0)
+    int fd = dt_output_add(loop->output, &told, &unused, err);
+    if (fd < 0)
+        return -1;
+    worker->progress = fcntl(fd, F_DUPFD_CLOEXEC, PROGRESS_FD);
+    close(fd);
+    if (worker->progress < 0)
+        return dt_error_set(err, "a pipe can not be kept: %s", strerror(errno));
+    dt_environ_set(&worker->env, "DT_PROGRESS_FD", "%d", worker->progress);
+    return worker->env.failed ? dt_error_set(err, "out of memory") : 0;
+}
+
+/* Standard error goes through us, for a rank's last words, and standard output, to see that it gets
+ * on; a terminal is left to the ranks. */
+static int open_streams(struct loop *loop, int index, const char *prefix, struct dt_error *err)
+{
+    struct dt_worker *worker = &loop->job->workers[index];
+    struct dt_progress *progress = dt_hang_progress(loop->hang, index);
+    struct dt_output_stream out = {.prefix = prefix, .out = STDOUT_FILENO, .watch = &progress->out};
+    struct dt_output_stream errors = {
+        .prefix = prefix, .out = STDERR_FILENO, .keep_tail = true, .watch = &progress->err};
+    bool watched = loop->job->options->hang.timeout_s > 0;
+    size_t unused;
+    if (watched && open_progress(loop, worker, progress, err))
+        return -1;
+    if ((prefix || (watched && !isatty(STDOUT_FILENO)) || loop->job->options->checkpoint.line) &&
+        (worker->out = dt_output_add(loop->output, &out, &unused, err)) < 0)
         return -1;
     if (!prefix && isatty(STDERR_FILENO))
         return 0;
     worker->err = dt_output_add(loop->output, &errors, &worker->tail_id, err);
     worker->has_tail = worker->err >= 0;
+    progress->heard = worker->has_tail && worker->out >= 0;
     return worker->err < 0 ? -1 : 0;
 }
 
@@ -226,7 +257,10 @@ static int open_output(struct loop *loop, struct dt_error *err)
     const struct dt_place *place = loop->job->place;
     enum dt_prefix kind = loop->job->options->prefix;
     int result = 0;
-    loop->output = dt_output_create(err);
+    loop->hang = dt_hang_create(loop);
+    loop->output = loop->hang ? dt_output_create(err) : NULL;
+    if (!loop->hang)
+        dt_error_set(err, "out of memory");
     for (int i = 0; loop->output && result == 0 && i < place->processes; i++) {
         struct dt_worker *worker = &loop->job->workers[i];
         struct dt_buf prefix = DT_BUF_INIT;
@@ -234,7 +268,7 @@ static int open_output(struct loop *loop, struct dt_error *err)
             dt_buf_printf(&prefix, "%s:", place->node_name);
         dt_buf_printf(&prefix, "%d", worker->rank);
         char *text = dt_buf_take(&prefix);
-        result = text ? open_streams(loop, worker, kind == DT_PREFIX_NONE ? NULL : text, err)
+        result = text ? open_streams(loop, i, kind == DT_PREFIX_NONE ? NULL : text, err)
                       : dt_error_set(err, "out of memory");
         free(text);
     }
@@ -268,6 +302,7 @@ static int start_all(struct loop *loop, int *code, struct dt_error *err)
     for (int i = 0; i < job->place->processes; i++) {
         close_once(&job->workers[i].out);
         close_once(&job->workers[i].err);
+        close_once(&job->workers[i].progress);
     }
     *code = DT_EXIT_HELPER;
     return dt_output_start(loop->output, err);
@@ -317,7 +352,7 @@ static void begin_attempt(struct loop *loop)
     dt_arrival_begin(&loop->arrival, job->options->missing_after_s);
     for (int i = 0; i < job->place->processes; i++) {
         struct dt_worker *worker = &job->workers[i];
-        worker->out = worker->err = worker->pidfd = -1;
+        worker->out = worker->err = worker->progress = worker->pidfd = -1;
         worker->has_tail = false;
         worker->gate = job->place->processes > 1 ? dt_gate_create() : NULL;
         if (worker->error_file)
@@ -329,15 +364,19 @@ static void end_attempt(struct loop *loop)
 {
     const struct dt_job *job = loop->job;
     dt_loop_empty(loop);
-    if (loop->output && !dt_output_finish(loop->output))
+    if (!loop->output || dt_output_finish(loop->output))
+        dt_hang_destroy(loop->hang); /* else the output's thread still feeds it */
+    else
         dprintf(STDERR_FILENO,
                 "dt-launch: output of node %s is not complete: a pipe stayed open or "
                 "its reader stopped\n",
                 job->place->node_name);
     loop->output = NULL;
+    loop->hang = NULL;
     for (int i = 0; i < job->place->processes; i++) {
         close_once(&job->workers[i].out);
         close_once(&job->workers[i].err);
+        close_once(&job->workers[i].progress);
         dt_gate_destroy(job->workers[i].gate);
         job->workers[i].gate = NULL;
     }

@@ -4,6 +4,7 @@
 #ifndef DT_LAUNCH_SUPERVISE_H
 #define DT_LAUNCH_SUPERVISE_H
 
+#include "hang_stacks.h"
 #include "keeper.h"
 #include "place.h"
 #include "session.h"
@@ -17,6 +18,7 @@ struct dt_job {
     const char *path;               /* of the program; NULL: there is a refusal */
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */
     int refusal_code;
+    const struct dt_stacks *stacks; /* NULL: Python is not asked */
     struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
 };
 

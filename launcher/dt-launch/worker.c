@@ -58,6 +58,8 @@ become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_
     move(worker->in, STDIN_FILENO);
     move(worker->out, STDOUT_FILENO);
     move(worker->err, STDERR_FILENO);
+    if (worker->progress >= 0)
+        fcntl(worker->progress, F_SETFD, 0); /* the same number, but not close-on-exec */
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &start->mask, NULL);
     if (worker->gate)

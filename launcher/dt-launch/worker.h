@@ -18,6 +18,7 @@ struct dt_worker {
     int rank, local_rank;
     struct dt_environ env;
     int in, out, err; /* descriptors that become 0, 1, 2; -1: inherit */
+    int progress;     /* descriptor that it keeps, DT_PROGRESS_FD; -1: none */
     pid_t pid;
     bool running;
     int status; /* of waitpid, once it does not run any more */

@@ -20,7 +20,11 @@ static const struct {
     [DT_LINK_DONE] = {"done", 2, 0},       [DT_LINK_VERDICT] = {"verdict", 1, 0},
     [DT_LINK_WHO] = {"who", 1, 0},         [DT_LINK_RANK] = {"rank", 7, 1},
     [DT_LINK_TOLD] = {"told", 1, 0},       [DT_LINK_AGAIN] = {"again", 1, 0},
-    [DT_LINK_START] = {"start", 1, 0},
+    [DT_LINK_START] = {"start", 1, 0},     [DT_LINK_PULSE] = {"pulse", 4, 0},
+    [DT_LINK_PACE] = {"pace", 5, 0},       [DT_LINK_LOOK] = {"look", 2, 0},
+    [DT_LINK_SEEN] = {"seen", 7, 3},       [DT_LINK_GIVE_UP] = {"give-up", 1, 0},
+    [DT_LINK_WARNED] = {"warned", 1, 0},   [DT_LINK_SAVE] = {"save", 1, 0},
+    [DT_LINK_SAVED] = {"saved", 1, 0},
 };
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -20,6 +20,16 @@
  *   lead -> member    who QUERY
  *   member -> lead    rank QUERY RANK PID AGE-MS STATE CPU-MS CONNECTED WHERE ... told QUERY
  *
+ *   member -> lead    pulse NODE QUIET-MS IDLE-MS DYING     (since when none of its ranks got on, or
+ *                                                            did anything; a rank that can not die, or -1)
+ *   member -> lead    pace RANK STEP US WORK-US FIRST-STEP  (what a step takes, over the last 50)
+ *   lead -> member    look QUERY DUMP                       (what do your ranks do?)
+ *   member -> lead    seen QUERY RANK PID KIND AGE-MS QUIET-MS CONNECTED DOING STACK OWN ... told QUERY
+ *   lead -> member    give-up RANK                          (count it as failed)
+ *   member -> lead    warned SIGNAL                         (the job is to end: have it saved)
+ *   lead -> member    save TIME                             (signal your ranks then, by the lead's clock)
+ *   member -> lead    saved RANK                            (it has said so)
+ *
  * Times are nanoseconds of CLOCK_MONOTONIC. There is no secret: who can reach the port could as well
  * disturb PyTorch's store, which has none either.
  */
@@ -34,7 +44,7 @@
 #define DT_LINK_VERSION  2
 #define DT_LINK_LINE_MAX (128u << 10) /* bytes of one encoded message */
 #define DT_LINK_NUMBERS  7
-#define DT_LINK_TEXTS    2
+#define DT_LINK_TEXTS    3
 
 enum dt_link_type {
     DT_LINK_HELLO,
@@ -51,6 +61,14 @@ enum dt_link_type {
     DT_LINK_TOLD,
     DT_LINK_AGAIN,
     DT_LINK_START,
+    DT_LINK_PULSE,
+    DT_LINK_PACE,
+    DT_LINK_LOOK,
+    DT_LINK_SEEN,
+    DT_LINK_GIVE_UP,
+    DT_LINK_WARNED,
+    DT_LINK_SAVE,
+    DT_LINK_SAVED,
     DT_LINK_TYPES,
 };
 

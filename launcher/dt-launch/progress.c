@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at what ranks do: one walk over /proc for all of a node's ranks, as rarely as will do. */
+#include "progress.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hang/hang.h"
+#include "procfs.h"
+
+/* More than so much a look is work; less may be a thread that wakes up now and then. */
+#define WORK_BYTES (256u << 10)
+/* More than so much of a core is more than waiting takes. */
+#define STIR_CORES 0.05
+
+void dt_progress_init(struct dt_progress *progress, const char *wanted)
+{
+    *progress = (struct dt_progress){.moved = dt_now(), .stirred = dt_now()};
+    dt_watch_init(&progress->out, wanted);
+    dt_watch_init(&progress->err, wanted);
+    dt_watch_init(&progress->told, wanted);
+}
+
+const struct dt_watch *dt_progress_steps(const struct dt_progress *progress)
+{
+    const struct dt_watch *const watches[] = {&progress->told, &progress->out, &progress->err};
+    for (size_t i = 0; i < sizeof watches / sizeof *watches; i++) {
+        if (atomic_load(&watches[i]->step) >= 0)
+            return watches[i];
+    }
+    return NULL;
+}
+
+/* ---- the walk ------------------------------------------------------------------------------ */
+
+struct process {
+    int pid, parent;
+    unsigned long long ticks;
+};
+
+struct sum {
+    unsigned long long ticks, bytes, written;
+};
+
+static struct process *list_processes(size_t *count)
+{
+    struct process *list = NULL;
+    size_t capacity = 0;
+    DIR *proc = opendir("/proc");
+    *count = 0;
+    for (struct dirent *entry; proc && (entry = readdir(proc));) {
+        struct dt_proc_stat stat;
+        char text[1024];
+        int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+        if (pid <= 0 || !dt_procfs_read(text, sizeof text, pid, "stat") ||
+            !dt_proc_stat_parse(&stat, text))
+            continue;
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 256;
+            struct process *more = reallocarray(list, capacity, sizeof *list);
+            if (!more)
+                break;
+            list = more;
+        }
+        list[(*count)++] = (struct process){pid, stat.parent, stat.ticks};
+    }
+    if (proc)
+        closedir(proc);
+    return list;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    return ((const struct process *)a)->pid - ((const struct process *)b)->pid;
+}
+
+static const struct process *find(const struct process *list, size_t count, int pid)
+{
+    const struct process key = {.pid = pid};
+    return count ? bsearch(&key, list, count, sizeof *list, by_pid) : NULL;
+}
+
+/* Index of the worker that the process is, or descends from; -1: none. */
+static int owner(const struct process *list, size_t count, const struct process *process,
+                 const struct dt_worker *workers, int worker_count)
+{
+    for (int depth = 0; process && depth < 64; depth++) {
+        for (int i = 0; i < worker_count; i++) {
+            if (workers[i].running && workers[i].pid == process->pid)
+                return i;
+        }
+        if (process->parent <= 1 || process->parent == getpid())
+            return -1;
+        process = find(list, count, process->parent);
+    }
+    return -1;
+}
+
+static void add(struct sum *sum, const struct process *process)
+{
+    char text[512];
+    unsigned long long bytes_read, written;
+    sum->ticks += process->ticks;
+    if (dt_procfs_read(text, sizeof text, process->pid, "io") &&
+        dt_proc_io_parse(&bytes_read, &written, text)) {
+        sum->bytes += bytes_read + written;
+        sum->written += written;
+    }
+}
+
+/* ---- judging what was seen ----------------------------------------------------------------- */
+
+static double later(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static double said(const struct dt_progress *progress)
+{
+    double out = (double)atomic_load(&progress->out.said_ns) / 1e9;
+    double err = (double)atomic_load(&progress->err.said_ns) / 1e9;
+    double told = (double)atomic_load(&progress->told.said_ns) / 1e9;
+    return later(out, later(err, told));
+}
+
+static void update(struct dt_progress *progress, const struct sum *sum, double now)
+{
+    double since = now - progress->looked;
+    /* A child that has ended takes its counters along. */
+    unsigned long long ticks = sum->ticks > progress->ticks ? sum->ticks - progress->ticks : 0;
+    unsigned long long bytes = sum->bytes > progress->bytes ? sum->bytes - progress->bytes : 0;
+    bool wrote = sum->written > progress->written;
+    progress->moved = later(progress->moved, said(progress));
+    if (progress->looked > 0 && since > 0) {
+        progress->cores = (double)ticks / (double)sysconf(_SC_CLK_TCK) / since;
+        if (bytes > WORK_BYTES || (wrote && !progress->heard))
+            progress->moved = now;
+        if (bytes > 0 || progress->cores > STIR_CORES)
+            progress->stirred = now;
+    }
+    progress->stirred = later(progress->stirred, progress->moved);
+    progress->looked = now;
+    progress->ticks = sum->ticks;
+    progress->bytes = sum->bytes;
+    progress->written = sum->written;
+}
+
+void dt_progress_look(struct dt_progress *progress, const struct dt_worker *workers, int count)
+{
+    size_t processes;
+    struct process *list = list_processes(&processes);
+    struct sum *sums = calloc((size_t)count, sizeof *sums);
+    if (list)
+        qsort(list, processes, sizeof *list, by_pid);
+    for (size_t i = 0; sums && i < processes; i++) {
+        int index = owner(list, processes, &list[i], workers, count);
+        if (index >= 0)
+            add(&sums[index], &list[i]);
+    }
+    double now = dt_now();
+    for (int i = 0; sums && i < count; i++) {
+        if (workers[i].running)
+            update(&progress[i], &sums[i], now);
+    }
+    free(sums);
+    free(list);
+}
+
+/* ---- who does the work --------------------------------------------------------------------- */
+
+static int only_child(int pid)
+{
+    size_t count;
+    int child = 0;
+    struct process *list = list_processes(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].parent != pid)
+            continue;
+        child = child ? -1 : list[i].pid;
+    }
+    free(list);
+    return child > 0 ? child : 0;
+}
+
+pid_t dt_progress_acting(pid_t pid)
+{
+    for (int depth = 0; depth < 8; depth++) {
+        char text[64];
+        if (!dt_procfs_read(text, sizeof text, pid, "wchan") || strcmp(text, "do_wait") != 0)
+            return pid;
+        int child = only_child(pid);
+        if (!child)
+            return pid;
+        pid = child;
+    }
+    return pid;
+}

@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# dt-launch finds that nothing moves, and which rank is the odd one out; that a rank can not die; who is slow.
+# Jobs of two nodes by hand, both on this machine.
+
+bats_require_minimum_version 1.5.0
+load ../timing
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
+    stall=$PWD/tests/tools/stall.py
+    local name
+    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|PET_|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|PYTHON|RANK|WORLD_SIZE)'); do
+        unset "$name"
+    done
+    cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+# Four ranks on two nodes; node 0's words and code are bats' output and status, node 1's are in the file "one".
+two_nodes() { # ARGUMENT...
+    local port
+    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
+    timeout 100 "$launch" --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@" >one 2>&1 3>&- &
+    run timeout 100 "$launch" --nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@"
+    wait
+}
+
+tell() {
+    printf '%s\n' "$*" "--- code ${status:-none}" "${output:-}" "--- node 1" "$(cat one 2>/dev/null)" >&2
+    return 1
+}
+
+stalls() { # WAY WORDS
+    STALL=$1 two_nodes --hang-timeout 1.5 --on-hang stop --python-stacks -- python3 "$stall"
+    [ "$status" -eq 70 ] || tell "$1: no code 70"
+    [[ $output == *"rank 2 on "*" is the odd one out"* ]] || tell "$1: culprit not named"
+    [[ $output == *"  | rank 2 on "*$2* ]] || tell "$1: lacks $2"
+    [[ $output == *"ranks 0-1,3 (3) each: waits in "*"Python at stall.py:"*" in barrier, for the key \"step"* ]] ||
+        tell "$1: the others are not told"
+    [[ $output == *"dt-launch: the job hung for "*" s and is ended: rank 2 on "* ]] || tell "$1: the end is not told"
+}
+
+@test "a rank that sleeps is named, with its line of Python" {
+    stalls sleep 'sleeps in *, Python at stall.py:*in hold'
+}
+
+@test "a rank that spins is named" {
+    stalls spin 'computes and says nothing, Python at stall.py:*in hold'
+}
+
+@test "a rank that was stopped is named" {
+    stalls stop 'is stopped (state T'
+}
+
+@test "a rank that writes into a pipe that nobody reads is named" {
+    stalls pipe 'is blocked in write of a pipe*as nobody reads, Python at stall.py:*in hold'
+}
+
+@test "a rank in another collective is named by the key of the store" {
+    stalls collective 'for the key "another" of the store'
+}
+
+@test "a rank that is stuck in import is named, and has not connected" {
+    STALL=import two_nodes --hang-timeout 1.5 --on-hang stop --python-stacks -- python3 "$stall"
+    [ "$status" -eq 70 ] || tell "no code 70"
+    [[ $output == *"  | rank 2 on "*"Python at stuck_"*".py:1 in <module>, and has not connected to the store as others have"* ]] ||
+        tell "culprit not named"
+}
+
+@test "without --python-stacks the culprit is named all the same" {
+    STALL=sleep two_nodes --hang-timeout 1.5 --on-hang stop -- python3 "$stall"
+    [ "$status" -eq 70 ] || tell "no code 70"
+    [[ $output == *"rank 2 on "*" is the odd one out"*"sleeps in "* ]] || tell "culprit not named"
+    [[ $output != *Python* ]] || tell "Python's place without Python being asked"
+}
+
+@test "a long first step, a slow import and slow steps are no hang" {
+    mkdir slow && echo 'import time; time.sleep(1.5)' >slow/sitecustomize.py
+    PYTHONPATH=$PWD/slow FIRST=3 two_nodes --hang-timeout 6 -- python3 "$stall"
+    [ "$status" -eq 0 ] || tell "failed"
+    [[ $output$(cat one) != *dt-launch:* ]] || tell "a false alarm"
+}
+
+@test "a report is no end: the job goes on, and that it moves again is told" {
+    cat >pause.py <<'PY'
+import os, time
+if os.environ["RANK"] == "0":
+    while not os.path.exists("told"):
+        time.sleep(0.05)
+    print("goes on", flush=True)
+    time.sleep(1)
+else:
+    time.sleep(6)
+PY
+    "$launch" --nproc-per-node 2 --hang-timeout 1 -- python3 pause.py >out 2>&1 3>&- &
+    until_ok grep -q 'hang: nothing has moved' out
+    touch told
+    until_ok grep -q 'the job moves again' out
+    wait $!
+}
+
+@test "--on-hang dump writes what every thread does, on every node" {
+    "$launch" --nproc-per-node 2 --hang-timeout 1 --on-hang dump --python-stacks -- python3 -c 'import time; time.sleep(60)' >out 2>&1 3>&- &
+    pid=$!
+    until_ok grep -q 'what every thread does is in dt-hang-' out
+    kill "$pid"
+    wait "$pid" || true
+    [ "$(grep -c '^rank [01] on ' dt-hang-*.txt)" -eq 2 ]
+    grep -q 'thread [0-9]* (python3, state S) sleeps in clock_nanosleep' dt-hang-*.txt
+    grep -q 'File "<string>", line 1 in <module>' dt-hang-*.txt
+}
+
+@test "a rank that has printed a traceback and can not die ends the job as a failure" {
+    cat >undead.py <<'PY'
+import os, threading, time
+if os.environ["RANK"] == "3":
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    raise ValueError("boom")
+time.sleep(1000)
+PY
+    two_nodes --hang-timeout 4 -- python3 undead.py
+    [ "$status" -eq 1 ] || tell "code"
+    [[ $output == *"dt-launch: rank 3 (local 1 on "*"has printed a traceback and does not end: it waits in futex"*": ValueError: boom"* ]] ||
+        tell "not named"
+}
+
+@test "a traceback that the program got over ends nothing" {
+    cat >caught.py <<'PY'
+import time, traceback
+try:
+    raise ValueError("boom")
+except ValueError:
+    traceback.print_exc()
+for step in range(12):
+    time.sleep(0.5)
+    print("step", step, flush=True)
+PY
+    run -0 timeout 100 "$launch" --nproc-per-node 2 --hang-timeout 2 -- python3 caught.py
+    [[ $output != *dt-launch:* ]] || tell "told"
+}
+
+@test "DT_PROGRESS_FD: a rank that says so gets on, however silent" {
+    cat >silent.py <<'PY'
+import os, time
+with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
+    for step in range(8):
+        time.sleep(0.5)
+        print("step", step, file=progress)
+PY
+    run -0 timeout 100 "$launch" --nproc-per-node 2 --hang-timeout 2 -- python3 silent.py
+    [[ $output != *dt-launch:* ]] || tell "told"
+}
+
+@test "a straggler is named by the pace of its steps, and its node when all ranks there share it" {
+    cat >pace.py <<'PY'
+import os, sys, time
+rank = int(os.environ["RANK"])
+slow = os.environ["SLOW"].split(",")
+with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
+    for step in range(130):
+        time.sleep(0.02)
+        print("step", step, 0.2 if str(rank) in slow else 0.1, file=progress)
+PY
+    SLOW=1 two_nodes --hang-timeout 5 -- python3 pace.py
+    [ "$status" -eq 0 ] || tell "failed"
+    [[ $output == *"dt-launch: rank 1 on "*" is 100 % slower than the others for 50 steps (0.2 s a step, median 0.1 s)"* ]] ||
+        tell "not named"
+    SLOW=none two_nodes --hang-timeout 5 -- python3 pace.py
+    [[ $output != *slower* ]] || tell "named without being slow"
+}
+
+@test "the user's own sitecustomize runs too, and PYTHONPATH is kept" {
+    mkdir own && echo 'print("mine", flush=True)' >own/sitecustomize.py
+    TMPDIR=$PWD PYTHONPATH=$PWD/own run -0 "$launch" --python-stacks -- python3 -c 'import os, sitecustomize; print(sitecustomize.__file__); print(os.environ["PYTHONPATH"])'
+    [[ ${lines[0]} == mine && ${lines[1]} == "$PWD/own/sitecustomize.py" && ${lines[2]} == */dt-stacks.*:"$PWD/own" ]]
+    [ -z "$(compgen -G "$PWD/dt-stacks.??????")" ] || tell "left behind"
+}
+
+@test "wrong words are refused with 64" {
+    run -64 "$launch" --hang-timeout soon -- true
+    [[ $output == *'--hang-timeout is "soon"'* ]]
+    run -64 "$launch" --on-hang=panic -- true
+    [[ $output == *'--on-hang is "panic"'* ]]
+    run -0 "$launch" --help
+    [[ $output == *--hang-timeout* && $output == *--on-hang* && $output == *--python-stacks* ]]
+}
