@@ -28,6 +28,7 @@ static const struct {
     {"found", PLAN_FOUND, false, false},
     {"bind-set", PLAN_BIND_SET, true, true},
     {"bind-default", PLAN_BIND_DEFAULT, true, true},
+    {"look", PLAN_LOOK, true, true},
 };
 
 static bool find_verb(const char *word, bool for_all, size_t *which)

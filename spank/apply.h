@@ -9,6 +9,7 @@
 
 #include <slurm/spank.h>
 
+#include "look.h"
 #include "options.h"
 #include "text.h"
 
@@ -24,7 +25,8 @@ enum plan_verb {
     PLAN_ENV_UNSET,
     PLAN_FOUND,    /* the mask that the plan was made for */
     PLAN_BIND_SET, /* as the first two, where the rank was really bound */
-    PLAN_BIND_DEFAULT
+    PLAN_BIND_DEFAULT,
+    PLAN_LOOK /* at what the rank has, before its program starts */
 };
 
 /* What has become of the binding so far. */
@@ -45,6 +47,7 @@ struct apply {
     int refused;         /* the code, after PLAN_REFUSED */
     struct text *noted;  /* names for DT_ENV_APPLIED so far */
     struct bound *bound;
+    struct look *look;
 };
 
 #define PLAN_REFUSED 1 /* "dt-refused CODE": slurmstepd gave up after the tasks were forked */

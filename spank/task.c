@@ -183,6 +183,35 @@ static void apply_env(const struct apply *apply, enum plan_verb verb, const char
     }
 }
 
+static void take_look(const struct apply *apply, const char *kind, const char *argument)
+{
+    char path[4096]; /* one that is longer is not searched */
+    bool has = spank_getenv(apply->spank, "LD_LIBRARY_PATH", path, sizeof path) == ESPANK_SUCCESS;
+    look_take(apply->look, kind, argument, has ? path : NULL);
+}
+
+/* All ranks of a node see the same, and the first one speaks for them. */
+static void end_look(const struct apply *apply, const char *node)
+{
+    struct look *look = apply->look;
+    struct text line = {0};
+    bool refused = look->wrong.len && !look->warn;
+    if (look->wrong.len || look->doubtful.len)
+        text_printf(&line, "dt: node %s, seen from where the program runs: %s%s%s%s",
+                    node ? node : "?", look->wrong.data ? look->wrong.data : "",
+                    look->wrong.len && look->doubtful.len ? "; " : "",
+                    look->doubtful.data ? look->doubtful.data : "",
+                    refused ? "; the program is not started" : "");
+    if (apply->local == 0 && line.data && !line.failed) {
+        text_printable(line.data);
+        say_line(line.data);
+    }
+    text_fini(&line);
+    look_fini(look);
+    if (refused)
+        _exit(DT_EXIT_UNFIT);
+}
+
 static void take(const struct apply *apply, const struct plan_line *line)
 {
     const char *name = line->name ? line->name : "", *value = line->value ? line->value : "";
@@ -216,6 +245,9 @@ static void take(const struct apply *apply, const struct plan_line *line)
     case PLAN_BIND_DEFAULT:
         if (!apply->bound->stood_back)
             set_variable(apply, name, value, line->verb == PLAN_BIND_SET);
+        break;
+    case PLAN_LOOK:
+        take_look(apply, name, value);
         break;
     case PLAN_SAY:
         say_line(name);
@@ -255,7 +287,8 @@ void task_apply(struct plugin *plugin, spank_t spank)
     const struct remote *remote = &plugin->remote;
     struct text noted = {0};
     struct bound bound = {0};
-    struct apply apply = {.spank = spank, .noted = &noted, .bound = &bound};
+    struct look look = {.warn = false};
+    struct apply apply = {.spank = spank, .noted = &noted, .bound = &bound, .look = &look};
     struct sentence why;
     int local = 0;
     uint32_t global = 0;
@@ -283,4 +316,5 @@ void task_apply(struct plugin *plugin, spank_t spank)
         set_variable(&apply, "DT_BIND_MEMORY", "kept", true);
     if (remote->components)
         count_over_components(&apply);
+    end_look(&apply, remote->node_name);
 }

@@ -87,6 +87,8 @@ int planner_write(const struct planner *p, struct dt_buf *plan, struct dt_error 
     if (planner_put_binding(p, ranks, &binding, err) < 0 ||
         (!p->binding_only && planner_put_env(p, ranks, plan, err) < 0))
         goto out;
+    if (p->looks)
+        planner_put_look(p, plan);
     dt_buf_puts(plan, binding.data ? binding.data : "");
     dt_plan_end(plan);
     rc = plan->failed || binding.failed ? dt_error_set(err, "out of memory") : 0;

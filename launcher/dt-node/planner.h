@@ -19,6 +19,7 @@ struct planner {
     const char *topology_failed;        /* why there is none although binding was asked for, or why
                                            the admin's override is not used; "" or NULL: neither */
     char *const *masks;                 /* per local task; NULL: no binding */
+    bool looks;        /* the ranks look at what they have, before their programs start */
     bool binding_only; /* neither numbers of ranks nor rules: dt-launch has those */
 };
 
@@ -64,6 +65,9 @@ int planner_put_binding(const struct planner *planner, struct planner_rank *rank
 /* planner_env.c: what the environment rules give to all ranks, and to each one */
 int planner_put_env(const struct planner *planner, const struct planner_rank *ranks,
                     struct dt_buf *plan, struct dt_error *err);
+
+/* planner_look.c: what ranks look at themselves, in their container, before their program starts */
+void planner_put_look(const struct planner *planner, struct dt_buf *plan);
 
 /* The one node that speaks for the step; and, does it when its user wants to hear of `mode`. */
 bool planner_speaks(const struct planner *planner, const char *mode);

@@ -293,6 +293,7 @@ static int plan(struct session *s, struct failure *f)
     struct planner planner = {.engine = &s->engine,
                               .request = &s->request,
                               .decision = s->verdict ? &s->decision : NULL,
+                              .looks = s->linked && s->level >= DT_LEVEL_FULL,
                               .topology = s->has_topology ? &s->topology : NULL,
                               .topology_failed = s->topology_failed.text,
                               .masks = s->masks};

@@ -171,7 +171,9 @@ const struct dt_check dt_checks[] = {
      "The limit on open files that the ranks will have; limit min-nofile of dt.conf."},
     {"shm", "/dev/shm is large enough", FAST, JOB, RESET, dt_check_shm,
      "Size of /dev/shm (limit min-shm-percent of dt.conf); warns when a tenth of it or less is "
-     "free."},
+     "free. From level full on the ranks look at it again themselves, in their container, and at "
+     "the device nodes of their GPUs and of EFA, the limit min-nproc, the CUDA driver's library and "
+     "aws-ofi-nccl."},
     {"fs-writable", "the job can write where it must", FAST, JOB, RESET, dt_check_fs_writable,
      "Writes a small file as the job's user in the working directory, TMPDIR and each of "
      "writable-paths of dt.conf, in a child with a deadline."},

@@ -17,6 +17,7 @@ static const struct number {
     long fallback, min, max;
 } numbers[] = {
     {"min-nofile", offsetof(struct dt_conf, min_nofile), 65536, 0, 1L << 30},
+    {"min-nproc", offsetof(struct dt_conf, min_nproc), 4096, 0, 1L << 30},
     {"min-memlock-mib", offsetof(struct dt_conf, min_memlock_mib), 16384, -1, 1L << 30},
     {"min-shm-percent", offsetof(struct dt_conf, min_shm_percent), 10, 0, 100},
     {"min-hugepages-mib", offsetof(struct dt_conf, min_hugepages_mib), 1024, 0, 1L << 30},

@@ -37,6 +37,7 @@ struct dt_conf {
     enum dt_policy env_on_bad_rules; /* a rules file with a mistake in it */
     enum dt_policy lemon_policy;     /* a node that has lost too many jobs */
     long long min_nofile;            /* soft limit on open files */
+    long long min_nproc;             /* soft limit on processes and threads */
     long long min_memlock_mib;       /* where EFA is expected; -1 = unlimited demanded */
     long long min_shm_percent;       /* of memory */
     long long min_hugepages_mib;     /* free huge pages, where EFA is expected; 0 = not checked */

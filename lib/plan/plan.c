@@ -165,6 +165,11 @@ void dt_plan_rank_default(struct dt_buf *plan, size_t rank, const char *name, co
     put_rank(plan, rank, WORDS("default", name, value));
 }
 
+void dt_plan_all_look(struct dt_buf *plan, const char *kind, const char *argument)
+{
+    put_all(plan, WORDS("look", kind, argument));
+}
+
 void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line)
 {
     put_rank(plan, rank, WORDS("say", line));

@@ -19,6 +19,7 @@ static const struct {
     {"env-unset", DT_PLAN_ENV_UNSET, true, false},
     {"bind-set", DT_PLAN_BIND_SET, true, true},
     {"bind-default", DT_PLAN_BIND_DEFAULT, true, true},
+    {"look", DT_PLAN_LOOK, true, true},
     {"found", DT_PLAN_FOUND, false, false},
     {"cpus", DT_PLAN_CPUS, false, false},
     {"memory", DT_PLAN_MEMORY, false, true},

@@ -16,6 +16,7 @@
 #include "../../spank/cpus.c"
 #include "../../spank/values.c"
 #include "../../spank/options.c"
+#include "../../spank/look.c"
 #include "../../spank/apply.c"
 #include "../../spank/helper.c"
 #include "../../spank/gather.c"

@@ -15,6 +15,7 @@
 #include "../../spank/values.c"
 #include "../../spank/options.c"
 #include "../../spank/apply.c"
+#include "../../spank/look.c"
 #include "../../spank/manners.c"
 #include "../../spank/task.c"
 

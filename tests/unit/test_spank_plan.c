@@ -107,6 +107,60 @@ static void a_task_gets_what_the_plan_says(void **state)
     assert_int_equal(run_task(plan, 0, look_at_task), 42);
 }
 
+static bool own_nproc_is_unlimited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
+}
+
+/* What a rank finds where its program would run ends it, unless that is only to be told. */
+static void a_rank_looks_before_it_starts(void **state)
+{
+    (void)state;
+    assert_int_equal(run_task("dt-plan 1\nall look shm 0\nall look nproc 1\n"
+                              "all look device /dev/null\nall look node /dev/null\n"
+                              "all look future x\nend\n",
+                              0, NULL),
+                     0);
+    assert_int_equal(run_task("dt-plan 1\nall look shm 99999999999\nend\n", 0, NULL), 65);
+    assert_int_equal(run_task("dt-plan 1\nall look nproc 999999999999\nend\n", 0, NULL),
+                     own_nproc_is_unlimited() ? 0 : 65);
+    assert_int_equal(run_task("dt-plan 1\nall look device /dev/null/x\nend\n", 0, NULL), 65);
+    assert_int_equal(run_task("dt-plan 1\nall look node /dev/nvidia-none\nend\n", 0, NULL), 65);
+    assert_int_equal(run_task("dt-plan 1\nall look mode warn\nall look node /none\nend\n", 0, NULL),
+                     0);
+    assert_int_equal(run_task("dt-plan 1\nall look library libnone.so\nend\n", 0, NULL), 0);
+    assert_int_equal(run_task("dt-plan 1\nall look shm\nend\n", 0, NULL), 67); /* no plan */
+}
+
+/* The libraries that a rank would find, by its LD_LIBRARY_PATH. */
+static void a_driver_library_of_another_driver_is_refused(void **state)
+{
+    char dir[] = "/tmp/dt-look-XXXXXX", name[128], link[128];
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(name, sizeof name, "%s/libcuda.so.550.54.15", dir);
+    snprintf(link, sizeof link, "%s/libcuda.so.1", dir);
+    close(open(name, O_CREAT | O_WRONLY, 0644));
+    assert_int_equal(symlink(name, link), 0);
+    spank_setenv(NULL, "LD_LIBRARY_PATH", dir, 1);
+    struct look look = {.warn = false};
+    look_take(&look, "driver", "550.90.07", dir);
+    assert_int_equal(look.wrong.len + look.doubtful.len, 0);
+    look_take(&look, "driver", "570.172.08", dir);
+    assert_non_null(
+        strstr(look.wrong.data, "is of driver 550.54.15, and the kernel module of 570"));
+    look_take(&look, "library", "libcuda.so.1", dir);
+    assert_int_equal(look.doubtful.len, 0);
+    look_take(&look, "library", "libnone.so", "relative:/none:");
+    assert_non_null(strstr(look.doubtful.data, "there is no libnone.so"));
+    look_fini(&look);
+    assert_int_equal(run_task("dt-plan 1\nall look driver 570.172.08\nend\n", 0, NULL), 65);
+    unlink(link);
+    unlink(name);
+    rmdir(dir);
+}
+
 static void look_at_env(void)
 {
     bool good = variable("DT_ENV_APPLIED") &&
@@ -165,6 +219,7 @@ int main(void)
         TEST(a_rank_takes_its_own_lines),     TEST(a_broken_plan_is_not_half_applied),
         TEST(a_task_gets_what_the_plan_says), TEST(what_was_really_set_is_named),
         TEST(nothing_set_is_said_too),        TEST(a_task_ends_rather_than_run_half_bound),
+        TEST(a_rank_looks_before_it_starts),  TEST(a_driver_library_of_another_driver_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, clear_environ);
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking, with libc alone. Nothing is started, and no library is opened: files are looked for. */
+#include "look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static void __attribute__((format(printf, 2, 3))) add(struct text *text, const char *format, ...)
+{
+    char sentence[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    text_printf(text, "%s%s", text->len ? "; " : "", sentence);
+}
+
+static void look_shm(struct look *look, const char *argument)
+{
+    struct statvfs fs;
+    unsigned long long wanted = strtoull(argument, NULL, 10);
+    if (statvfs("/dev/shm", &fs) < 0) {
+        add(&look->wrong, "/dev/shm: %s", strerror(errno));
+        return;
+    }
+    unsigned long long mib = (unsigned long long)fs.f_blocks * fs.f_frsize >> 20;
+    if (mib < wanted)
+        add(&look->wrong,
+            "/dev/shm holds %llu MiB, wanted: %llu (in a container, raise its shm size)", mib,
+            wanted);
+}
+
+static void look_nproc(struct look *look, const char *argument)
+{
+    struct rlimit limit;
+    unsigned long long wanted = strtoull(argument, NULL, 10);
+    if (getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < wanted)
+        add(&look->wrong,
+            "%llu processes and threads are allowed, wanted: %llu ('ulimit -u' before srun, or "
+            "LimitNPROC for slurmd)",
+            (unsigned long long)limit.rlim_cur, wanted);
+}
+
+/* A cgroup refuses at open, whatever the mode of the file says. */
+static void look_device(struct look *look, const char *path)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        add(&look->wrong, "%s can not be opened: %s", path, strerror(errno));
+    else
+        close(fd);
+}
+
+/* For a device whose driver does not let itself be opened by dt-node either. */
+static void look_node(struct look *look, const char *path)
+{
+    if (access(path, R_OK | W_OK) < 0)
+        add(&look->wrong, "%s: %s", path, strerror(errno));
+}
+
+/* In one directory of a list with ':' between two. */
+static bool find_in(const char *list, const char *name, char path[PATH_MAX])
+{
+    while (list && *list) {
+        size_t len = strcspn(list, ":");
+        if (len > 0 && len < PATH_MAX - 256 &&
+            snprintf(path, PATH_MAX, "%.*s/%s", (int)len, list, name) < PATH_MAX &&
+            access(path, R_OK) == 0)
+            return true;
+        list += len + (list[len] == ':');
+    }
+    return false;
+}
+
+static bool find_library(const char *library_path, const char *name, char path[PATH_MAX])
+{
+    static const char usual[] =
+        "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu:/usr/lib64:/usr/lib:/usr/local/lib:"
+        "/usr/local/lib64:/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/opt/amazon/efa/lib:"
+        "/opt/amazon/efa/lib64:/opt/amazon/ofi-nccl/lib:/opt/amazon/ofi-nccl/lib64:"
+        "/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/aws-ofi-nccl/install/lib:"
+        "/opt/aws-ofi-nccl/lib";
+    return find_in(library_path, name, path) || find_in(usual, name, path);
+}
+
+static void look_library(struct look *look, const char *library_path, const char *name)
+{
+    char path[PATH_MAX];
+    if (!find_library(library_path, name, path))
+        add(&look->doubtful, "there is no %s in the usual places, nor in LD_LIBRARY_PATH", name);
+}
+
+/* libcuda.so.1 leads to libcuda.so.570.172.08, which must be of the kernel module's major version, but
+ * for the libraries of CUDA's forward compatibility. */
+static void look_driver(struct look *look, const char *library_path, const char *wanted)
+{
+    static const char prefix[] = "libcuda.so.";
+    char path[PATH_MAX], real[PATH_MAX];
+    if (!find_library(library_path, "libcuda.so.1", path)) {
+        add(&look->doubtful, "there is no libcuda.so.1, so that no program can use a GPU");
+        return;
+    }
+    if (!realpath(path, real) || strstr(real, "/compat"))
+        return;
+    const char *name = strrchr(real, '/') + 1;
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return;
+    const char *version = name + sizeof prefix - 1;
+    size_t len = strcspn(wanted, ".");
+    if (strchr(version, '.') && (strncmp(version, wanted, len) != 0 || version[len] != '.'))
+        add(&look->wrong, "%s is of driver %s, and the kernel module of %s", path, version, wanted);
+}
+
+void look_take(struct look *look, const char *kind, const char *argument, const char *library_path)
+{
+    if (strcmp(kind, "mode") == 0)
+        look->warn = strcmp(argument, "warn") == 0;
+    else if (strcmp(kind, "shm") == 0)
+        look_shm(look, argument);
+    else if (strcmp(kind, "nproc") == 0)
+        look_nproc(look, argument);
+    else if (strcmp(kind, "device") == 0)
+        look_device(look, argument);
+    else if (strcmp(kind, "node") == 0)
+        look_node(look, argument);
+    else if (strcmp(kind, "library") == 0)
+        look_library(look, library_path, argument);
+    else if (strcmp(kind, "driver") == 0)
+        look_driver(look, library_path, argument);
+}
+
+void look_fini(struct look *look)
+{
+    text_fini(&look->wrong);
+    text_fini(&look->doubtful);
+}

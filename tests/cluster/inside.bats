@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What the ranks have where their program runs: behind a plugin that, as pyxis does, gives each task a mount
+# namespace of its own.
+
+load common
+
+setup_file() {
+    cluster_up --nodes 2 --as p4d.24xlarge,host
+    cluster_enter
+    # The container: /dev/shm of 64 MiB, one GPU and one EFA device less; FAULTS says which of these.
+    cat >"$DT_CLUSTER_SHARED/box.c" <<'C'
+#define _GNU_SOURCE
+#include <sched.h>
+#include <slurm/spank.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+SPANK_PLUGIN(box, 1)
+static char faults[64];
+static int wants(const char *fault) { return strstr(faults, fault) != NULL; }
+int slurm_spank_init(spank_t spank, int argc, char **argv) { (void)spank, (void)argc, (void)argv; return 0; }
+/* As root, and in the task alone: it is forked, and still privileged. */
+int slurm_spank_task_init_privileged(spank_t spank, int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    if (spank_getenv(spank, "FAULTS", faults, sizeof faults) != ESPANK_SUCCESS)
+        return 0;
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        return -1;
+    if (wants("shm") && mount("box", "/dev/shm", "tmpfs", 0, "size=64m,mode=1777"))
+        return -1;
+    /* As a cgroup refuses it: the node is there, and can not be opened. */
+    if (wants("gpu") && (mount("box", "/media", "tmpfs", MS_NODEV, "size=1m") ||
+                         mknod("/media/gpu", S_IFCHR | 0666, makedev(1, 3)) ||
+                         mount("/media/gpu", "/dev/nvidia3", NULL, MS_BIND, NULL)))
+        return -1;
+    if (wants("efa") && mount("box", "/dev/infiniband", "tmpfs", 0, "size=1m"))
+        return -1;
+    return 0;
+}
+C
+    gcc -shared -fPIC -o "$DT_CLUSTER_SHARED/box.so" "$DT_CLUSTER_SHARED/box.c"
+    sed -i "1i optional $DT_CLUSTER_SHARED/box.so" "$(dirname "$SLURM_CONF")/plugstack.conf"
+    # The node's own devices, which are /dev/null's; the machine's /dev stays as it is.
+    # shellcheck disable=SC2016 # the node's shell expands it
+    dt_cluster run "$CLUSTER-1" -- sh -ec '
+        mount -t tmpfs -o mode=755 box /mnt
+        for name in null zero full random urandom tty kmsg; do touch /mnt/$name; mount --bind /dev/$name /mnt/$name; done
+        ln -s /proc/self/fd /mnt/fd
+        mkdir /mnt/shm /mnt/pts /mnt/infiniband
+        mount --rbind /dev/shm /mnt/shm; mount --rbind /dev/pts /mnt/pts
+        for i in 0 1 2 3 4 5 6 7; do mknod -m 666 /mnt/nvidia$i c 1 3; done
+        touch /mnt/x; mknod -m 666 /mnt/infiniband/uverbs0 c 1 3
+        mount --rbind /mnt /dev'
+}
+teardown_file() { cluster_down; }
+setup() {
+    cluster_enter
+    node=$CLUSTER-1
+}
+
+inside() { # FAULTS OPTIONS OF SRUN...
+    local faults=$1
+    shift
+    FAULTS=$faults run srun -w "$node" -N1 -n2 --gres=gpu:8 "$@" echo started
+}
+
+@test "a container that has all: the program starts, and nothing is said of it" {
+    inside none --dt-validate=full
+    assert_code 0
+    assert_lines 2 '^started$'
+    assert_silent_about "seen from"
+}
+@test "64 MiB of /dev/shm in the container: named before the program starts, once a node" {
+    inside shm --dt-validate=full
+    assert_code 65
+    assert_lines 0 '^started$'
+    assert_lines 1 "^dt: node $node, seen from where the program runs: /dev/shm holds 64 MiB, wanted: [0-9]+ .*not started"
+    assert_nodes_healthy
+}
+@test "told only, where the user wants that; and not looked at by a level that does not" {
+    inside shm --dt-validate=full --dt-on-fail=warn
+    assert_code 0
+    assert_lines 2 '^started$'
+    assert_lines 1 "^dt: node $node, seen from .* /dev/shm holds 64 MiB"
+    inside shm --dt-validate=fast
+    assert_code 0
+    assert_silent_about "seen from"
+}
+@test "a GPU and an EFA device that the container lacks are named" {
+    inside gpu,efa --dt-validate=full
+    assert_code 65
+    assert_lines 0 '^started$'
+    assert_lines 1 "^dt: node $node, .*/dev/nvidia3 can not be opened: Permission denied.*/dev/infiniband/uverbs0 can not be opened: No such file"
+    assert_silent_about "/dev/nvidia2"
+    assert_nodes_healthy
+}
