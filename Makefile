@@ -58,12 +58,13 @@ LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
 PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
             $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
+FAKE_NVML := $(BUILD)/libexec/selftest/libnvidia-ml.so.1
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
-all: $(LIBDT) $(SPANK) $(PROGRAMS) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(MAN) ## build everything
+all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
@@ -159,11 +160,15 @@ $(BUILD)/tools/crowd: $(call obj,$(wildcard tests/tools/crowd*.c)) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
-FAKE_NVML := $(wildcard contrib/localcluster/fake_nvml*.c)
-$(BUILD)/localcluster/libnvidia-ml.so.1: $(FAKE_NVML) contrib/localcluster/fake_nvml.h
+# An NVML that answers from a file: for dt-validate --selftest, and for the nodes of the local cluster.
+$(FAKE_NVML): $(wildcard launcher/fake-nvml/*.c launcher/fake-nvml/*.h)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $(FAKE_NVML) -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 $(filter %.c,$^) -o $@
+
+$(BUILD)/localcluster/libnvidia-ml.so.1: $(FAKE_NVML)
+	@mkdir -p $(@D)
+	@ln -sfn ../libexec/selftest/libnvidia-ml.so.1 $@
 
 $(BUILD)/obj/tests/unit/test_spank%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
 
@@ -283,7 +288,7 @@ deps-numa: DEPS := $(DEPS_NUMA)
 deps-numa: deps ## install what check-numa needs (root)
 
 .PHONY: unit-programs
-unit-programs: $(UNIT)
+unit-programs: $(UNIT) $(FAKE_NVML)
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
@@ -351,6 +356,8 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
 	    $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
+	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
+	$(INSTALL) -m 0755 $(FAKE_NVML) "$(DESTDIR)$(libexecdir)/dt/selftest"
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"

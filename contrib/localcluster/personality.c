@@ -11,7 +11,7 @@
 
 struct arguments {
     const char *instances, *type, *out, *node, *nvml, *root;
-    bool wants_out;
+    bool wants_out, settled;
     char **faults; /* of the command line */
     int fault_count;
 };
@@ -40,6 +40,9 @@ static error_t parse_tree(int key, char *arg, struct argp_state *state)
     case 'n':
         args->node = arg;
         return 0;
+    case 's':
+        args->settled = true;
+        return 0;
     case 'l':
         args->nvml = arg;
         return 0;
@@ -60,6 +63,8 @@ static const struct argp_option tree_options[] = {
     {"type", 't', "TYPE", 0, "EC2 type that the tree stands for", 0},
     {"out", 'o', "DIR", 0, "new or empty directory to fill", 0},
     {"node", 'n', "NAME", 0, "node name, seeds UUIDs and serial numbers (default: node)", 0},
+    {"settled", 's', NULL, 0, "with a site's services and RAID, too: not for nodes of a cluster",
+     0},
     {"nvml", 'l', "FILE", 0, "fake libnvidia-ml.so.1 to put in", 0},
     {0},
 };
@@ -98,7 +103,9 @@ static int run_tree(int argc, char **argv)
     struct dt_instances table;
     struct dt_error err = {0};
     int code = find_type(&table, &type, &args, &err);
-    if (code == DT_EXIT_OK && dt_personality_write(args.out, type, args.node, args.nvml, &err) != 0)
+    if (code == DT_EXIT_OK &&
+        (dt_personality_write(args.out, type, args.node, args.nvml, &err) != 0 ||
+         (args.settled && dt_personality_settle(args.out, type, &err) != 0)))
         code = DT_EXIT_APPLY;
     dt_instances_fini(&table);
     return code == DT_EXIT_OK ? code : complain(&err, code);
@@ -197,8 +204,11 @@ static int run_faults(int argc, char **argv)
     static const struct argp argp = {NULL, NULL, "",  "List the faults that can be planted.",
                                      NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    for (const struct dt_fault *fault = dt_faults; fault->name; fault++)
+    for (const struct dt_fault *fault = dt_faults; fault->name; fault++) {
+        if (fault->variable) /* no tree can show it */
+            continue;
         printf("%-22s %s (found by: %s)\n", fault->name, fault->does, fault->found_by);
+    }
     return fflush(stdout) == 0 ? DT_EXIT_OK : DT_EXIT_REPORT;
 }
 

@@ -138,6 +138,9 @@ int main(int argc, char **argv)
     case TASK_EXPLAIN:
         code = explain(options.explain);
         break;
+    case TASK_SELFTEST:
+        code = selftest(&options);
+        break;
     default:
         code = run(&options);
         break;

@@ -21,6 +21,7 @@ enum {
     KEY_LIST,
     KEY_SCDOC,
     KEY_EXPLAIN,
+    KEY_SELFTEST,
     KEY_PROLOG,
     KEY_HEALTHCHECK,
     KEY_NAGIOS,
@@ -38,6 +39,7 @@ static const struct argp_option argp_options[] = {
     {"list", KEY_LIST, NULL, 0, "List the checks", 1},
     {"list-scdoc", KEY_SCDOC, NULL, OPTION_HIDDEN, NULL, 1},
     {"explain", KEY_EXPLAIN, "CHECK", 0, "Say what a check looks at and what to do", 1},
+    {"selftest", KEY_SELFTEST, NULL, 0, "Plant every fault in made-up machines: is it found?", 1},
     {"prolog", KEY_PROLOG, NULL, 0, "Run as Slurm's Prolog: exit 2 only when the node is unfit", 2},
     {"healthcheck", KEY_HEALTHCHECK, NULL, 0, "Run as Slurm's HealthCheckProgram: tell syslog", 2},
     {"nagios", KEY_NAGIOS, NULL, 0, "Print one line as a Nagios plugin does", 2},
@@ -105,6 +107,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->task = TASK_EXPLAIN;
         o->explain = arg;
         break;
+    case KEY_SELFTEST:
+        o->task = TASK_SELFTEST;
+        break;
     case KEY_PROLOG:
         set_caller(state, CALLER_PROLOG);
         break;
@@ -123,6 +128,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (o->json && o->caller == CALLER_NAGIOS)
             argp_error(state, "--nagios prints one line: --json does not go with it");
+        if (o->task == TASK_SELFTEST && (o->caller != CALLER_PERSON || o->root || o->choice.only ||
+                                         o->choice.skip || o->level != DT_LEVEL_FAST))
+            argp_error(state, "--selftest goes with --all, --json and --config only");
         raise_level(o);
         break;
     default:

@@ -19,6 +19,8 @@ int output_json(const struct outcome *outcome);   /* -1: out of memory */
 void output_nagios(const struct outcome *outcome);
 void output_syslog(const struct outcome *outcome);
 
+int selftest(const struct options *options); /* returns the exit status */
+
 void output_list(bool scdoc);
 void output_explain(const struct dt_check *check);
 

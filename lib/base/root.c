@@ -46,7 +46,12 @@ static int open_path(const struct dt_root *root, int flags, const char *path)
     int fd;
     if (root->fake) {
         struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT};
-        fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof how);
+        /* EAGAIN: something was renamed or mounted on this machine meanwhile, and the kernel can not
+         * tell whether a ".." was that. It is in no tree, so it is but asked again. */
+        int tries = 1000;
+        do
+            fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof how);
+        while (fd < 0 && errno == EAGAIN && tries-- > 0);
     } else {
         fd = openat(root->fd, path, flags | O_CLOEXEC);
     }

@@ -14,6 +14,14 @@ const char *const dt_compare_keys[] = {
     "kernel.release",  "driver.nvidia", "driver.efa",    "driver.neuron", "lib.libfabric",
     "lib.nccl",        "lib.ofi_nccl",  "gpu.count",     "efa.count",     NULL};
 
+const char *const dt_compare_checks[] = {"clock",      "instance-type",
+                                         "memory",     "memory-bandwidth",
+                                         "kernel",     "nvidia-driver",
+                                         "efa-driver", "neuron-driver",
+                                         "libfabric",  "nccl",
+                                         "ofi-nccl",   "gpu-count",
+                                         "efa-count",  NULL};
+
 struct dt_check_result *dt_finding_add(struct dt_comparison *comparison, size_t node,
                                        const char *name)
 {

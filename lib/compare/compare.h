@@ -35,6 +35,9 @@ struct dt_findings {
 /* Every fact that a comparison looks at, NULL at the end: what a node has to send of its facts. */
 extern const char *const dt_compare_keys[];
 
+/* Every name that a finding can have, NULL at the end. */
+extern const char *const dt_compare_checks[];
+
 int dt_compare(struct dt_findings *findings, const struct dt_compare_node *nodes, size_t count,
                const struct dt_conf *conf, struct dt_error *err);
 void dt_findings_fini(struct dt_findings *findings);

@@ -117,7 +117,7 @@ static int compare_names(const void *a, const void *b)
     return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorted names in a directory, without dot names; NULL-terminated. Caller frees each and the array.
+/* Sorted names in a directory, without "." and ".."; NULL-terminated. Caller frees each and the array.
  */
 char **dt_edit_list_names(struct dt_tree *tree, const char *path)
 {
@@ -127,7 +127,7 @@ char **dt_edit_list_names(struct dt_tree *tree, const char *path)
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     while (names && dir && (entry = readdir(dir))) {
-        if (entry->d_name[0] == '.')
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         char **more = realloc(names, (count + 2) * sizeof *names);
         if (!more)

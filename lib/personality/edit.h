@@ -16,7 +16,7 @@ int dt_edit_substitute(struct dt_tree *tree, const char *path, const char *from,
 /* Scale the number in the lines "[Node N ]KEY   NUMBER ..." of a meminfo file. */
 int dt_edit_scale_lines(struct dt_tree *tree, const char *path, const char *const *keys,
                         int percent);
-/* Sorted names in a directory, without dot names; NULL-terminated. */
+/* Sorted names in a directory, without "." and ".."; NULL-terminated. */
 char **dt_edit_list_names(struct dt_tree *tree, const char *path);
 void dt_edit_free_names(char **names);
 int dt_edit_remove_tree(struct dt_tree *tree, const char *path);
@@ -29,5 +29,13 @@ bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64]);
 /* fault_gpu.c: parts of faults */
 int dt_plant_gpu_stranger(struct dt_tree *tree);
 int dt_plant_gpu_pcie_fatal(struct dt_tree *tree);
+
+/* fault_site.c */
+int dt_plant_fabric_manager_dead(struct dt_tree *tree);
+int dt_plant_service_dead(struct dt_tree *tree);
+int dt_plant_module_gone(struct dt_tree *tree);
+int dt_plant_fsx_gone(struct dt_tree *tree);
+int dt_plant_fsx_broken(struct dt_tree *tree);
+int dt_plant_scratch_gone(struct dt_tree *tree);
 
 #endif

@@ -90,6 +90,11 @@ char *dt_persona_pci_path(const struct dt_persona_device *device);
 #define PERSONALITY_OFI_NCCL      "1.16.3"
 #define PERSONALITY_NCCL          "2.27.5"
 #define PERSONALITY_NEURON        "2.24.7.0"
+/* Processes: nv-fabricmanager; slurmd, for a service that dt.conf asks for. */
+#define PERSONALITY_FABRIC_MANAGER "proc/4321"
+#define PERSONALITY_SERVICE        "proc/4322"
+/* The line of mountinfo of a shared file system. */
+#define PERSONALITY_FSX "40 1 0:50 / /fsx rw,relatime shared:2 - lustre 10.0.0.9@tcp:/fsx rw\n"
 
 /* ---- what the node remembers (history.c) ---- */
 int dt_persona_remember(

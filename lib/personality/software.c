@@ -181,21 +181,27 @@ static void write_libraries(struct dt_tree *tree, const struct dt_persona *machi
     dt_tree_link(tree, "libnccl.so", "libnccl.so.2");
 }
 
-/* What no file of a machine can show: the kernel's clock, and what is mounted on /dev/shm. */
+/* What no file of a machine can show: the kernel's clock against another's, how fast memory is, what
+ * is mounted on /dev/shm. And the file systems that it has. */
 static void write_facts(struct dt_tree *tree, const struct dt_persona *machine)
 {
     long long shm = dt_persona_memory_kib(machine) / 1024 / 2;
     dt_tree_enter(tree, ".");
     dt_tree_file(
         tree, "dt-facts.json",
-        "{\"clock.synced\": 1, \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
+        "{\"clock.synced\": 1, \"clock.offset_us\": 0, \"clock.rtt_us\": 100,\n"
+        " \"mem.copy_mib_s\": 10000,\n"
+        " \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
         " \"limit.memlock\": -1, \"limit.nofile\": 1048576, \"shm.left_mib\": 0,\n"
         " \"fs.space\": [{\"path\": \"/\", \"free_mib\": 150000, \"free_files\": 12000000},\n"
         "  {\"path\": \"/dev/shm\", \"free_mib\": %lld}]}\n",
         shm, shm, shm);
     dt_tree_enter(tree, "proc/self");
-    dt_tree_file(tree, "mountinfo", "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n");
+    dt_tree_file(tree, "mountinfo",
+                 "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n" PERSONALITY_FSX);
     dt_tree_enter(tree, "tmp");
+    dt_tree_enter(tree, "fsx");
+    dt_tree_enter(tree, "scratch");
     dt_tree_enter(tree, "dev");
     dt_tree_file(tree, "kmsg", "6,1,100000,-;Linux version " PERSONALITY_KERNEL "\n");
 }

@@ -112,7 +112,7 @@ count() { # PATTERN
 
 @test "every fault changes a tree, and what it says is gone is gone" {
     local fault whole
-    tree p4d.24xlarge gpus
+    tree p4d.24xlarge gpus --settled
     tree trn1.32xlarge neurons
     for fault in $("$program" faults | cut -d' ' -f1); do
         case $fault in neuron-*) whole=neurons ;; *) whole=gpus ;; esac

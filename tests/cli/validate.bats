@@ -3,6 +3,7 @@
 
 # shellcheck disable=SC2154 # stderr and lines are set by run
 bats_require_minimum_version 1.5.0
+load ../timing
 
 # Trees are thousands of small files: in memory.
 setup_file() {
@@ -86,36 +87,65 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     has "FAIL     kernel-log"
 }
 
-# Every fault that can be planted, against every check: the one that is named finds it, and nobody else fails.
-@test "each fault is found by its check and by no other; each check can fail" {
-    local name found_by found tree type comparisons found_ever=" "
-    # these compare nodes, which takes two
-    comparisons=" kernel nvidia-driver neuron-driver efa-driver libfabric "
-    while read -r name found_by; do
-        found_by=" ${found_by//[,)]/ } "
-        case $name in
-        neuron-*) type=trn1.32xlarge ;;
-        fabric-*) type=p5.48xlarge ;;
-        *) type=p4d.24xlarge ;;
-        esac
-        for found in $found_by; do [[ $comparisons == *" $found "* ]] && continue 2; done
-        tree=$(broken_as "$type" "$name") || return 1
-        run on "$tree" --level full --json
-        found=$(jq -r '[.checks[] | select(.result != "PASS" and .result != "SKIP") | .name] | join(" ")' <<<"$output")
-        [ -n "$found" ] || { echo "$name is not found"; return 1; }
-        for check in $found; do
-            [[ $found_by == *" $check "* ]] || { echo "$name: $check is not PASS; planted for$found_by"; return 1; }
-            found_ever+="$check "
-        done
-    done < <("$build/localcluster/dt-personality" faults | sed -E 's/^([^ ]+) .*\(found by: (.*)\)$/\1 \2/')
-    run -2 on "$(broken_as trn1.32xlarge gpu-lost)" --level full
-    has "FAIL     neuron-count"
-    found_ever+="neuron-count "
-    # these need a dt.conf, a mount or a job: tried elsewhere
-    for check in $("$validate" --list | awk 'NR > 1 { print $1 }'); do
-        case $check in fs-mounted | fs-writable | mounts | env | modules | services) continue ;; esac
-        [[ $found_ever == *" $check "* ]] || { echo "no fault is found by $check"; return 1; }
-    done
+# Every fault that can be planted and every healthy instance type, against every check and comparison.
+@test "--selftest: each check can fail, each fault is found and blames no other, every healthy type passes" {
+    run -0 "$validate" --config "$TREES/dt.conf" --selftest
+    [[ "${lines[-1]}" =~ ^PASS:\ [0-9]+\ faults,\ [0-9]+\ healthy\ machines,\ [0-9]+\ checks,\ [0-9]+\ comparisons\; ]]
+    # a line is as wide as a terminal
+    [ "$(awk 'length > 80' <<<"$output" | wc -l)" -eq 0 ] || { awk 'length > 80' <<<"$output"; return 1; }
+}
+
+@test "--selftest: as JSON, a row a machine and a member a check" {
+    run -0 --separate-stderr "$validate" --config "$TREES/dt.conf" --selftest --json
+    local checks
+    checks=$(("$("$validate" --list | wc -l)" - 1))
+    jq -e --argjson checks "$checks" '.schema == 1 and .verdict == "PASS" and .wrong == [] and
+        all(.machines[]; .checks | length == $checks) and
+        ([.machines[] | select(.fault == null) | .type] | contains(["p5.48xlarge", "trn2.48xlarge"])) and
+        ([.machines[] | select(.fault == "efa-lost") | .checks."efa-count", .comparisons."efa-count"] == ["FAIL", "FAIL"])' <<<"$output"
+    # all of the matrix is printed, too, in lines that a terminal holds
+    run -0 "$validate" --config "$TREES/dt.conf" --selftest --all
+    has "F FAIL, W WARN"
+    [ "$(awk 'length > 80' <<<"$output" | wc -l)" -eq 0 ]
+}
+
+@test "--selftest: what it needs and does not find is told, and is no pass" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    cp "$validate" "$BATS_TEST_TMPDIR/bin"
+    cp "$TREES"/*.conf "$BATS_TEST_TMPDIR/"
+    printf 'data-directory = "%s"\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/dt.conf"
+    if [ ! -e /usr/local/libexec/dt/selftest/libnvidia-ml.so.1 ]; then
+        run -67 "$BATS_TEST_TMPDIR/bin/dt-validate" --config "$BATS_TEST_TMPDIR/dt.conf" --selftest
+        has "libnvidia-ml.so.1"
+    fi
+    run -64 "$validate" --selftest --prolog
+    run -64 "$validate" --selftest --root /
+    run -64 "$validate" --selftest --only efa-count
+    # a table that checks need is missing: each machine is in trouble
+    mv "$BATS_TEST_TMPDIR/xid.conf" "$BATS_TEST_TMPDIR/away"
+    run -2 "$validate" --config "$BATS_TEST_TMPDIR/dt.conf" --selftest
+    has "xid.conf"
+    mv "$BATS_TEST_TMPDIR/instances.conf" "$BATS_TEST_TMPDIR/away"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/dt.conf" --selftest
+    has "instances.conf"
+}
+
+@test "--selftest: ended by a signal it leaves nothing behind, and is no pass" {
+    local pid code=0
+    "$validate" --config "$TREES/dt.conf" --selftest >"$BATS_TEST_TMPDIR/out" 2>&1 &
+    pid=$!
+    until_ok compgen -G "/dev/shm/dt-selftest.$pid.*/0/tree/sys"
+    kill -TERM "$pid"
+    wait "$pid" || code=$?
+    [ "$code" -eq 67 ]
+    [[ "$(<"$BATS_TEST_TMPDIR/out")" == *"selftest: interrupted"* ]]
+    ! compgen -G "/dev/shm/dt-selftest.$pid.*"
+    # nor when it ends by itself
+    "$validate" --config "$TREES/dt.conf" --selftest >/dev/null &
+    pid=$!
+    until_ok compgen -G "/dev/shm/dt-selftest.$pid.*"
+    wait "$pid"
+    ! compgen -G "/dev/shm/dt-selftest.$pid.*"
 }
 
 @test "a file system that is not mounted is no directory like any other" {
@@ -123,7 +153,7 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     chmod 644 "$BATS_TEST_TMPDIR/mounts.conf"
     local tree
     tree=$(broken numa-balancing)
-    mkdir "$tree/fsx"
+    sed -i '/fsx/d' "$tree/proc/self/mountinfo"
     run -2 "$validate" --config "$BATS_TEST_TMPDIR/mounts.conf" --root "$tree" --only fs-mounted
     has "no file system at /fsx: nothing is mounted there"; has "mount /fsx"
     echo '2 1 0:50 / /fsx rw - lustre 10.0.0.1@tcp:/fsx rw' >>"$tree/proc/self/mountinfo"

@@ -140,6 +140,7 @@ int nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int type, int counter,
 int nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned *uncorrected,
                               unsigned *pending, unsigned *failed);
 int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons);
+int nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons);
 int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *degrees);
 int nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, int threshold, unsigned *degrees);
 int nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *text, unsigned length);
@@ -176,6 +177,12 @@ int nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
+{
+    return answer_wide(__func__, device, SLOW, reasons);
+}
+
+/* Its name before driver 535. */
+int nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
     return answer_wide(__func__, device, SLOW, reasons);
 }

@@ -40,6 +40,8 @@ int nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link, unsigned *activ
 int nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, struct fabric *fabric);
 int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
                                             struct process *processes);
+int nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
+                                            struct process *processes);
 int nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
                                              struct process *processes);
 int nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, struct memory *memory);
@@ -132,6 +134,13 @@ int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count
 }
 
 /* They have numbers from 1 on, and no memory. */
+/* Of the same layout, in drivers before 510. */
+int nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned *count,
+                                            struct process *processes)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, processes);
+}
+
 int nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *count,
                                              struct process *processes)
 {
