@@ -9,10 +9,15 @@
 
 #define CLOCK_RTT "clock.rtt_us"
 
-const char *const dt_compare_keys[] = {
-    "clock.offset_us", CLOCK_RTT,       "instance.type", "mem.total_mib", "mem.copy_mib_s",
-    "kernel.release",  "driver.nvidia", "driver.efa",    "driver.neuron", "lib.libfabric",
-    "lib.nccl",        "lib.ofi_nccl",  "gpu.count",     "efa.count",     NULL};
+const char *const dt_compare_keys[] = {"clock.offset_us",  CLOCK_RTT,        "instance.type",
+                                       "mem.total_mib",    "mem.copy_mib_s", "kernel.release",
+                                       "driver.nvidia",    "driver.efa",     "driver.neuron",
+                                       "lib.libfabric",    "lib.nccl",       "lib.ofi_nccl",
+                                       "gpu.count",        "efa.count",      "cpu.online",
+                                       "topology.summary", "fs.network",     "fs.network_options",
+                                       "net.mtu",          "module.list",    "clock.source",
+                                       "kernel.thp",       "cpu.governor",   "limit.memlock",
+                                       "limit.nofile",     "boot.uptime_s",  NULL};
 
 const char *const dt_compare_checks[] = {"clock",      "instance-type",
                                          "memory",     "memory-bandwidth",
@@ -47,6 +52,7 @@ static void compare_alike(struct dt_comparison *comparison, const size_t *member
     dt_compare_values(comparison, members, count, type);
     dt_compare_memory(comparison, members, count);
     dt_compare_bandwidth(comparison, members, count);
+    dt_compare_boot(comparison, members, count);
 }
 
 static bool anyone_has(const struct dt_comparison *comparison, const size_t *members, size_t count,

@@ -220,3 +220,29 @@ void dt_compare_bandwidth(struct dt_comparison *comparison, const size_t *member
     }
     numbers_fini(&rate);
 }
+
+/* A node that has just booted among nodes that run for days: it may have crashed, or be a replacement
+ * that is not set up to the end. Times apart are nothing by themselves. */
+void dt_compare_boot(struct dt_comparison *comparison, const size_t *members, size_t count)
+{
+    enum { DAY_S = 86400 };
+    struct numbers uptime;
+    long long fresh = comparison->conf->fresh_boot_minutes * 60;
+    if (numbers_init(&uptime, comparison, members, count, "boot.uptime_s") < 0) {
+        comparison->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < uptime.count && uptime.median >= DAY_S; i++) {
+        if (uptime.values[i] >= fresh)
+            continue;
+        struct dt_check_result *result = dt_finding_add(comparison, uptime.nodes[i], "boot");
+        if (!result)
+            break;
+        dt_judge(result, DT_WARN, "boot.uptime_s");
+        dt_judge_value(result, "booted %lld min ago", uptime.values[i] / 60);
+        dt_judge_limit(result, "the others run for %lld days", uptime.median / DAY_S);
+        dt_judge_next(result,
+                      "look why: the kernel's log of the boot before, and the cloud's events");
+    }
+    numbers_fini(&uptime);
+}

@@ -9,21 +9,39 @@
 struct row {
     const char *name;
     const char *key;
-    const char *unit; /* after a number: " GPUs" */
-    const char *next; /* for the odd one out */
+    const char *unit;   /* after a number: " GPUs" */
+    const char *next;   /* for the odd one out */
+    enum dt_result odd; /* what it is to be odd; FAIL or WARN */
 };
 
 static const struct row rows[] = {
     {"kernel", "kernel.release", "",
-     "update the image or reboot into the kernel that the others run"},
-    {"nvidia-driver", "driver.nvidia", "", "install the driver that the others have"},
-    {"efa-driver", "driver.efa", "", "install the EFA installer version that the others have"},
-    {"neuron-driver", "driver.neuron", "", "install the Neuron driver that the others have"},
-    {"libfabric", "lib.libfabric", "", "install the EFA installer version that the others have"},
-    {"nccl", "lib.nccl", "", "install the NCCL that the others have"},
-    {"ofi-nccl", "lib.ofi_nccl", "", "install the aws-ofi-nccl that the others have"},
-    {"gpu-count", "gpu.count", " GPUs", "reboot or replace the instance"},
-    {"efa-count", "efa.count", " EFA devices", "reboot or replace the instance"},
+     "update the image or reboot into the kernel that the others run", DT_FAIL},
+    {"nvidia-driver", "driver.nvidia", "", "install the driver that the others have", DT_FAIL},
+    {"efa-driver", "driver.efa", "", "install the EFA installer version that the others have",
+     DT_FAIL},
+    {"neuron-driver", "driver.neuron", "", "install the Neuron driver that the others have",
+     DT_FAIL},
+    {"libfabric", "lib.libfabric", "", "install the EFA installer version that the others have",
+     DT_FAIL},
+    {"nccl", "lib.nccl", "", "install the NCCL that the others have", DT_FAIL},
+    {"ofi-nccl", "lib.ofi_nccl", "", "install the aws-ofi-nccl that the others have", DT_FAIL},
+    {"gpu-count", "gpu.count", " GPUs", "reboot or replace the instance", DT_FAIL},
+    {"efa-count", "efa.count", " EFA devices", "reboot or replace the instance", DT_FAIL},
+    {"cpu-count", "cpu.online", " CPUs", "reboot or replace the instance", DT_FAIL},
+    {"topology", "topology.summary", "", "reboot or replace the instance", DT_FAIL},
+    {"network-mounts", "fs.network", "", "mount what is missing, as the others do", DT_FAIL},
+    {"mount-options", "fs.network_options", "", "mount it with the options that the others have",
+     DT_WARN},
+    {"mtu", "net.mtu", " bytes", "ip link set dev INTERFACE mtu, as the others have", DT_FAIL},
+    {"modules", "module.list", "", "modprobe what is missing, or unload the rest", DT_WARN},
+    {"clock-source", "clock.source", "", "reboot; see the kernel's log for 'clocksource'", DT_WARN},
+    {"huge-page-mode", "kernel.thp", "", "set /sys/kernel/mm/transparent_hugepage/enabled alike",
+     DT_WARN},
+    {"cpu-governor", "cpu.governor", "", "cpupower frequency-set -g, as the others have", DT_WARN},
+    {"memlock", "limit.memlock", " bytes", "set LimitMEMLOCK of slurmd as the others have",
+     DT_WARN},
+    {"nofile", "limit.nofile", " files", "set LimitNOFILE of slurmd as the others have", DT_WARN},
 };
 
 static char *value_of(const struct dt_facts *facts, const void *argument)
@@ -56,6 +74,22 @@ static void lacking(struct dt_comparison *comparison, const struct row *row,
     }
 }
 
+/* A device that is missing has been told of; that it is missing where it was says nothing more. */
+static bool is_told(const struct dt_comparison *comparison, const struct row *row, size_t node)
+{
+    static const char *const counts[] = {"cpu-count", "gpu-count", "efa-count"};
+    if (strcmp(row->name, "topology") != 0)
+        return false;
+    for (size_t i = 0; i < comparison->findings->count; i++) {
+        const struct dt_finding *finding = &comparison->findings->items[i];
+        for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
+            if (finding->node == node && strcmp(finding->result.name, counts[k]) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void odd_ones(struct dt_comparison *comparison, const struct row *row,
                      const struct dt_groups *groups, const char *type)
 {
@@ -63,11 +97,13 @@ static void odd_ones(struct dt_comparison *comparison, const struct row *row,
     for (size_t g = 1; g < groups->count; g++) {
         const struct dt_group *group = &groups->items[g];
         for (size_t i = 0; group->value && i < group->count; i++) {
+            if (is_told(comparison, row, group->members[i]))
+                continue;
             struct dt_check_result *result =
                 dt_finding_add(comparison, group->members[i], row->name);
             if (!result)
                 return;
-            dt_judge(result, DT_FAIL, "%s", row->key);
+            dt_judge(result, row->odd, "%s", row->key);
             dt_judge_value(result, "%s", group->value);
             dt_judge_limit(result, "%s (%zu other %snode%s)", most->value, most->count,
                            type ? "such " : "", most->count == 1 ? "" : "s");
@@ -79,10 +115,12 @@ static void odd_ones(struct dt_comparison *comparison, const struct row *row,
 static void no_majority(struct dt_comparison *comparison, const struct row *row,
                         const struct dt_groups *groups, const char *type)
 {
+    if (is_told(comparison, row, SIZE_MAX))
+        return;
     struct dt_check_result *result = dt_finding_add(comparison, SIZE_MAX, row->name);
     char *text = dt_groups_text(groups, comparison);
     if (result && text) {
-        dt_judge(result, DT_FAIL, "%s", row->key);
+        dt_judge(result, row->odd, "%s", row->key);
         dt_judge_value(result, "%s", text);
         dt_judge_limit(result, "one value on all%s%s nodes", type ? " " : "", type ? type : "");
         dt_judge_next(result, "run on nodes that agree, or update some of them");

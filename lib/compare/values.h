@@ -28,6 +28,7 @@ void dt_compare_values(struct dt_comparison *comparison, const size_t *members, 
 void dt_compare_clock(struct dt_comparison *comparison, const size_t *members, size_t count);
 void dt_compare_memory(struct dt_comparison *comparison, const size_t *members, size_t count);
 void dt_compare_bandwidth(struct dt_comparison *comparison, const size_t *members, size_t count);
+void dt_compare_boot(struct dt_comparison *comparison, const size_t *members, size_t count);
 /* types.c: instance types; calls `each` with the members of each type. */
 void dt_compare_types(struct dt_comparison *comparison, const size_t *members, size_t count,
                       void (*each)(struct dt_comparison *comparison, const size_t *members,

@@ -52,7 +52,8 @@ struct dt_conf {
     long long max_stuck_processes; /* in state D, twice */
     long long lemon_losses;        /* jobs lost on a node within lemon_days; 0 = not checked */
     long long lemon_days;
-    long long probe_timeout_ms; /* deadline of one risky probe (mount, NVML) */
+    long long fresh_boot_minutes; /* a boot is told of for so long; 0 = never */
+    long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
 };
 
 /* path NULL: dt.conf in the compiled-in configuration directory. */

@@ -89,7 +89,9 @@
  *   module.list                      string, "ena,efa,nvidia": of those that fabrics and GPUs need
  *   module.required                  array of {"name","ok"}: dt.conf's required-modules
  *   fs.readonly                      array of {"path","type"}: disks that the kernel made read-only
- *   fs.network                       string, "/fsx lustre SERVER OPTIONS; ...": what nodes should share
+ *   fs.network fs.network_options    string, "/fsx lustre; ...", "/fsx lustre SERVER OPTIONS; ...": what
+ *                                    nodes should share; what an automounter brought is left out
+ *   topology.summary                 string, "CPUs 0-191 in 2 NUMA nodes, GPUs 4+4, EFA 16+16"
  *   net.default_route                0 | 1
  *   net.mtu                          int, of the interface with the default route
  *   limit.nproc limit.stack limit.core   int, as limit.memlock; of a process outside a job alone

@@ -222,11 +222,13 @@ struct shared {
     size_t count;
 };
 
-/* "/fsx lustre 10.0.0.1@tcp:/x rw,noatime,flock" */
+/* "/fsx lustre 10.0.0.1@tcp:/x rw,noatime,flock": the first two are what must be alike. */
 static void add_shared(struct shared *shared, struct line *line)
 {
     struct dt_buf text = DT_BUF_INIT;
     char *rest = line->super, *option;
+    for (char *c = line->path; *c; c++)
+        *c = *c == ' ' ? '_' : *c;
     dt_buf_printf(&text, "%s %s %s %s", line->path, line->type, line->source, line->options);
     while ((option = strsep(&rest, ","))) {
         if (!is_private_option(option) && !has_option(line->options, option))
@@ -252,15 +254,28 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Up to the blank before the third word; a path has none but in an odd name. */
+static size_t place_and_type(const char *text)
+{
+    size_t len = strcspn(text, " ");
+    return text[len] ? len + 1 + strcspn(text + len + 1, " ") : len;
+}
+
 static void say_shared(struct dt_reader *reader, struct shared *shared)
 {
-    struct dt_buf text = DT_BUF_INIT;
+    struct dt_buf text = DT_BUF_INIT, places = DT_BUF_INIT;
     qsort(shared->texts, shared->count, sizeof shared->texts[0], by_text);
-    for (size_t i = 0; i < shared->count; i++)
+    for (size_t i = 0; i < shared->count; i++) {
         dt_buf_printf(&text, "%s%s", i ? "; " : "", shared->texts[i]);
-    if (!text.failed)
-        dt_reader_string(reader, "fs.network", shared->count ? text.data : "none");
+        dt_buf_printf(&places, "%s%.*s", i ? "; " : "", (int)place_and_type(shared->texts[i]),
+                      shared->texts[i]);
+    }
+    if (!text.failed && !places.failed) {
+        dt_reader_string(reader, "fs.network", shared->count ? places.data : "none");
+        dt_reader_string(reader, "fs.network_options", shared->count ? text.data : "none");
+    }
     dt_buf_fini(&text);
+    dt_buf_fini(&places);
     for (size_t i = 0; i < shared->count; i++)
         free(shared->texts[i]);
 }

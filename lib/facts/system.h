@@ -12,6 +12,7 @@ void dt_read_efa_gids(struct dt_reader *reader);       /* system.c, from level f
 void dt_read_fabric_manager(struct dt_reader *reader); /* system.c, from level full on */
 void dt_read_mounted(struct dt_reader *reader);        /* mounts.c: dt.conf's required-mounts */
 void dt_read_mount_table(struct dt_reader *reader);    /* mounts.c, at every level */
+void dt_read_placement(struct dt_reader *reader);      /* placement.c, when devices are read */
 void dt_read_kernel(struct dt_reader *reader);         /* kernel.c, at every level */
 void dt_read_memory_state(struct dt_reader *reader);   /* memory_state.c, from level full on */
 void dt_read_processes(struct dt_reader *reader);      /* process_state.c, full */

@@ -13,7 +13,7 @@
 
 enum { NODES_MAX = 64 };
 
-static const struct dt_conf conf = {.max_clock_offset_ms = 100};
+static const struct dt_conf conf = {.max_clock_offset_ms = 100, .fresh_boot_minutes = 10};
 
 struct job {
     struct dt_facts facts[NODES_MAX];
@@ -119,6 +119,78 @@ static void names_the_odd_one(void **state)
         assert_finding(&job, 0, 2, rows[i].name, DT_FAIL, rows[i].value ? rows[i].value : "");
         job_fini(&job);
     }
+}
+
+/* Settings, places and mounts: of five nodes that have them the third has another. */
+static void names_the_odd_setting(void **state)
+{
+    static const struct {
+        const char *name, *key, *usual, *odd;
+        enum dt_result result;
+    } rows[] = {
+        {"topology", "topology.summary", "CPUs 0-191 in 2 NUMA nodes, GPUs 4+4",
+         "CPUs 0-191 in 2 NUMA nodes, GPUs 8+0", DT_FAIL},
+        {"network-mounts", "fs.network", "/fsx lustre", "none", DT_FAIL},
+        {"mount-options", "fs.network_options", "/fsx lustre s rw,flock", "/fsx lustre s rw",
+         DT_WARN},
+        {"modules", "module.list", "efa,gdrdrv", "efa", DT_WARN},
+        {"clock-source", "clock.source", "tsc", "kvm-clock", DT_WARN},
+        {"huge-page-mode", "kernel.thp", "madvise", "always", DT_WARN},
+        {"cpu-governor", "cpu.governor", "performance", "powersave", DT_WARN},
+    };
+    static const struct {
+        const char *name, *key;
+        long long usual, odd;
+        enum dt_result result;
+    } numbers[] = {
+        {"cpu-count", "cpu.online", 192, 96, DT_FAIL},
+        {"mtu", "net.mtu", 9001, 1500, DT_FAIL},
+        {"memlock", "limit.memlock", -1, 68719476736, DT_WARN},
+        {"nofile", "limit.nofile", 1048576, 65536, DT_WARN},
+        {"boot", "boot.uptime_s", 864000, 599, DT_WARN},
+    };
+    static struct job job;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        job_init(&job, 5);
+        for (size_t node = 0; node < 5; node++)
+            put(&job, node, rows[i].key, node == 2 ? rows[i].odd : rows[i].usual);
+        compare(&job);
+        assert_int_equal(job.findings.count, 1);
+        assert_finding(&job, 0, 2, rows[i].name, rows[i].result, rows[i].odd);
+        job_fini(&job);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        job_init(&job, 5);
+        for (size_t node = 0; node < 5; node++)
+            put_int(&job, node, numbers[i].key, node == 2 ? numbers[i].odd : numbers[i].usual);
+        compare(&job);
+        assert_int_equal(job.findings.count, 1);
+        assert_finding(&job, 0, 2, numbers[i].name, numbers[i].result, "");
+        job_fini(&job);
+    }
+}
+
+/* Nodes that booted together, or at other times, are no news; a missing device is told once. */
+static void boots_and_lost_devices_are_told_once(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 3);
+    for (size_t node = 0; node < 3; node++)
+        put_int(&job, node, "boot.uptime_s", 30);
+    compare(&job);
+    assert_int_equal(job.findings.count, 0);
+    put_int(&job, 0, "boot.uptime_s", 8640000);
+    put_int(&job, 1, "boot.uptime_s", 864000);
+    put_int(&job, 2, "boot.uptime_s", 600);
+    for (size_t node = 0; node < 3; node++)
+        put(&job, node, "topology.summary", node == 1 ? "EFA 16+15" : "EFA 16+16");
+    put_int(&job, 1, "efa.count", 31);
+    compare(&job);
+    assert_int_equal(job.findings.count, 1);
+    assert_finding(&job, 0, 1, "efa-count", DT_FAIL, "31");
+    job_fini(&job);
 }
 
 static void says_what_the_others_have(void **state)
@@ -292,6 +364,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alike_nodes_have_no_finding),
         cmocka_unit_test(names_the_odd_one),
+        cmocka_unit_test(names_the_odd_setting),
+        cmocka_unit_test(boots_and_lost_devices_are_told_once),
         cmocka_unit_test(says_what_the_others_have),
         cmocka_unit_test(without_majority_names_groups),
         cmocka_unit_test(lacking_is_unknown),

@@ -68,9 +68,10 @@ static void mount_table(void **state)
     const json_t *readonly = json_object_get(doc, "fs.readonly");
     assert_int_equal(json_array_size(readonly), 1);
     assert_string_equal(text_of(json_array_get(readonly, 0), "path"), "/data");
+    assert_string_equal(text_of(doc, "fs.network"), "/a_b nfs4; /fsx lustre");
     assert_string_equal(
-        text_of(doc, "fs.network"),
-        "/a b nfs4 srv:/b rw,vers=4.1; /fsx lustre 10.0.0.1@tcp:/abc rw,noatime,flock");
+        text_of(doc, "fs.network_options"),
+        "/a_b nfs4 srv:/b rw,vers=4.1; /fsx lustre 10.0.0.1@tcp:/abc rw,noatime,flock");
     json_decref(doc);
     tree_file(&tree, "proc/self/mountinfo", "junk\n - \n1 2 3 - a\n");
     doc = read_by(&tree, &plain, dt_read_mount_table);
@@ -237,12 +238,28 @@ static void space(void **state)
     json_decref(reader.doc);
 }
 
+static void placement(void **state)
+{
+    struct dt_reader reader = {.doc = json_pack("{s:s,s:i,s:[{s:i},{s:i},{s:i}],s:[{s:i},{}]}",
+                                                "cpu.list", "0-191", "numa.count", 2, "gpu.devices",
+                                                "numa", 0, "numa", 1, "numa", 1, "efa.devices",
+                                                "numa", 1)};
+    (void)state;
+    dt_read_placement(&reader);
+    assert_string_equal(text_of(reader.doc, "topology.summary"),
+                        "CPUs 0-191 in 2 NUMA nodes, GPUs 1+2, EFA 0+1+1?");
+    json_object_clear(reader.doc);
+    dt_read_placement(&reader);
+    assert_int_equal(json_object_size(reader.doc), 0);
+    json_decref(reader.doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mount_table), cmocka_unit_test(buddies), cmocka_unit_test(memory_state),
-        cmocka_unit_test(processes),   cmocka_unit_test(links),   cmocka_unit_test(kernel),
-        cmocka_unit_test(space),
+        cmocka_unit_test(mount_table), cmocka_unit_test(buddies),   cmocka_unit_test(memory_state),
+        cmocka_unit_test(processes),   cmocka_unit_test(links),     cmocka_unit_test(kernel),
+        cmocka_unit_test(space),       cmocka_unit_test(placement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
