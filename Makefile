@@ -37,6 +37,7 @@ DEPFLAGS  = -MMD -MP
 
 # `make V=1` shows whole commands
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
 LIB_LIBS    := -ljansson -lconfuse -lhwloc -lm -ldl
@@ -50,6 +51,7 @@ LAUNCH_SRC := $(wildcard launcher/dt-launch/*.c)
 ENV_SRC    := $(wildcard launcher/dt-env/*.c)
 TOPO_SRC   := $(wildcard launcher/dt-topo/*.c)
 VALIDATE_SRC := $(wildcard launcher/dt-validate/*.c)
+DRAIN_SRC  := $(wildcard launcher/dt-drain/*.c)
 TRAIN_SRC  := $(wildcard bench/train/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -57,7 +59,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
 PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
-            $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather
+            $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain
 FAKE_NVML := $(BUILD)/libexec/selftest/libnvidia-ml.so.1
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
@@ -101,6 +103,15 @@ $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
+
+# The only program that talks to slurmctld, and so the only one with libslurm. Another Slurm rebuilds it.
+$(BUILD)/obj/launcher/dt-drain/%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
+$(BUILD)/obj/launcher/dt-drain/main.o: $(BUILD)/include/slurm-prefix
+$(BUILD)/libexec/dt-drain: $(call obj,$(DRAIN_SRC)) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -L$(SLURM_PREFIX)/lib $(if $(filter /usr,$(SLURM_PREFIX)),,-Wl$(comma)-rpath$(comma)$(SLURM_PREFIX)/lib) \
+	    -lslurm $(LIB_LIBS) -o $@
 
 $(BUILD)/bin/dt-env: $(call obj,$(ENV_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
@@ -355,7 +366,8 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
 	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
 	    $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
-	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather "$(DESTDIR)$(libexecdir)/dt"
+	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain \
+	    "$(DESTDIR)$(libexecdir)/dt"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
 	$(INSTALL) -m 0755 $(FAKE_NVML) "$(DESTDIR)$(libexecdir)/dt/selftest"
 	@# by rename: a running slurmd or srun may have the old one mapped

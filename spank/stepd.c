@@ -149,7 +149,6 @@ static int start_node(struct plugin *plugin, struct sentence *why)
 {
     struct remote *remote = &plugin->remote;
     char *argv[] = {(char *)"dt-node", NULL, NULL, NULL};
-    char *node_environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
     if (plugin->options.config) {
         argv[1] = (char *)"--config";
         argv[2] = plugin->options.config;
@@ -159,6 +158,13 @@ static int start_node(struct plugin *plugin, struct sentence *why)
         snprintf(why->text, sizeof why->text, "no memory file for the plan: %s", strerror(errno));
         return -1;
     }
+    /* slurmd's own, never the job's: where libslurm finds slurmctld, for dt-drain */
+    struct text slurm_conf = {0};
+    const char *slurmds = getenv("SLURM_CONF");
+    if (slurmds)
+        text_printf(&slurm_conf, "SLURM_CONF=%s", slurmds);
+    char *node_environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C",
+                            slurm_conf.failed ? NULL : slurm_conf.data, NULL};
     struct helper_start start = {.directory = plugin->options.helpers,
                                  .name = "dt-node",
                                  .argv = argv,
@@ -166,7 +172,9 @@ static int start_node(struct plugin *plugin, struct sentence *why)
                                  .plan = remote->plan,
                                  .as_root = true,
                                  .owner = 0};
-    return helper_start(&remote->node, &start, why);
+    int rc = helper_start(&remote->node, &start, why);
+    text_fini(&slurm_conf);
+    return rc;
 }
 
 static unsigned item(spank_t spank, spank_item_t which)

@@ -170,6 +170,8 @@ static void tell_nodes(struct gather *g, const struct dt_report *report,
     struct dt_decision decision = {.go = verdict->go,
                                    .code = verdict->code,
                                    .reason = verdict->reason ? verdict->reason : "",
+                                   .drain = verdict->drain,
+                                   .shared = verdict->shared,
                                    .components = components};
     for (size_t i = 0; components && i < g->component_count; i++) {
         components[i] = (struct dt_component){g->components[i].node_count, g->components[i].tasks};

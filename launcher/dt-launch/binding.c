@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "base/buf.h"
 #include "helper.h"
 #include "plan/plan.h"
@@ -227,7 +228,7 @@ int dt_binding_find(struct dt_binding *binding, const struct dt_options *options
     }
     if (place->processes < 2 || stands_back(options, place))
         return 0; /* one rank has all of it */
-    char *path = dt_helper_find("dt-node");
+    char *path = dt_beside("dt-node");
     if (!path) {
         if (place->node_rank == 0)
             dprintf(STDERR_FILENO,

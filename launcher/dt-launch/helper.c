@@ -4,11 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,25 +15,6 @@
 
 #define HELPER_SECONDS 10.0
 #define ANSWER_MAX     (1u << 20) /* bytes */
-
-char *dt_helper_find(const char *name)
-{
-    static const char *const places[] = {"%.*s/%s", "%.*s/../libexec/dt/%s"};
-    char own[PATH_MAX], *path = NULL;
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
-    if (n <= 0)
-        return NULL;
-    own[n] = '\0';
-    int folder = (int)(strrchr(own, '/') - own);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (asprintf(&path, places[i], folder, own, name) < 0)
-            return NULL;
-        if (access(path, X_OK) == 0)
-            return path;
-        free(path);
-    }
-    return NULL;
-}
 
 struct run {
     pid_t pid;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs of dt that answer what this static binary can not know: dt-env and dt-node, beside it or in the
- * libexec of its prefix. */
+/* Programs of dt that answer what this static binary can not know: dt-env and dt-node, where dt_beside()
+ * finds them. */
 #ifndef DT_LAUNCH_HELPER_H
 #define DT_LAUNCH_HELPER_H
 
@@ -16,9 +16,6 @@ struct dt_helper {
     bool speaks;   /* may use our standard error */
     int last_good; /* highest exit code that is no failure */
 };
-
-/* Caller frees; NULL: there is none. */
-char *dt_helper_find(const char *name);
 
 /* Run it to its end, 10 s at most, and take what it prints. answer NULL: it prints to our standard
  * error, and may take its time. */

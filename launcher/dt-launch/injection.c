@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "helper.h"
@@ -48,7 +49,7 @@ int dt_injection_find(struct dt_injection *injection, enum dt_env_mode mode, int
     *injection = (struct dt_injection){0};
     if (mode == DT_ENV_MODE_OFF || getenv("DT_ENV_APPLIED"))
         return 0; /* the plugin has done it */
-    char *path = dt_helper_find("dt-env");
+    char *path = dt_beside("dt-env");
     int result = -1;
     if (!path) {
         dt_error_set(&err, "--env: dt-env is neither beside dt-launch nor in ../libexec/dt, so no "

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "drain.h"
 #include "engine.h"
 #include "link.h"
 #include "planner.h"
@@ -31,6 +32,7 @@ struct session {
     enum dt_level level;
     struct dt_decision decision;
     json_t *verdict; /* holds the decision's strings */
+    struct dt_proposals drains;
     struct dt_topology topology;
     bool has_topology;
     struct dt_error topology_failed;
@@ -175,7 +177,8 @@ static json_t *make_report(const struct session *s)
                                         .checks = &s->engine.checks,
                                         .env = env ? env : "",
                                         .port = s->request.port,
-                                        .took_us = (long)((link_now() - s->started) * 1e6)};
+                                        .took_us = (long)((link_now() - s->started) * 1e6),
+                                        .drains = &s->drains};
     return dt_report_message(&message);
 }
 
@@ -227,7 +230,8 @@ static int finish_checks(struct session *s, struct failure *f)
 {
     if (dt_facts_set_int(&s->engine.facts, "clock.offset_us", s->link.offset_us) == 0 &&
         dt_facts_set_int(&s->engine.facts, "clock.rtt_us", s->link.rtt_us) == 0 &&
-        engine_check(&s->engine, s->level, &f->err) == 0)
+        engine_check(&s->engine, s->level, &f->err) == 0 &&
+        dt_policy_propose(&s->drains, &s->engine.conf, &s->engine.checks, &f->err) == 0)
         return 0;
     return fail(f, DT_EXIT_HELPER);
 }
@@ -245,6 +249,7 @@ static int validate(struct session *s, struct failure *f)
         return unheard(s, f, true);
     if (take_verdict(s, f) < 0)
         return unheard(s, f, s->link.gather_gone);
+    drain_self(&s->drains, &s->engine.conf, &s->decision, s->request.node_name);
     if (s->decision.go)
         return 0;
     f->quiet = true;
@@ -352,6 +357,7 @@ int session_run(const char *config)
         dt_topology_fini(&s.topology);
     if (s.linked)
         link_fini(&s.link);
+    dt_proposals_fini(&s.drains);
     dt_masks_free(s.masks, (size_t)s.request.local_tasks);
     free(s.pids);
     free(s.decision.components);

@@ -34,6 +34,8 @@ static const struct number {
     {"lemon-days", offsetof(struct dt_conf, lemon_days), 7, 1, 365},
     {"fresh-boot-minutes", offsetof(struct dt_conf, fresh_boot_minutes), 10, 0, 100000},
     {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},
+    {"drain-max-nodes", offsetof(struct dt_conf, drain_max_nodes), 2, 0, 65536},
+    {"drain-in-minutes", offsetof(struct dt_conf, drain_in_minutes), 60, 1, 43200},
 };
 
 #define NUMBER_COUNT    (sizeof numbers / sizeof *numbers)
@@ -84,26 +86,81 @@ static int check_name(cfg_t *cfg, cfg_opt_t *opt)
     return -1;
 }
 
-/* In the order of enum dt_policy. */
-static const char *const policies[] = {"warn", "refuse", NULL};
+/* Options that are one word of a few, each in the order of its enum. */
+static const struct words {
+    const char *name;
+    const char *words[3];
+    const char *expected;
+} choices[] = {
+    {"env-on-abort", {"warn", "refuse"}, "warn or refuse"},
+    {"env-on-bad-rules", {"warn", "refuse"}, "warn or refuse"},
+    {"lemon-policy", {"warn", "refuse"}, "warn or refuse"},
+    {"drain-how", {"slurm", "print"}, "slurm or print"},
+    {"drain-style", {"slurm", "hyperpod"}, "slurm or hyperpod"},
+};
 
-static int find_policy(const char *word)
+static const struct words *find_choice(const char *option)
 {
-    for (int i = 0; word && policies[i]; i++) {
-        if (strcmp(policies[i], word) == 0)
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        if (strcmp(choices[i].name, option) == 0)
+            return &choices[i];
+    }
+    return NULL;
+}
+
+/* -1: no such word. */
+static int find_word(const char *option, const char *word)
+{
+    const struct words *choice = find_choice(option);
+    for (int i = 0; choice && word && choice->words[i]; i++) {
+        if (strcmp(choice->words[i], word) == 0)
             return i;
     }
     return -1;
 }
 
-static int check_policy(cfg_t *cfg, cfg_opt_t *opt)
+static int check_word(cfg_t *cfg, cfg_opt_t *opt)
 {
     if (dt_conf_once(cfg, opt) != 0)
         return -1;
     const char *word = cfg_opt_getnstr(opt, 0);
-    if (find_policy(word) >= 0)
+    if (find_word(opt->name, word) >= 0)
         return 0;
-    cfg_error(cfg, "option '%s' is '%s', expected warn or refuse", opt->name, word ? word : "");
+    cfg_error(cfg, "option '%s' is '%s', expected %s", opt->name, word ? word : "",
+              find_choice(opt->name)->expected);
+    return -1;
+}
+
+static int check_severity(cfg_t *cfg, cfg_opt_t *opt)
+{
+    static const char *const severities[] = {"MONITOR", "RESET", "REBOOT", "REPLACE"};
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
+    unsigned count = cfg_opt_size(opt);
+    const char *word = count > 0 ? cfg_opt_getnstr(opt, count - 1) : severities[0];
+    for (size_t i = 0; i < sizeof severities / sizeof *severities; i++) {
+        if (strcmp(severities[i], word) == 0)
+            return 0;
+    }
+    cfg_error(cfg, "option '%s' names '%s', expected some of MONITOR, RESET, REBOOT, REPLACE",
+              opt->name, word);
+    return -1;
+}
+
+/* It tells dt's drains from those of people, and stands in a Slurm reason. */
+static int check_prefix(cfg_t *cfg, cfg_opt_t *opt)
+{
+    enum { LONGEST = 32 };
+    if (dt_conf_once(cfg, opt) != 0)
+        return -1;
+    const char *text = cfg_opt_getnstr(opt, 0);
+    size_t len = strlen(text), plain = 0;
+    while (text[plain] > ' ' && text[plain] < 0x7f)
+        plain++;
+    if (len >= 2 && len <= LONGEST && plain == len)
+        return 0;
+    cfg_error(cfg, "option '%s' needs 2 to %d ASCII characters without blanks, such as \"dt:\"",
+              opt->name, LONGEST);
     return -1;
 }
 
@@ -126,13 +183,20 @@ static int take_list(char ***to, cfg_t *cfg, const char *option, struct dt_error
     return 0;
 }
 
+static int take_word(cfg_t *cfg, const char *option)
+{
+    return find_word(option, cfg_getstr(cfg, option));
+}
+
 static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
 {
     for (size_t i = 0; i < NUMBER_COUNT; i++)
         *(long long *)((char *)conf + numbers[i].offset) = cfg_getint(cfg, numbers[i].name);
-    conf->env_on_abort = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-abort"));
-    conf->env_on_bad_rules = (enum dt_policy)find_policy(cfg_getstr(cfg, "env-on-bad-rules"));
-    conf->lemon_policy = (enum dt_policy)find_policy(cfg_getstr(cfg, "lemon-policy"));
+    conf->env_on_abort = (enum dt_policy)take_word(cfg, "env-on-abort");
+    conf->env_on_bad_rules = (enum dt_policy)take_word(cfg, "env-on-bad-rules");
+    conf->drain_how = (enum dt_drain_how)take_word(cfg, "drain-how");
+    conf->drain_style = (enum dt_drain_style)take_word(cfg, "drain-style");
+    conf->lemon_policy = (enum dt_policy)take_word(cfg, "lemon-policy");
     if (take_string(&conf->data_directory, cfg_getstr(cfg, "data-directory"), err) != 0 ||
         take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
         take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
@@ -143,7 +207,9 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         take_list(&conf->writable_paths, cfg, "writable-paths", err) != 0 ||
         take_list(&conf->required_mounts, cfg, "required-mounts", err) != 0 ||
         take_list(&conf->required_modules, cfg, "required-modules", err) != 0 ||
-        take_list(&conf->required_processes, cfg, "required-processes", err) != 0)
+        take_list(&conf->required_processes, cfg, "required-processes", err) != 0 ||
+        take_list(&conf->drain_on, cfg, "drain-on", err) != 0 ||
+        take_string(&conf->drain_prefix, cfg_getstr(cfg, "drain-prefix"), err) != 0)
         return -1;
     if (!*conf->data_directory) { /* "" in the file: where dt was installed */
         free(conf->data_directory);
@@ -152,7 +218,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 14, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 18, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -171,9 +237,13 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
         {CFG_STR("topology-override", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
-        {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_policy},
-        {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_policy},
-        {CFG_STR("lemon-policy", "warn", CFGF_NONE), check_policy},
+        {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_word},
+        {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_word},
+        {CFG_STR("lemon-policy", "warn", CFGF_NONE), check_word},
+        {CFG_STR_LIST("drain-on", NULL, CFGF_NODEFAULT), check_severity},
+        {CFG_STR("drain-how", "slurm", CFGF_NONE), check_word},
+        {CFG_STR("drain-style", "slurm", CFGF_NONE), check_word},
+        {CFG_STR("drain-prefix", "dt:", CFGF_NONE), check_prefix},
     };
     for (size_t i = 0; i < OTHERS; i++) {
         options[i] = others[i].option;
@@ -245,5 +315,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free_list(conf->required_mounts);
     free_list(conf->required_modules);
     free_list(conf->required_processes);
+    free_list(conf->drain_on);
+    free(conf->drain_prefix);
     *conf = (struct dt_conf){0};
 }

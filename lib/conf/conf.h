@@ -16,6 +16,8 @@
 #include "base/error.h"
 
 enum dt_policy { DT_POLICY_WARN, DT_POLICY_REFUSE };
+enum dt_drain_how { DT_DRAIN_SLURM, DT_DRAIN_PRINT };
+enum dt_drain_style { DT_DRAIN_STYLE_SLURM, DT_DRAIN_STYLE_HYPERPOD };
 
 /* Settings of dt.conf: what an admin may say. An option's name in the file is the member's, with
  * '-' for '_'.
@@ -54,6 +56,12 @@ struct dt_conf {
     long long lemon_days;
     long long fresh_boot_minutes; /* a boot is told of for so long; 0 = never */
     long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
+    char **drain_on;              /* NULL-terminated: severities, by name, that drain a node */
+    enum dt_drain_how drain_how;
+    enum dt_drain_style drain_style;
+    char *drain_prefix;         /* what a reason of dt's begins with; never "" */
+    long long drain_max_nodes;  /* of the cluster ... */
+    long long drain_in_minutes; /* ... within so many */
 };
 
 /* path NULL: dt.conf in the compiled-in configuration directory. */

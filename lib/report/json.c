@@ -63,11 +63,21 @@ static json_t *checks_and_facts(const struct dt_report_node *node)
                      facts);
 }
 
-static void put_node(struct writer *w, const struct dt_report_node *node, bool unfit)
+/* For what its dt.conf has the node drained, after the brake. */
+static json_t *drain_json(const struct dt_proposal *drain)
 {
-    json_t *head = json_pack("{s:o,s:s,s:o,s:o,s:I}", "name", text_or_null(node->name), "result",
-                             node_result(node, unfit), "lost", text_or_null(node->lost), "env",
-                             text_or_null(node->env_summary), "took_us", (json_int_t)node->took_us);
+    return !drain ? json_null()
+                  : json_pack("{s:s,s:s,s:o,s:b}", "check", drain->check, "state", drain->state,
+                              "reason", text_or_null(drain->reason), "print", drain->print);
+}
+
+static void put_node(struct writer *w, const struct dt_report_node *node,
+                     const struct dt_proposal *drain, bool unfit)
+{
+    json_t *head = json_pack("{s:o,s:s,s:o,s:o,s:I,s:o}", "name", text_or_null(node->name),
+                             "result", node_result(node, unfit), "lost", text_or_null(node->lost),
+                             "env", text_or_null(node->env_summary), "took_us",
+                             (json_int_t)node->took_us, "drain", drain_json(drain));
     if (!node->detail)
         json_object_update_new(head, checks_and_facts(node));
     put_open(w, head);
@@ -92,19 +102,13 @@ static json_t *finding_json(const struct dt_report *report, const struct dt_find
     return json;
 }
 
-/* Checks that too many nodes fail for it to be the nodes' own fault, each once. */
 static json_t *shared_json(const struct dt_problems *problems)
 {
-    json_t *seen = json_object();
     json_t *shared = json_array();
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct dt_problem *row = &problems->items[i];
-        if (!row->shared || json_object_get(seen, row->check))
-            continue;
-        json_object_set_new(seen, row->check, json_true());
-        json_array_append_new(shared, json_string(row->check));
-    }
-    json_decref(seen);
+    size_t row = 0, nodes;
+    const char *check;
+    while ((check = dt_problems_next_shared(problems, &row, &nodes)))
+        json_array_append_new(shared, json_string(check));
     return shared;
 }
 
@@ -123,7 +127,7 @@ int dt_report_write(const struct dt_report *report, const struct dt_verdict *ver
     put(&w, ",\n\"nodes\":[");
     for (size_t i = 0; i < report->node_count; i++) {
         put(&w, i ? ",\n" : "\n");
-        put_node(&w, &report->nodes[i], problems.unfit[i]);
+        put_node(&w, &report->nodes[i], problems.drains[i], problems.unfit[i]);
     }
     put(&w, "],\n\"findings\":[");
     for (size_t i = 0; i < report->findings.count; i++) {

@@ -72,10 +72,15 @@ static size_t count_ran(const struct dt_check_results *checks)
 
 json_t *dt_report_message(const struct dt_report_message *message)
 {
-    return json_pack("{s:s,s:o,s:o,s:I,s:s,s:i,s:I}", "type", "report", "facts",
-                     brief_facts(message->facts), "checks", brief_checks(message->checks), "ran",
-                     (json_int_t)count_ran(message->checks), "env", message->env, "port",
-                     message->port, "took_us", (json_int_t)message->took_us);
+    json_t *object = json_pack("{s:s,s:o,s:o,s:I,s:s,s:i,s:I}", "type", "report", "facts",
+                               brief_facts(message->facts), "checks", brief_checks(message->checks),
+                               "ran", (json_int_t)count_ran(message->checks), "env", message->env,
+                               "port", message->port, "took_us", (json_int_t)message->took_us);
+    if (!object || !message->drains || message->drains->count == 0 ||
+        json_object_set_new(object, "drain", dt_proposals_to_json(message->drains)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* From here on only what did not pass is of interest. */
@@ -106,21 +111,22 @@ static int keep(struct dt_report_node *taken, const struct dt_facts *all, const 
 int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
                    struct dt_error *err)
 {
-    json_t *facts = NULL, *checks = NULL;
+    json_t *facts = NULL, *checks = NULL, *drains = NULL;
     const char *env = "";
     json_int_t took = 0, ran = -1;
     json_error_t why;
     struct dt_facts all = {0};
     struct dt_report_node taken = {0};
     int at = 0, rc = -1;
-    if (json_unpack_ex((json_t *)object, &why, 0, "{s:o,s:o,s?I,s:s,s:i,s:I}", "facts", &facts,
-                       "checks", &checks, "ran", &ran, "env", &env, "port", &at, "took_us",
-                       &took) < 0)
+    if (json_unpack_ex((json_t *)object, &why, 0, "{s:o,s:o,s?I,s:s,s:i,s:I,s?o}", "facts", &facts,
+                       "checks", &checks, "ran", &ran, "env", &env, "port", &at, "took_us", &took,
+                       "drain", &drains) < 0)
         return dt_error_set(err, "sent a report of a wrong shape: %s", why.text);
     if (at < 0 || at > 65535 || ran < -1 || ran > CHECKS_MAX || took < 0 || took > 3600000000LL)
         return dt_error_set(err, "sent a report with impossible numbers");
     if (dt_facts_from_json(&all, facts, err) < 0 ||
-        dt_check_results_from_json(&taken.checks, checks, err) < 0) {
+        dt_check_results_from_json(&taken.checks, checks, err) < 0 ||
+        (drains && dt_proposals_from_json(&taken.drains, drains, err) < 0)) {
         dt_error_prefix(err, "sent a report that can not be used");
         goto out;
     }
@@ -134,6 +140,7 @@ int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
     node->checks = taken.checks;
     node->ran = taken.ran;
     node->env_summary = taken.env_summary;
+    node->drains = taken.drains;
     node->took_us = taken.took_us;
     *port = at;
     taken = (struct dt_report_node){0};

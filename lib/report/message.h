@@ -18,12 +18,14 @@ struct dt_report_message {
     const char *env; /* what the environment judge did */
     int port;        /* reserved on the node; 0: none */
     long took_us;
+    const struct dt_proposals
+        *drains; /* what the node's dt.conf would have it drained for; NULL: nothing */
 };
 
 /* New reference; NULL: no memory. */
 json_t *dt_report_message(const struct dt_report_message *message);
 
-/* Fill facts, checks, ran, env_summary and took_us of a node that has none of them. On -1 the node
+/* Fill facts, checks, ran, env_summary, drains and took_us of a node that has none of them. On -1 the node
  * is as before. */
 int dt_report_take(struct dt_report_node *node, int *port, const json_t *object,
                    struct dt_error *err);

@@ -166,6 +166,52 @@ static void find_shared(struct dt_problems *problems, bool *seen, size_t node_co
     }
 }
 
+static bool names_shared(const struct dt_problems *problems, const char *check)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        if (problems->items[i].shared && strcmp(problems->items[i].check, check) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The brake: what too many nodes fail drains none of them. */
+static void choose_drains(struct dt_problems *problems, const struct dt_report *report)
+{
+    for (size_t i = 0; i < report->node_count; i++) {
+        const struct dt_report_node *node = &report->nodes[i];
+        if (node->lost || !node->name || node->drains.count == 0)
+            continue;
+        for (size_t k = 0; k < node->drains.count && !problems->drains[i]; k++) {
+            if (!names_shared(problems, node->drains.items[k].check))
+                problems->drains[i] = &node->drains.items[k];
+        }
+        problems->drain_count += problems->drains[i] != NULL;
+        problems->held_count += problems->drains[i] == NULL;
+    }
+}
+
+const char *dt_problems_next_shared(const struct dt_problems *problems, size_t *row, size_t *nodes)
+{
+    for (; *row < problems->count; ++*row) {
+        const struct dt_problem *problem = &problems->items[*row];
+        bool again = !problem->shared;
+        for (size_t i = 0; i < *row && !again; i++)
+            again =
+                problems->items[i].shared && strcmp(problems->items[i].check, problem->check) == 0;
+        if (again)
+            continue;
+        *nodes = 0;
+        for (size_t i = *row; i < problems->count; i++) {
+            if (problems->items[i].shared && strcmp(problems->items[i].check, problem->check) == 0)
+                *nodes += problems->items[i].count;
+        }
+        ++*row;
+        return problem->check;
+    }
+    return NULL;
+}
+
 /* Leaving nodes out does not help against a variable that the job brings along. */
 static bool is_jobs_own(const struct dt_problem *row)
 {
@@ -202,7 +248,10 @@ int dt_problems_collect(struct dt_problems *problems, const struct dt_report *re
     bool *seen = calloc(report->node_count + 1, sizeof *seen);
     problems->unfit = calloc(report->node_count + 1, sizeof *problems->unfit);
     problems->blamed = calloc(report->node_count + 1, sizeof *problems->blamed);
-    int rc = seen && problems->unfit && problems->blamed ? list_entries(&entries, report) : -1;
+    problems->drains = calloc(report->node_count + 1, sizeof *problems->drains);
+    int rc = seen && problems->unfit && problems->blamed && problems->drains
+                 ? list_entries(&entries, report)
+                 : -1;
     if (rc == 0) {
         problems->items = calloc(entries.count + 1, sizeof *problems->items);
         problems->storage = calloc(entries.count + 1, sizeof *problems->storage);
@@ -214,6 +263,7 @@ int dt_problems_collect(struct dt_problems *problems, const struct dt_report *re
         qsort(problems->items, problems->count, sizeof *problems->items, by_badness);
         find_shared(problems, seen, report->node_count);
         count_nodes(problems, report);
+        choose_drains(problems, report);
     } else {
         dt_problems_fini(problems);
     }
@@ -228,6 +278,7 @@ void dt_problems_fini(struct dt_problems *problems)
     free(problems->storage);
     free(problems->unfit);
     free(problems->blamed);
+    free(problems->drains);
     *problems = (struct dt_problems){0};
 }
 

@@ -27,6 +27,10 @@ struct dt_problems {
     size_t nameless_count;  /* of the blamed: they never said their name */
     bool disagree;          /* a comparison failed with nobody to blame */
     size_t unknown, warned; /* rows */
+    /* per node: for what its dt.conf has it drained; NULL: for nothing, or nothing of its own */
+    const struct dt_proposal **drains;
+    size_t drain_count;
+    size_t held_count; /* nodes that would be drained, had they not failed together */
 };
 
 /* Texts are borrowed from the report. -1: out of memory. */
@@ -37,6 +41,9 @@ void dt_problems_fini(struct dt_problems *problems);
  * the end unless names_only. Caller frees; NULL: no memory. */
 char *dt_report_names(const struct dt_report *report, const bool *which, bool names_only);
 char *dt_report_row_names(const struct dt_report *report, const size_t *nodes, size_t count);
+
+/* The next shared check from *row on, each once, and how many nodes fail it; NULL: no more. */
+const char *dt_problems_next_shared(const struct dt_problems *problems, size_t *row, size_t *nodes);
 
 /* What the lost nodes did: "did not report"; loud, for headlines: "did NOT report". */
 const char *dt_report_lost_verb(const struct dt_problems *problems, bool loud);

@@ -10,6 +10,7 @@
 #include "check/check.h"
 #include "compare/compare.h"
 #include "facts/facts.h"
+#include "policy/policy.h"
 
 /* How a node came to be lost. */
 enum dt_lost {
@@ -28,7 +29,8 @@ struct dt_report_node {
     char *detail;     /* members checks and facts of the document (detail.h); NULL: the above */
     char *lost;       /* NULL: reported; else the reason: "no connection in 5.0 s" */
     enum dt_lost how; /* where lost is not NULL */
-    long took_us;     /* in dt-node */
+    struct dt_proposals drains; /* what its dt.conf would have it drained for */
+    long took_us;               /* in dt-node */
 };
 
 struct dt_report {
@@ -46,6 +48,8 @@ struct dt_verdict {
     int code;      /* enum dt_exit */
     char *reason;  /* one sentence */
     char *exclude; /* compressed node list of the unfit, or NULL */
+    char *drain;   /* compressed node list of those that may drain themselves, or NULL */
+    char *shared;  /* "a,b": checks whose failure is not the nodes' own, or NULL */
 };
 
 /* Judge: fills the verdict. Caller calls dt_verdict_fini. */

@@ -108,21 +108,35 @@ static void say_problems(struct dt_buf *out, const struct dt_report *report,
 static void say_shared(struct dt_buf *out, const struct dt_report *report,
                        const struct dt_problems *problems)
 {
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct dt_problem *row = &problems->items[i];
-        bool again = !row->shared;
-        size_t nodes = row->count;
-        for (size_t k = 0; k < i && !again; k++)
-            again = problems->items[k].shared && strcmp(problems->items[k].check, row->check) == 0;
-        for (size_t k = i + 1; k < problems->count && !again; k++)
-            nodes += problems->items[k].shared && strcmp(problems->items[k].check, row->check) == 0
-                         ? problems->items[k].count
-                         : 0;
-        if (!again)
+    size_t row = 0, nodes;
+    const char *check;
+    while ((check = dt_problems_next_shared(problems, &row, &nodes)))
+        dt_buf_printf(out,
+                      "dt: %s fails on %zu of %zu nodes: that looks like a shared cause, not the "
+                      "nodes\n",
+                      check, nodes, report->node_count);
+    if (problems->held_count)
+        dt_buf_printf(out, "dt: so none of the %zu is drained, though dt.conf's drain-on would\n",
+                      problems->held_count);
+}
+
+/* What dt.conf has done with nodes that failed by themselves. */
+static void say_drains(struct dt_buf *out, const struct dt_report *report,
+                       const struct dt_problems *problems)
+{
+    for (size_t i = 0; i < report->node_count; i++) {
+        const struct dt_proposal *drain = problems->drains[i];
+        if (!drain)
+            continue;
+        char *command = drain->print ? dt_policy_command(drain, report->nodes[i].name) : NULL;
+        if (command)
+            dt_buf_printf(out, "dt: an admin may drain it:  %s\n", command);
+        else
             dt_buf_printf(out,
-                          "dt: %s fails on %zu of %zu nodes: that looks like a shared cause, not "
-                          "the nodes\n",
-                          row->check, nodes, report->node_count);
+                          "dt: %s drains itself, as dt.conf asks for %s, unless its limit is "
+                          "reached\n",
+                          report->nodes[i].name, drain->check);
+        free(command);
     }
 }
 
@@ -177,6 +191,7 @@ char *dt_report_table(const struct dt_report *report, const struct dt_verdict *v
         say_shared(&out, report, &problems);
         say_passed(&out, report, &problems);
         say_what_next(&out, &problems, verdict);
+        say_drains(&out, report, &problems);
     } else {
         say_good_head(&out, report);
         dt_report_good_nodes(&out, report, width, color);

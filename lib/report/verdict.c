@@ -12,6 +12,8 @@ void dt_verdict_fini(struct dt_verdict *verdict)
 {
     free(verdict->reason);
     free(verdict->exclude);
+    free(verdict->drain);
+    free(verdict->shared);
     *verdict = (struct dt_verdict){0};
 }
 
@@ -21,6 +23,7 @@ void dt_report_node_fini(struct dt_report_node *node)
     dt_facts_fini(&node->facts);
     dt_check_results_fini(&node->checks);
     free(node->env_summary);
+    dt_proposals_fini(&node->drains);
     free(node->detail);
     free(node->lost);
     *node = (struct dt_report_node){0};
@@ -95,6 +98,16 @@ static void say_disagreement(struct dt_buf *buf, const struct dt_problems *probl
     }
 }
 
+static void say_shared(struct dt_buf *buf, const struct dt_report *report,
+                       const struct dt_problems *problems)
+{
+    size_t row = 0, nodes;
+    const char *check;
+    while ((check = dt_problems_next_shared(problems, &row, &nodes)))
+        dt_buf_printf(buf, "; shared by %zu of %zu nodes, so not their own: %s", nodes,
+                      report->node_count, check);
+}
+
 static void say_reason(struct dt_buf *buf, const struct dt_report *report,
                        const struct dt_problems *problems)
 {
@@ -108,6 +121,7 @@ static void say_reason(struct dt_buf *buf, const struct dt_report *report,
         dt_buf_puts(buf, buf->len ? "; " : "");
         say_disagreement(buf, problems);
     }
+    say_shared(buf, report, problems);
     if (!buf->len)
         dt_buf_printf(buf, "%zu node%s", report->node_count,
                       report->node_count == 1 ? " is fit" : "s are fit");
@@ -115,11 +129,52 @@ static void say_reason(struct dt_buf *buf, const struct dt_report *report,
         dt_buf_puts(buf, "; not everything could be checked");
 }
 
+/* "a,b"; NULL: none, or no memory. */
+static char *list_shared(const struct dt_problems *problems, bool *failed)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    size_t row = 0, nodes;
+    const char *check;
+    while ((check = dt_problems_next_shared(problems, &row, &nodes)))
+        dt_buf_printf(&text, "%s%s", text.len ? "," : "", check);
+    char *list = text.len || text.failed ? dt_buf_take(&text) : NULL;
+    *failed |= !list && (text.len || text.failed);
+    return list;
+}
+
+/* Names of those that `which` holds for; NULL: none has a name, or no memory. */
+static char *list_names(const struct dt_report *report, const bool *which, size_t count,
+                        bool *failed)
+{
+    char *names = count ? dt_report_names(report, which, true) : NULL;
+    *failed |= count && !names;
+    if (names && *names)
+        return names;
+    free(names); /* only nodes that never said their name */
+    return NULL;
+}
+
+static char *list_drains(const struct dt_report *report, const struct dt_problems *problems,
+                         bool *failed)
+{
+    bool *which = calloc(report->node_count + 1, sizeof *which);
+    size_t count = 0;
+    *failed |= !which;
+    for (size_t i = 0; which && i < report->node_count; i++) {
+        which[i] = problems->drains[i] && !problems->drains[i]->print;
+        count += which[i];
+    }
+    char *names = which ? list_names(report, which, count, failed) : NULL;
+    free(which);
+    return names;
+}
+
 int dt_report_verdict(const struct dt_report *report, struct dt_verdict *verdict,
                       struct dt_error *err)
 {
     struct dt_problems problems;
     struct dt_buf reason = DT_BUF_INIT;
+    bool failed = false;
     *verdict = (struct dt_verdict){.code = DT_EXIT_HELPER};
     if (dt_problems_collect(&problems, report) < 0)
         return dt_error_set(err, "the nodes could not be judged: out of memory");
@@ -130,18 +185,14 @@ int dt_report_verdict(const struct dt_report *report, struct dt_verdict *verdict
     verdict->reason = dt_buf_take(&reason);
     if (verdict->reason)
         dt_printable(verdict->reason);
-    if (problems.blamed_count)
-        verdict->exclude = dt_report_names(report, problems.blamed, true);
-    bool complete = verdict->reason && (!problems.blamed_count || verdict->exclude);
+    verdict->exclude = list_names(report, problems.blamed, problems.blamed_count, &failed);
+    verdict->drain = list_drains(report, &problems, &failed);
+    verdict->shared = list_shared(&problems, &failed);
     dt_problems_fini(&problems);
-    if (!complete) {
+    if (failed || !verdict->reason) {
         dt_verdict_fini(verdict);
         verdict->code = DT_EXIT_HELPER;
         return dt_error_set(err, "the nodes could not be judged: out of memory");
-    }
-    if (verdict->exclude && !*verdict->exclude) { /* only nodes that never said their name */
-        free(verdict->exclude);
-        verdict->exclude = NULL;
     }
     verdict->go = code == DT_EXIT_OK || report->warn_only;
     verdict->code = verdict->go ? DT_EXIT_OK : code;

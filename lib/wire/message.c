@@ -57,10 +57,11 @@ json_t *dt_decision_to_json(const struct dt_decision *decision)
     for (size_t i = 0; i < decision->component_count; i++)
         json_array_append_new(components, json_pack("[i,i]", decision->components[i].nodes,
                                                     decision->components[i].tasks));
-    return json_pack("{s:s,s:b,s:i,s:s,s:s,s:i,s:o}", "type", "verdict", "go", decision->go, "code",
-                     decision->code, "reason", decision->reason, "master_addr",
+    return json_pack("{s:s,s:b,s:i,s:s,s:s,s:i,s:o,s:s,s:s}", "type", "verdict", "go", decision->go,
+                     "code", decision->code, "reason", decision->reason, "master_addr",
                      decision->master_addr, "master_port", decision->master_port, "components",
-                     components);
+                     components, "drain", decision->drain ? decision->drain : "", "shared",
+                     decision->shared ? decision->shared : "");
 }
 
 static int take_components(struct dt_decision *decision, json_t *array, struct dt_error *err)
@@ -87,10 +88,11 @@ int dt_decision_from_json(struct dt_decision *decision, const json_t *object, st
     *decision = (struct dt_decision){0};
     if (!dt_message_is(object, "verdict"))
         return dt_error_set(err, "a message that is no verdict");
-    if (json_unpack_ex((json_t *)object, &why, 0, "{s:b,s:i,s:s,s:s,s:i,s:o}", "go", &go, "code",
-                       &decision->code, "reason", &decision->reason, "master_addr",
+    decision->drain = decision->shared = "";
+    if (json_unpack_ex((json_t *)object, &why, 0, "{s:b,s:i,s:s,s:s,s:i,s:o,s?s,s?s}", "go", &go,
+                       "code", &decision->code, "reason", &decision->reason, "master_addr",
                        &decision->master_addr, "master_port", &decision->master_port, "components",
-                       &components) < 0)
+                       &components, "drain", &decision->drain, "shared", &decision->shared) < 0)
         return dt_error_set(err, "a verdict of a wrong shape: %s", why.text);
     decision->go = go;
     if (decision->code < 0 || decision->code > 255 || decision->go != (decision->code == 0) ||

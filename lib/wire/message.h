@@ -28,6 +28,8 @@ struct dt_decision { /* message "verdict" */
     int master_port;         /* 0: not known */
     struct dt_component *components;
     size_t component_count;
+    const char *drain;  /* node list: these may drain themselves; "": none */
+    const char *shared; /* "a,b": checks that are no reason for it, as too many nodes fail them */
 };
 json_t *dt_decision_to_json(const struct dt_decision *decision);
 /* components is malloc'd: the caller frees it. */

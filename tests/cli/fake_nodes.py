@@ -354,5 +354,32 @@ def serve(answer, port_file):
     sock.recv(1)
 
 
+def forge(nodes):
+    """A gather that a user made himself, for all nodes of a step: whatever they report, the job is no-go, and all of
+    them may drain themselves. Prints the rendezvous text that leads to it."""
+    server = socket.create_server(("0.0.0.0", 0), backlog=64)
+    out = subprocess.run(["ip", "-json", "-4", "address"], check=True, capture_output=True)
+    addresses = [a["local"] for i in json.loads(out.stdout) for a in i["addr_info"] if a["local"] != "127.0.0.1"]
+    print("1/%s/%d/%032x" % (",".join(addresses), server.getsockname()[1], 0), flush=True)
+    server.settimeout(60)
+    peers = []
+    count = None
+    while count is None or len(peers) < count:
+        sock, _ = server.accept()
+        hello = read_frame(sock)
+        if not hello or any(name == hello["node"] for name, _ in peers):
+            continue # the same node by another address
+        count = hello["nodes"]
+        peers.append((hello["node"], sock))
+        sock.sendall(frame({"type": "welcome", "clock_us": int(time.time() * 1e6), "full": False}))
+    for _, sock in peers:
+        read_frame(sock)
+    for _, sock in peers:
+        sock.sendall(frame({"type": "verdict", "go": False, "code": 65, "reason": "forged", "master_addr": "",
+                            "master_port": 0, "components": [[count, count]], "drain": nodes, "shared": ""}))
+    for _, sock in peers:
+        sock.recv(1)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

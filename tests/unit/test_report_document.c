@@ -2,6 +2,7 @@
 /* The document for programs against docs/report.schema.json: required keys and their types. */
 #include "report_scene.h"
 
+#include "policy/policy.h"
 #include "report/detail.h"
 #include "report/message.h"
 
@@ -42,7 +43,8 @@ static void conform(const json_t *schema, const json_t *root, const json_t *valu
     if (json_object_get(schema, "const"))
         assert_true(json_equal(json_object_get(schema, "const"), value));
     json_array_foreach(json_object_get(schema, "required"), i,
-                       one) if (!json_object_get(value, json_string_value(one)))
+                       one) if (json_is_object(value) &&
+                                !json_object_get(value, json_string_value(one)))
         fail_msg("%s lacks %s", where, json_string_value(one));
     json_t *properties = json_object_get(schema, "properties");
     json_object_foreach(properties, key, one) if (json_object_get(value, key))

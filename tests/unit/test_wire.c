@@ -186,13 +186,28 @@ static void decisions_survive_a_round_trip(void **state)
 {
     (void)state;
     struct dt_component components[] = {{2, 16}, {1, 3}};
-    struct dt_decision in = {true, 0, "all good", "10.0.0.7", 40001, components, 2}, out;
+    struct dt_decision in = {.go = true,
+                             .reason = "all good",
+                             .master_addr = "10.0.0.7",
+                             .master_port = 40001,
+                             .components = components,
+                             .component_count = 2,
+                             .drain = "dt-[1-2]",
+                             .shared = "nvlink,efa-port"};
+    struct dt_decision out;
     struct dt_error err = {0};
     json_t *object = dt_decision_to_json(&in);
     assert_int_equal(dt_decision_from_json(&out, object, &err), 0);
     assert_true(out.go);
     assert_string_equal(out.master_addr, "10.0.0.7");
     assert_int_equal(out.components[1].tasks, 3);
+    assert_string_equal(out.drain, "dt-[1-2]");
+    assert_string_equal(out.shared, "nvlink,efa-port");
+    free(out.components);
+    /* whoever says nothing of drains consents to none */
+    json_object_del(object, "drain");
+    assert_int_equal(dt_decision_from_json(&out, object, &err), 0);
+    assert_string_equal(out.drain, "");
     free(out.components);
     json_object_set_new(object, "code", json_integer(65)); /* go, yet a code */
     assert_int_equal(dt_decision_from_json(&out, object, &err), -1);
