@@ -61,48 +61,85 @@ static size_t text_width(const char *text, size_t bytes)
     return width;
 }
 
-/* Bytes of `text` that go on a line of `width`: up to the last blank that fits, else cut. */
+/* Bytes of `text` that go on a line of `width`: up to the last blank that fits; in a word that is
+ * wider, up to the last mark that names and paths have between their parts; else cut. */
 static size_t line_bytes(const char *text, size_t width)
 {
-    size_t blank = 0, shown = 0, i = 0;
+    size_t blank = 0, mark = 0, shown = 0, i = 0;
     for (; text[i]; i++) {
         if (((unsigned char)text[i] & 0xc0) == 0x80)
             continue;
         if (text[i] == ' ')
             blank = i;
         if (shown++ == width)
-            return blank ? blank : i;
+            return blank ? blank : mark > i / 2 ? mark : i;
+        if (strchr(",-/._:=", text[i]))
+            mark = i + 1;
     }
     return i;
 }
 
-static void fit(const struct dt_columns *columns, size_t *widths, size_t available)
+static size_t longest_word(const char *text)
 {
-    size_t total = 0;
-    for (size_t c = 0; c < columns->count; c++) {
-        widths[c] = 0;
-        for (size_t r = 0; r < columns->rows; r++) {
-            const char *text = columns->cells[r * columns->count + c];
-            size_t width = text ? text_width(text, strlen(text)) : 0;
-            widths[c] = width > widths[c] ? width : widths[c];
-        }
-        total += widths[c] ? widths[c] + GAP : 0;
+    size_t longest = 0;
+    while (*text) {
+        size_t bytes = strcspn(text, " "), width = text_width(text, bytes);
+        longest = width > longest ? width : longest;
+        text += bytes + strspn(text + bytes, " ");
     }
-    available += GAP; /* none after the last */
+    return longest;
+}
+
+/* Take from the widest columns until all fit, but from none below its floor. */
+static size_t shrink(size_t *widths, const size_t *floors, size_t count, size_t total,
+                     size_t available)
+{
     while (total > available) {
-        size_t widest = 0, second = NARROWEST;
-        for (size_t c = 1; c < columns->count; c++)
-            widest = widths[c] > widths[widest] ? c : widest;
-        for (size_t c = 0; c < columns->count; c++)
-            second = c != widest && widths[c] > second ? widths[c] : second;
-        if (widths[widest] <= NARROWEST)
-            return;
+        size_t widest = count, second = 0;
+        for (size_t c = 0; c < count; c++) {
+            if (widths[c] > floors[c] && (widest == count || widths[c] > widths[widest]))
+                widest = c;
+        }
+        if (widest == count)
+            break;
+        for (size_t c = 0; c < count; c++)
+            second =
+                c != widest && widths[c] > floors[c] && widths[c] > second ? widths[c] : second;
+        second = second > floors[widest] ? second : floors[widest];
         /* Down to the next widest column at once, but no more than is needed. */
         size_t cut = widths[widest] > second ? widths[widest] - second : 1;
         cut = cut > total - available ? total - available : cut;
         widths[widest] -= cut;
         total -= cut;
     }
+    return total;
+}
+
+static void fit(const struct dt_columns *columns, size_t *widths, size_t available)
+{
+    size_t total = 0, words[DT_COLUMNS_MAX], names[DT_COLUMNS_MAX], floors[DT_COLUMNS_MAX];
+    for (size_t c = 0; c < columns->count; c++) {
+        widths[c] = 0;
+        words[c] = floors[c] = NARROWEST;
+        bool one_word = true;
+        for (size_t r = 0; r < columns->rows; r++) {
+            const char *text = columns->cells[r * columns->count + c];
+            size_t width = text ? text_width(text, strlen(text)) : 0;
+            size_t word = text ? longest_word(text) : 0;
+            widths[c] = width > widths[c] ? width : widths[c];
+            words[c] = word > words[c] ? word : words[c];
+            one_word &= word == width;
+        }
+        words[c] = words[c] > available / 3 ? available / 3 : words[c];
+        words[c] = words[c] > NARROWEST ? words[c] : NARROWEST;
+        names[c] = one_word ? words[c] : NARROWEST;
+        total += widths[c] ? widths[c] + GAP : 0;
+    }
+    available += GAP; /* none after the last */
+    /* Where there is room for it words stay whole, or at least names do. */
+    total = shrink(widths, words, columns->count, total, available);
+    total = shrink(widths, names, columns->count, total, available);
+    shrink(widths, floors, columns->count, total, available);
 }
 
 static void pad(struct dt_buf *out, size_t count)

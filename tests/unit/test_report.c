@@ -105,6 +105,107 @@ static void shared_failures_blame_nobody(void **state)
     dt_report_fini(&report);
 }
 
+/* The brake at its edge: more than two nodes, and more than a fifth of all. */
+static void what_a_comparison_finds_can_be_shared_too(void **state)
+{
+    struct dt_report report;
+    (void)state;
+    report_init(&report, 15);
+    for (size_t i = 0; i < 3; i++)
+        add_finding(&report, i, "efa-driver", DT_FAIL, "2.10.0");
+    assert_verdict(&report, DT_EXIT_UNFIT, "dt-[1-3]", "3 of 15");
+    add_finding(&report, 3, "efa-driver", DT_FAIL, "2.10.0");
+    assert_verdict(&report, DT_EXIT_UNFIT, NULL,
+                   "shared by 4 of 15 nodes, so not their own: efa-driver");
+    dt_report_fini(&report);
+}
+
+static void so_can_silence(void **state)
+{
+    struct dt_report report;
+    (void)state;
+    report_init(&report, 10);
+    lose(&report, 4, "no connection in 10.0 s");
+    lose(&report, 7, "no connection in 10.0 s");
+    assert_verdict(&report, DT_EXIT_INCOMPLETE, "dt-[5,8]", "2 of 10");
+    lose(&report, 9, "no connection in 10.0 s");
+    assert_verdict(&report, DT_EXIT_INCOMPLETE, NULL, "shared by 3 of 10 nodes");
+    dt_report_fini(&report);
+}
+
+static void would_drain(struct dt_report_node *node, const char *check, bool print)
+{
+    node->drains.items =
+        realloc(node->drains.items, (node->drains.count + 1) * sizeof *node->drains.items);
+    assert_non_null(node->drains.items);
+    node->drains.items[node->drains.count++] = (struct dt_proposal){.check = strdup(check),
+                                                                    .state = strdup("DRAIN"),
+                                                                    .reason = strdup("dt: why"),
+                                                                    .print = print};
+}
+
+static void assert_drains(const struct dt_report *report, const char *nodes, const char *told)
+{
+    struct dt_verdict verdict;
+    verdict_of(report, &verdict);
+    if (nodes)
+        assert_string_equal(verdict.drain, nodes);
+    else
+        assert_null(verdict.drain);
+    char *table = dt_report_table(report, &verdict, 120, false);
+    if (!strstr(table, told))
+        fail_msg("'%s' is not in: %s", told, table);
+    free(table);
+    dt_verdict_fini(&verdict);
+}
+
+static void nodes_drain_for_what_is_their_own(void **state)
+{
+    struct dt_report report;
+    (void)state;
+    report_init(&report, 15);
+    for (size_t i = 0; i < 3; i++) {
+        break_efa(&report, i);
+        would_drain(&report.nodes[i], "efa-port", false);
+    }
+    assert_drains(&report, "dt-[1-3]", "dt: dt-2 drains itself, as dt.conf asks for efa-port");
+    break_efa(&report, 3);
+    would_drain(&report.nodes[3], "efa-port", false);
+    assert_drains(&report, NULL, "dt: so none of the 4 is drained");
+    /* one of the four has something of its own, too */
+    add_check(&report.nodes[1], "nvlink", DT_FAIL, "17 links", "18", "reboot");
+    would_drain(&report.nodes[1], "nvlink", false);
+    assert_drains(&report, "dt-2", "dt: dt-2 drains itself, as dt.conf asks for nvlink");
+    report.nodes[1].drains.items[1].print = true;
+    assert_drains(&report, NULL, "scontrol update NodeName='dt-2' State=DRAIN Reason='dt: why'");
+    /* a node that is gone can not */
+    report.nodes[1].lost = strdup("gone");
+    report.nodes[1].how = DT_LOST_LEFT;
+    assert_drains(&report, NULL, "went away");
+    dt_report_fini(&report);
+}
+
+static void names_stay_whole_where_there_is_room(void **state)
+{
+    struct dt_report report;
+    struct dt_verdict verdict;
+    (void)state;
+    report_init(&report, 4);
+    for (size_t i = 0; i < 4; i++) {
+        free(report.nodes[i].name);
+        assert_true(asprintf(&report.nodes[i].name, "queue1-st-p5-%zu", i + 1) > 0);
+        add_check(&report.nodes[i], "fs-mounted", DT_FAIL, "nothing is mounted at /fsx",
+                  "a file system at each of required-mounts", "mount it, and look at its server");
+    }
+    verdict_of(&report, &verdict);
+    char *table = dt_report_table(&report, &verdict, 80, false);
+    if (!strstr(table, "dt:   queue1-st-p5-[1-4]  fs-mounted"))
+        fail_msg("the name is folded: %s", table);
+    free(table);
+    dt_verdict_fini(&verdict);
+    dt_report_fini(&report);
+}
+
 static void assert_table(const struct dt_report *report, int width, const char *wanted)
 {
     struct dt_verdict verdict;
@@ -282,6 +383,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts),
         cmocka_unit_test(shared_failures_blame_nobody),
+        cmocka_unit_test(what_a_comparison_finds_can_be_shared_too),
+        cmocka_unit_test(so_can_silence),
+        cmocka_unit_test(nodes_drain_for_what_is_their_own),
+        cmocka_unit_test(names_stay_whole_where_there_is_room),
         cmocka_unit_test(tables),
         cmocka_unit_test(lost_nodes_are_told_apart),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
