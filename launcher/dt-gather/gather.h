@@ -21,9 +21,12 @@
 #include "options.h"
 #include "wire/message.h"
 
-#define HELLO_SECONDS 2   /* a peer that has not said who it is by then is dropped */
-#define FLUSH_SECONDS 1   /* for the verdict to leave, at most */
-#define KEEPALIVES    500 /* nodes that are asked for a sign of life in one second */
+#define HELLO_SECONDS 2    /* a peer that has not said who it is by then is dropped */
+#define FLUSH_SECONDS 1    /* for the verdict to leave, at most */
+#define KEEPALIVES    500  /* nodes that are asked for a sign of life in one second */
+#define REPORT_TRY_MS 2000 /* srun waits for it */
+#define REPORT_MIN_MS 500  /* the nodes wait a second longer than this process */
+#define REPORT_MAX_MS 5000
 #define GRACE_MS      500 /* for the plugin of a node whose dt-node is gone to say why */
 
 struct peer;

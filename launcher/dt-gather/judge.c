@@ -83,12 +83,24 @@ static int failed_code(const struct gather *g)
     return 0;
 }
 
-/* The JSON file comes before the verdict: a job that demanded a report must not run without. */
+/* Of the time that the nodes still wait. */
+static long long report_patience_ms(const struct gather *g)
+{
+    double seconds =
+        g->options.settle_s < g->options.timeout_s ? g->options.settle_s : g->options.timeout_s;
+    double left_ms = (g->waiting_since + seconds - gather_now()) * 1000;
+    return left_ms < REPORT_MIN_MS   ? REPORT_MIN_MS
+           : left_ms > REPORT_MAX_MS ? REPORT_MAX_MS
+                                     : (long long)left_ms;
+}
+
+/* The report file comes before the verdict: a job that demanded a report must not run without. */
 static void write_report(struct gather *g, const struct dt_report *report,
                          struct dt_verdict *verdict)
 {
     struct dt_error err = {{0}};
-    if (!g->options.report || report_file_write(g->options.report, report, verdict, &err) == 0)
+    if (!g->options.report ||
+        report_file_write(g->options.report, report, verdict, report_patience_ms(g), &err) == 0)
         return;
     bool abort = verdict->go && !g->options.warn_only;
     if (!abort) {

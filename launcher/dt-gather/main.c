@@ -183,7 +183,7 @@ static int start(struct gather *g, struct dt_error *err)
 {
     if (load_conf(g, err) < 0)
         return DT_EXIT_CONFIG;
-    if (g->options.report && report_file_try(g->options.report, err) < 0)
+    if (g->options.report && report_file_try(g->options.report, REPORT_TRY_MS, err) < 0)
         return DT_EXIT_REPORT;
     if (roster_init(g, err) < 0)
         return DT_EXIT_USAGE;

@@ -229,12 +229,17 @@ no_tickets() {
     assert_nodes_healthy
 }
 
-# A user may run any dt-gather: srun hands on what he puts into the environment.
+# A user may run any dt-gather: an srun without dt's plugin hands on what he puts into the environment.
 forged_step() { # ARGUMENTS of srun
+    mkdir -p own
+    cp "/run/dt-cluster/$CLUSTER/etc/"*.conf own/
+    : >own/plugstack.conf
+    rm -f forged
     python3 "$REPOSITORY/tests/cli/fake_nodes.py" forge "$CLUSTER-[1-6]" 3>&- >forged &
     until_ok test -s forged
-    SLURM_DT_SETTINGS='1 validate=fast env=off bind=off on-fail=abort timeout=10 nic=off' \
-        SLURM_DT_RENDEZVOUS=$(cat forged) run srun "$@"
+    SLURM_CONF=$PWD/own/slurm.conf SLURM_DT_RENDEZVOUS=$(cat forged) \
+        SLURM_DT_SETTINGS='1 validate=fast env=off bind=off on-fail=abort timeout=10 nic=off' run timeout 60 srun "$@"
+    assert_failed
 }
 
 @test "a forged verdict that names all nodes drains only those that root's own checks have found" {
