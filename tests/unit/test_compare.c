@@ -171,6 +171,23 @@ static void names_the_odd_setting(void **state)
     }
 }
 
+/* A setting that most nodes do not have is no lack of theirs. */
+static void a_setting_of_few_is_no_lack_of_the_others(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 5);
+    put(&job, 2, "cpu.governor", "powersave");
+    compare(&job);
+    assert_int_equal(job.findings.count, 0);
+    for (size_t node = 0; node < 4; node++)
+        put(&job, node, "cpu.governor", "performance");
+    compare(&job);
+    assert_int_equal(job.findings.count, 1);
+    assert_finding(&job, 0, 4, "cpu-governor", DT_UNKNOWN, "not known");
+    job_fini(&job);
+}
+
 /* Nodes that booted together, or at other times, are no news; a missing device is told once. */
 static void boots_and_lost_devices_are_told_once(void **state)
 {
@@ -365,6 +382,7 @@ int main(void)
         cmocka_unit_test(alike_nodes_have_no_finding),
         cmocka_unit_test(names_the_odd_one),
         cmocka_unit_test(names_the_odd_setting),
+        cmocka_unit_test(a_setting_of_few_is_no_lack_of_the_others),
         cmocka_unit_test(boots_and_lost_devices_are_told_once),
         cmocka_unit_test(says_what_the_others_have),
         cmocka_unit_test(without_majority_names_groups),
