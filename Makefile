@@ -52,6 +52,7 @@ ENV_SRC    := $(wildcard launcher/dt-env/*.c)
 TOPO_SRC   := $(wildcard launcher/dt-topo/*.c)
 VALIDATE_SRC := $(wildcard launcher/dt-validate/*.c)
 DRAIN_SRC  := $(wildcard launcher/dt-drain/*.c)
+SLURMHELP_SRC := $(wildcard launcher/dt-slurm/*.c)
 TRAIN_SRC  := $(wildcard bench/train/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -59,7 +60,8 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBDT   := $(BUILD)/libdt.a
 SPANK   := $(BUILD)/lib/spank_dt.so
 PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
-            $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain
+            $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain \
+            $(BUILD)/libexec/dt-slurm
 FAKE_NVML := $(BUILD)/libexec/selftest/libnvidia-ml.so.1
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
@@ -104,14 +106,19 @@ $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(GATHER_LIBS) -o $@
 
-# The only program that talks to slurmctld, and so the only one with libslurm. Another Slurm rebuilds it.
-$(BUILD)/obj/launcher/dt-drain/%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
-$(BUILD)/obj/launcher/dt-drain/main.o: $(BUILD)/include/slurm-prefix
+# The only programs that talk to slurmctld, and so the only ones with libslurm. Another Slurm rebuilds them.
+link-libslurm = -L$(SLURM_PREFIX)/lib $(if $(filter /usr,$(SLURM_PREFIX)),,-Wl$(comma)-rpath$(comma)$(SLURM_PREFIX)/lib) -lslurm
+$(BUILD)/obj/launcher/dt-drain/%.o $(BUILD)/obj/launcher/dt-slurm/%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
+$(BUILD)/obj/launcher/dt-drain/main.o $(BUILD)/obj/launcher/dt-slurm/main.o: $(BUILD)/include/slurm-prefix
 $(BUILD)/libexec/dt-drain: $(call obj,$(DRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -L$(SLURM_PREFIX)/lib $(if $(filter /usr,$(SLURM_PREFIX)),,-Wl$(comma)-rpath$(comma)$(SLURM_PREFIX)/lib) \
-	    -lslurm $(LIB_LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(link-libslurm) $(LIB_LIBS) -o $@
+
+$(BUILD)/libexec/dt-slurm: $(call obj,$(SLURMHELP_SRC))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(link-libslurm) -o $@
 
 $(BUILD)/bin/dt-env: $(call obj,$(ENV_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
@@ -366,7 +373,7 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
 	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
 	    $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
-	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain \
+	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain $(BUILD)/libexec/dt-slurm \
 	    "$(DESTDIR)$(libexecdir)/dt"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
 	$(INSTALL) -m 0755 $(FAKE_NVML) "$(DESTDIR)$(libexecdir)/dt/selftest"

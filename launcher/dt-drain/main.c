@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dt-drain: the one program of dt that changes a node in Slurm, and the only one that links
- * libslurm. It drains the node on which it runs, never another; lib/policy/policy.h says how the
+/* dt-drain: the one program of dt that changes a node in Slurm, and with dt-slurm the only one that
+ * links libslurm. It drains the node on which it runs, never another; lib/policy/policy.h says how the
  * limit is kept. libslurm ends the process by itself (status 1) when it finds no slurm.conf. */
 #include <errno.h>
 #include <signal.h>

@@ -204,12 +204,14 @@ static void on_heard(void *argument, const struct dt_link_message *message, cons
     struct loop *loop = argument;
     dt_arrival_hear(&loop->arrival, message, node);
     dt_hang_hear(loop->hang, message, node);
+    dt_checkpoint_hear(loop, message);
 }
 
 static void on_told(void *argument, const struct dt_link_message *message)
 {
-    const struct loop *loop = argument;
+    struct loop *loop = argument;
     dt_hang_told(loop->hang, message);
+    dt_checkpoint_hear(loop, message);
 }
 
 void dt_loop_hear(struct loop *loop)
@@ -372,5 +374,5 @@ bool dt_loop_settled(struct loop *loop)
 
 int dt_loop_exit_code(const struct loop *loop)
 {
-    return loop->decided ? loop->code : loop->ending ? 1 : 0;
+    return loop->decided ? loop->code : loop->ending ? 1 : dt_checkpoint_code(loop);
 }

@@ -77,11 +77,12 @@ static int by_rank(const void *a, const void *b)
 static void stop_job(struct dt_hang *hang, const struct dt_hang_rank *ranks, size_t count,
                      double quiet_s)
 {
+    bool stays = hang->loop->job->options->hang.action == DT_ON_HANG_STOP;
     struct dt_failure failure = {.rank = -1,
                                  .node = 0,
                                  .status = W_EXITCODE(DT_EXIT_HUNG, 0),
                                  .died_ns = dt_now_ns(),
-                                 .flags = DT_FAILURE_HANG};
+                                 .flags = DT_FAILURE_HANG | (stays ? DT_FAILURE_FINAL : 0)};
     const struct dt_hang_rank *odd = NULL;
     size_t odds = 0;
     for (size_t i = 0; i < count; i++) {

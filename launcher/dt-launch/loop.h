@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 
 #include "arrival.h"
+#include "checkpoint.h"
 #include "ending.h"
 #include "hang.h"
 #include "output.h"
@@ -43,7 +44,8 @@ struct loop {
     bool lead_lost;
     struct dt_arrival arrival;
     struct dt_hang *hang;
-    struct dt_restarts restarts; /* stays over the attempts; what stands above is of one */
+    struct dt_checkpoint checkpoint; /* begins anew by itself */
+    struct dt_restarts restarts;     /* stays over the attempts; what stands above is of one */
 };
 
 void dt_loop_kill(struct loop *loop, int number);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "checkpoint.h"
 #include "ending.h"
 #include "options.h"
 #include "place.h"
@@ -215,7 +216,8 @@ int main(int argc, char **argv)
     struct dt_error err = {""};
     bool everywhere = true;
     if (dt_options_parse(&options, argc, argv, &err) || dt_python_program(&options, &err) ||
-        dt_place_find(&place, &options, &everywhere, &err)) {
+        dt_place_find(&place, &options, &everywhere, &err) ||
+        dt_checkpoint_check(&options, &place, &err)) {
         dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
     }

@@ -52,7 +52,8 @@ static const char summary[] =
     "  dt-launch --nproc-per-node auto -- python train.py\n\n"
     "Exit code: that of the rank that failed first, 128+N if signal N killed it; 64 wrong usage or "
     "environment, 67 a process could not be started or watched, 68 validation was asked for and "
-    "did not happen, 69 a process could not be bound as planned, 70 the job hung and was ended, "
+    "did not happen, 69 a process could not be bound as planned, 70 the job hung and was ended, 75 it was saved "
+    "before its time was over, "
     "126 program not executable, 127 "
     "program not found.";
 
@@ -304,6 +305,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                                    .kill_grace_s = 5,
                                    .missing_after_s = 10,
                                    .hang = {.timeout_s = 600},
+                                   .checkpoint = {.window_s = 300},
                                    .env = DT_ENV_MODE_UNSET};
     build_table();
     argp_err_exit_status = DT_EXIT_USAGE;

@@ -17,7 +17,8 @@ struct dt_checkpoint_options {
     int signal;       /* 0: none was asked for */
     double window_s;  /* before the time limit */
     const char *line; /* acknowledged by a line of output that holds this; or */
-    const char *file; /* by this file being written; both NULL: by the end of the ranks */
+    const char
+        *file; /* by a file of this pattern being written; both NULL: by the end of the ranks */
 };
 
 #endif

@@ -49,6 +49,9 @@ void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
     bool grouped = loop->job->place->processes == 1;
+    bool by_slurm = loop->slurm_signals_all && (pid_t)info->ssi_pid == loop->starter;
+    if (dt_checkpoint_warned(loop, number, by_slurm))
+        return;
     if (dt_is_stop(number)) {
         loop->stopping = true;
         loop->muted = loop->muted || !loop->decided;
@@ -56,7 +59,7 @@ void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info)
     /* Typed at a terminal: the kernel has given it to our whole process group. */
     if (info->ssi_code == SI_KERNEL && grouped)
         return;
-    if (loop->slurm_signals_all && (pid_t)info->ssi_pid == loop->starter)
+    if (by_slurm)
         return;
     dt_loop_kill(loop, number);
 }

@@ -117,6 +117,7 @@ static int wait_ms(const struct loop *loop)
 {
     double next = sooner(dt_loop_next_decision(loop), loop->deadline);
     next = sooner(next, dt_hang_next(loop->hang));
+    next = sooner(next, dt_checkpoint_next(loop));
     if (next <= 0)
         return TICK_MS;
     double ms = (next - dt_now()) * 1000;
@@ -175,6 +176,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
         dt_arrival_work(&loop->arrival, loop->job->session, loop->job->workers,
                         loop->job->place->processes);
     dt_hang_work(loop->hang);
+    dt_checkpoint_work(loop);
 }
 
 static void watch(struct loop *loop)
@@ -350,6 +352,7 @@ static void begin_attempt(struct loop *loop)
     loop->code = 0;
     loop->oom_kills = dt_oom_kills();
     dt_arrival_begin(&loop->arrival, job->options->missing_after_s);
+    dt_checkpoint_begin_attempt(loop);
     for (int i = 0; i < job->place->processes; i++) {
         struct dt_worker *worker = &job->workers[i];
         worker->out = worker->err = worker->progress = worker->pidfd = -1;
@@ -420,11 +423,13 @@ int dt_supervise(struct dt_job *job)
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err.text, job->place->node_name);
     } else {
         dt_loop_restarts_begin(&loop);
+        dt_checkpoint_begin(&loop);
         do
             code = attempt(&loop);
         while (loop.restarts.start && dt_loop_restart(&loop) == 0);
     }
     dt_loop_restarts_end(&loop);
+    dt_checkpoint_finish(&loop, code);
     close_once(&loop.poll);
     close_once(&loop.signals);
     return code;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking dt-slurm. */
+#include "requeue.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/beside.h"
+#include "helper.h"
+
+#define REFUSED 1 /* it has printed why */
+
+static int ask(char **argv, struct dt_buf *answer, struct dt_error *err)
+{
+    char *path = dt_beside("dt-slurm");
+    if (!path)
+        return dt_error_set(err, "dt-slurm is neither beside dt-launch nor in ../libexec/dt");
+    struct dt_helper helper = {.path = path, .argv = argv, .env = environ, .last_good = REFUSED};
+    int result = dt_helper_run(&helper, answer, err);
+    free(path);
+    if (result == 0 && answer->data)
+        answer->data[strcspn(answer->data, "\n")] = '\0';
+    return result;
+}
+
+int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_error *err)
+{
+    char job[32];
+    char *plain[] = {(char *)"dt-slurm", (char *)"requeue", job, NULL};
+    char *without[] = {
+        (char *)"dt-slurm", (char *)"requeue", (char *)"--exclude", (char *)exclude, job, NULL};
+    struct dt_buf answer = DT_BUF_INIT;
+    if (place->job < 0)
+        return dt_error_set(err, "this is no job of Slurm");
+    snprintf(job, sizeof job, "%lld", place->job);
+    int result = ask(exclude ? without : plain, &answer, err);
+    if (result == 0 && answer.data && *answer.data)
+        result = dt_error_set(err, "%.300s", answer.data);
+    dt_buf_fini(&answer);
+    return result;
+}
+
+static int read_time(const char *text, long long *end)
+{
+    char *rest;
+    errno = 0;
+    *end = strtoll(text, &rest, 10);
+    return errno || rest == text || *rest || *end <= 0 ? -1 : 0;
+}
+
+int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_error *err)
+{
+    const char *variable = getenv("SLURM_JOB_END_TIME");
+    char job[32];
+    char *argv[] = {(char *)"dt-slurm", (char *)"end-time", job, NULL};
+    struct dt_buf answer = DT_BUF_INIT;
+    if (variable && *variable)
+        return read_time(variable, end) ? dt_error_set(err,
+                                                       "SLURM_JOB_END_TIME is \"%.40s\", and not "
+                                                       "seconds since 1970",
+                                                       variable)
+                                        : 0;
+    if (place->job < 0)
+        return dt_error_set(err, "this is no job of Slurm, and SLURM_JOB_END_TIME is not set");
+    snprintf(job, sizeof job, "%lld", place->job);
+    int result = ask(argv, &answer, err);
+    if (result == 0 && (!answer.data || read_time(answer.data, end)))
+        result = dt_error_set(err, "%.300s",
+                              answer.data && *answer.data ? answer.data : "dt-slurm said nothing");
+    dt_buf_fini(&answer);
+    return result;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of Slurm's controller, through the helper dt-slurm; where that is not (in a container) it
+ * can not be asked. */
+#ifndef DT_LAUNCH_REQUEUE_H
+#define DT_LAUNCH_REQUEUE_H
+
+#include "base/error.h"
+#include "place.h"
+
+/* Put the job back into the queue, without the nodes (a node list; NULL: with all). Slurm then ends the
+ * job, and with it this process. */
+int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_error *err);
+
+/* When the job's time is over, seconds since 1970: SLURM_JOB_END_TIME, else as the controller says. */
+int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_error *err);
+
+#endif
