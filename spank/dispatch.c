@@ -93,13 +93,21 @@ int slurm_spank_task_init(spank_t spank, int argc, char *argv[])
     return 0;
 }
 
+int slurm_spank_task_exit(spank_t spank, int argc, char *argv[])
+{
+    (void)argc, (void)argv;
+    if (plugin.remote.ran)
+        stepd_task_exit(&plugin, spank);
+    return 0;
+}
+
 int slurm_spank_exit(spank_t spank, int argc, char *argv[])
 {
-    (void)spank, (void)argc, (void)argv;
+    (void)argc, (void)argv;
     if (spank_context() == S_CTX_LOCAL)
         srun_exit(&plugin);
     else if (spank_context() == S_CTX_REMOTE)
-        stepd_exit(&plugin);
+        stepd_exit(&plugin, spank);
     options_fini(&plugin.options);
     return 0;
 }

@@ -107,8 +107,14 @@ static void run(const struct helper_start *start, const char *path, int in, int 
     int plan = out_of_the_way(start->plan);
     if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (plan >= 0 && dup2(plan, 3) < 0))
         _exit(EXEC_FAILED);
+    if (start->aside) {
+        close(2);
+        signal(SIGTERM, SIG_IGN);
+        signal(SIGINT, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+    }
     if (fcntl(2, F_GETFD) < 0)
-        open("/dev/null", O_WRONLY);
+        open("/dev/null", O_WRONLY); /* the lowest that is free: 2 */
     close_from(plan >= 0 ? 4 : 3);
     if (root)
         become_root();

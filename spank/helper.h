@@ -25,6 +25,8 @@ struct helper_start {
     char *const *argv;
     char *const *environ;
     int plan;     /* becomes fd 3; -1: none */
+    bool aside;   /* not of the step: its standard error is /dev/null, and it ignores the signals
+                     that a step is ended with */
     bool as_root; /* regain root first (slurmstepd's euid is the user's in user_init) */
     uid_t owner;  /* who may own the files besides root */
 };

@@ -32,7 +32,9 @@ struct local {
 
 /* slurmstepd only */
 struct remote {
-    bool on;         /* the plan of dt-node is to be applied */
+    bool on;  /* the plan of dt-node is to be applied */
+    bool ran; /* it was: the tasks were let run */
+    bool task_failed;
     bool asked;      /* an option of validation came with the step */
     bool reported;   /* dt-gather knows this node */
     long components; /* of a het step; 0: none. Ranks are then counted by Slurm, over all of them */
@@ -66,7 +68,8 @@ void alloc_post_options(struct plugin *plugin);
 /* stepd.c: slurmstepd */
 void stepd_user_init(struct plugin *plugin, spank_t spank);
 void stepd_task_post_fork(struct plugin *plugin, spank_t spank);
-void stepd_exit(struct plugin *plugin);
+void stepd_task_exit(struct plugin *plugin, spank_t spank);
+void stepd_exit(struct plugin *plugin, spank_t spank);
 bool stepd_is_training_step(spank_t spank);
 
 /* request.c: the texts for dt-node. `job_environ` is the job's. */

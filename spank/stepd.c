@@ -20,6 +20,7 @@
 #define FIRST_SPECIAL_STEP 0xfffffffau /* interactive, batch, extern and what may come */
 #define PLAN_MS            2000
 #define TELL_MS            1000
+#define STEP_END_MS        2000
 
 bool stepd_is_training_step(spank_t spank)
 {
@@ -356,6 +357,8 @@ static void ask_plan(struct remote *remote)
     helper_stop(&remote->node, 100, true);
     if (remote->fail_code)
         refuse_in_plan(remote);
+    else
+        remote->ran = true;
 }
 
 void stepd_task_post_fork(struct plugin *plugin, spank_t spank)
@@ -381,10 +384,69 @@ void stepd_task_post_fork(struct plugin *plugin, spank_t spank)
     }
 }
 
-void stepd_exit(struct plugin *plugin)
+void stepd_task_exit(struct plugin *plugin, spank_t spank)
+{
+    int status = 0;
+    if (spank_get_item(spank, S_TASK_EXIT_STATUS, &status) == ESPANK_SUCCESS && status)
+        plugin->remote.task_failed = true;
+}
+
+/* 0: dt-node has answered with a line. */
+static int ask_end(const struct plugin *plugin, char *step, long long deadline, char **line,
+                   struct sentence *why)
+{
+    struct helper node = HELPER_INIT;
+    struct text config = {0};
+    char *argv[6] = {(char *)"dt-node", (char *)"--step-end", step};
+    char *node_environ[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", NULL};
+    size_t count = 3;
+    if (plugin->remote.task_failed)
+        argv[count++] = (char *)"--failed";
+    if (plugin->options.config) {
+        text_printf(&config, "--config=%s", plugin->options.config);
+        argv[count++] = config.data;
+    }
+    struct helper_start start = {.directory = plugin->options.helpers,
+                                 .name = "dt-node",
+                                 .argv = argv,
+                                 .environ = node_environ,
+                                 .plan = -1,
+                                 .aside = true,
+                                 .as_root = true,
+                                 .owner = 0};
+    int rc = helper_start(&node, &start, why);
+    if (rc == 0)
+        rc = helper_ask(&node, line, deadline, why);
+    helper_stop(&node, 100, true);
+    text_fini(&config);
+    return rc;
+}
+
+/* dt-node keeps what the step leaves on the node: counters, and that it has ended. Its tasks are gone,
+ * and srun knows; what goes wrong is for slurmd's log. A step that is killed may take dt-node with it,
+ * since that is slurmstepd's child: so it is asked twice. */
+static void keep_end(const struct plugin *plugin, spank_t spank)
+{
+    struct sentence why;
+    char step[32], *line = NULL;
+    long long deadline = now_ms() + STEP_END_MS;
+    snprintf(step, sizeof step, "%u.%u", item(spank, S_JOB_ID), item(spank, S_JOB_STEPID));
+    int rc = ask_end(plugin, step, deadline, &line, &why);
+    if (rc < 0 && now_ms() < deadline)
+        rc = ask_end(plugin, step, deadline, &line, &why);
+    if (rc < 0)
+        slurm_info("dt: what step %s left on this node is not kept: %s", step, why.text);
+    else if (strcmp(line, "saved") != 0)
+        slurm_info("dt: what step %s left on this node: %s", step, line);
+    free(line);
+}
+
+void stepd_exit(struct plugin *plugin, spank_t spank)
 {
     struct remote *remote = &plugin->remote;
     helper_stop(&remote->node, 0, true);
+    if (remote->ran)
+        keep_end(plugin, spank);
     for (uint32_t task = 0; remote->masks && task < remote->tasks; task++)
         cpus_fini(&remote->masks[task]);
     free(remote->masks);

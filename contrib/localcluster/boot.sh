@@ -109,6 +109,7 @@ node_fstab() { # NODE: what it mounts over the machine's own view
     printf '%s\n' "dt-shm /dev/shm tmpfs mode=1777,nosuid,nodev,size=$((NODE_MEMORY / 2))m" \
         "dt-tmp /tmp tmpfs mode=1777,nosuid,nodev" \
         "dt-cache $STATE/cache tmpfs mode=0755,nosuid,nodev" \
+        "$STATE/remember/$1 $STATE/state none bind" \
         "$STATE/etc/hosts /etc/hosts none bind"
     ((NODE_CPUS > $(nproc --all))) ||
         printf '%s\n' "$STATE/etc/slurm-affinity.conf $STATE/etc/slurm.conf none bind"
@@ -117,7 +118,7 @@ node_fstab() { # NODE: what it mounts over the machine's own view
 
 node_spawn() { # NODE
     node_read "$1" || die $EXIT_APPLY "node $1 is not in $STATE/nodes"
-    mkdir -p "$STATE/node/$1" "$STATE/spool/$1"
+    mkdir -p "$STATE/node/$1" "$STATE/spool/$1" "$STATE/remember/$1"
     node_fstab "$1" >"$STATE/node/$1/fstab"
     spawn "$STATE/log/$1.boot" unshare --net --uts --ipc --mount --pid --fork --kill-child=SIGKILL \
         --mount-proc "$STATE/etc/node-init" "$STATE" "$1" "$NODE_IP" "$SLURM_SBIN/slurmd"

@@ -46,9 +46,10 @@ stage() { # BUILD PLUGSTACK ARGUMENTS
     [[ ! -f $REPOSITORY/configs/dt.conf ]] || cat "$REPOSITORY/configs/dt.conf" >"$prefix/etc/dt/dt.conf"
     cat >>"$prefix/etc/dt/dt.conf" <<TEXT
 
-# Added by dt-cluster. The cache directory is a tmpfs of each node.
+# Added by dt-cluster. The cache directory is a tmpfs of each node; what a node remembers outlives its reboot.
 data-directory = "$prefix/share/dt"
 cache-directory = "$STATE/cache"
+state-directory = "$STATE/state"
 TEXT
     limits_conf >>"$prefix/etc/dt/dt.conf"
     printf '%s\n' "$plugin" >"$STATE/etc/plugstack.conf"

@@ -81,7 +81,7 @@ state_create() { # NAME
     lock_path 8 "$TOP" 60 || die $EXIT_APPLY "$TOP has been locked for 60 s by another dt-cluster"
     mkdir "$STATE" && mount -t tmpfs -o mode=0755 dt-cluster "$STATE" ||
         die $EXIT_APPLY "can not mount a tmpfs on $STATE"
-    mkdir -p "$STATE"/{node,log,run,spool,shared,cache,prefix,etc} "$STATE/slurmctld" "$STATE/munge"
+    mkdir -p "$STATE"/{node,log,run,spool,shared,cache,state,remember,prefix,etc} "$STATE/slurmctld" "$STATE/munge"
     chmod 0700 "$STATE/slurmctld" "$STATE/munge"
     chmod 1777 "$STATE/shared"
     network_choose

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dt-node: looks at one node, for Slurm's dt plugin (no option) or for a person. */
 #include "options.h"
+#include "remember.h"
 #include "session.h"
 #include "standalone.h"
 
@@ -13,6 +14,8 @@ int main(int argc, char **argv)
         return standalone_print(&options);
     case MODE_PLAN:
         return standalone_plan(&options);
+    case MODE_STEP_END:
+        return remember_end(&options);
     default:
         return session_run(options.config);
     }

@@ -28,7 +28,9 @@ enum {
     KEY_NIC,
     KEY_RESERVE,
     KEY_LOADERS,
-    KEY_BINDING
+    KEY_BINDING,
+    KEY_STEP_END,
+    KEY_FAILED
 };
 
 static const struct argp_option argp_options[] = {
@@ -37,6 +39,9 @@ static const struct argp_option argp_options[] = {
      "3 unknown",
      0},
     {"plan", KEY_PLAN, NULL, 0, "Print what the ranks of a job would get, and do nothing", 0},
+    {"step-end", KEY_STEP_END, "JOB.STEP", 0,
+     "Keep what this step leaves: counters of errors, and how it ended", 0},
+    {"failed", KEY_FAILED, NULL, 0, "A task of that step has failed", 0},
     {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 0},
     {"config", KEY_CONFIG, "FILE", 0, "Read this instead of the installed dt.conf", 0},
     {"level", KEY_LEVEL, "fast|full|deep", 0, "Level of the checks (default fast)", 0},
@@ -61,7 +66,7 @@ static void set_mode(struct argp_state *state, enum mode mode)
 {
     struct options *o = state->input;
     if (o->mode != MODE_SESSION && o->mode != mode)
-        argp_error(state, "--print and --plan are two different things: give one");
+        argp_error(state, "--print, --plan and --step-end are different things: give one");
     o->mode = mode;
 }
 
@@ -73,6 +78,15 @@ static int take_number(struct argp_state *state, const char *name, const char *a
     if (end == arg || *end || n < least || n > most)
         argp_error(state, "--%s '%s' is not a number from %ld to %ld", name, arg, least, most);
     return (int)n;
+}
+
+/* "1234.0" */
+static void take_step(struct argp_state *state, const char *arg)
+{
+    struct options *o = state->input;
+    char rest;
+    if (sscanf(arg, "%lld.%lld%c", &o->job, &o->step, &rest) != 2 || o->job < 0 || o->step < 0)
+        argp_error(state, "--step-end '%s' is no step like 1234.0", arg);
 }
 
 static const char *take_word(struct argp_state *state, const char *name, const char *arg,
@@ -96,6 +110,8 @@ static void finish(struct argp_state *state)
                           "--binding and --explain go with --plan");
     if (o->mode != MODE_PRINT && o->json)
         argp_error(state, "--json goes with --print");
+    if (o->mode != MODE_STEP_END && o->failed)
+        argp_error(state, "--failed goes with --step-end");
     if (o->mode == MODE_SESSION && (o->root || isatty(STDIN_FILENO)))
         argp_error(state,
                    "without --print or --plan, dt-node is for Slurm's dt plugin, which talks "
@@ -115,6 +131,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_PLAN:
         set_mode(state, MODE_PLAN);
+        break;
+    case KEY_STEP_END:
+        set_mode(state, MODE_STEP_END);
+        take_step(state, arg);
+        break;
+    case KEY_FAILED:
+        o->failed = true;
         break;
     case KEY_ROOT:
         o->root = arg;

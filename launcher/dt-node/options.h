@@ -7,7 +7,7 @@
 
 #include "check/check.h"
 
-enum mode { MODE_SESSION, MODE_PRINT, MODE_PLAN };
+enum mode { MODE_SESSION, MODE_PRINT, MODE_PLAN, MODE_STEP_END };
 
 struct options {
     enum mode mode;
@@ -22,6 +22,8 @@ struct options {
     bool json;
     bool binding; /* of a plan: what concerns CPUs, memory and devices only, whoever bound before */
     enum dt_level level;
+    long long job, step; /* that has ended */
+    bool failed;         /* one of its tasks did */
 };
 
 /* Exits on --help and on a usage error (64). Strings point into argv. */

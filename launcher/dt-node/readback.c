@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "behind.h"
 
 #define TOTAL_MS  10000
 #define SETTLE_MS 100 /* a wrapper such as "env" or a shell has then become the program */
@@ -218,36 +219,18 @@ static void watch(struct readback *r, const char *node)
         tell(r, node);
 }
 
-/* In a session of its own, so that nothing that ends dt-node's group ends it, and without the plugin's
- * pipes; closing them tells dt-node that this is so. */
-static void __attribute__((noreturn)) become(struct readback *r, const char *node)
-{
-    setsid();
-    signal(SIGPIPE, SIG_IGN);
-    close_range(0, STDERR_FILENO - 1, 0);
-    close_range(STDERR_FILENO + 1, ~0u, 0);
-    watch(r, node);
-    _exit(0);
-}
-
 void readback_start(const pid_t *pids, const int *ranks, size_t count, const char *node)
 {
     struct readback r = {.count = count, .first = DT_BUF_INIT};
-    int ends[2];
-    char byte;
     r.tasks = calloc(count, sizeof *r.tasks);
     if (!r.tasks || !program_of(getppid(), r.launcher))
         goto out;
     for (size_t i = 0; i < count; i++)
         r.tasks[i] = (struct watched){pids[i], ranks[i], -1, pids[i] <= 0};
-    if (all_done(&r) || pipe2(ends, O_CLOEXEC))
-        goto out;
-    if (fork() == 0)
-        become(&r, node);
-    close(ends[1]);
-    while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
-        ;
-    close(ends[0]);
+    if (!all_done(&r) && behind_fork(true)) {
+        watch(&r, node);
+        _exit(0);
+    }
 out:
     free(r.tasks);
 }

@@ -18,6 +18,7 @@
 #include "link.h"
 #include "planner.h"
 #include "readback.h"
+#include "remember.h"
 #include "report/detail.h"
 #include "report/message.h"
 
@@ -344,6 +345,7 @@ static int run(struct session *s, const char *config)
         readback_start(s->pids, s->request.ranks, (size_t)s->request.local_tasks,
                        s->request.node_name);
     answer("planned\n");
+    remember_begin(&s->engine, &s->request);
     return 0;
 }
 

@@ -141,6 +141,9 @@ int main(int argc, char **argv)
     case TASK_SELFTEST:
         code = selftest(&options);
         break;
+    case TASK_SAVE_COUNTERS:
+        save_counters(&options);
+        break;
     default:
         code = run(&options);
         break;

@@ -25,7 +25,8 @@ enum {
     KEY_PROLOG,
     KEY_HEALTHCHECK,
     KEY_NAGIOS,
-    KEY_CRON
+    KEY_CRON,
+    KEY_SAVE_COUNTERS
 };
 
 static const struct argp_option argp_options[] = {
@@ -44,6 +45,10 @@ static const struct argp_option argp_options[] = {
     {"healthcheck", KEY_HEALTHCHECK, NULL, 0, "Run as Slurm's HealthCheckProgram: tell syslog", 2},
     {"nagios", KEY_NAGIOS, NULL, 0, "Print one line as a Nagios plugin does", 2},
     {"cron", KEY_CRON, NULL, 0, "Print only what is wrong", 2},
+    {"save-counters", KEY_SAVE_COUNTERS, NULL, 0,
+     "Run in Slurm's Epilog, where there is no plugin: keep the counters of errors for the next "
+     "validation; exits 0",
+     2},
     {0},
 };
 
@@ -121,6 +126,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_CRON:
         set_caller(state, CALLER_CRON);
+        break;
+    case KEY_SAVE_COUNTERS:
+        o->task = TASK_SAVE_COUNTERS;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);

@@ -7,7 +7,7 @@
 
 #include "check/check.h"
 
-enum task { TASK_RUN, TASK_LIST, TASK_LIST_SCDOC, TASK_EXPLAIN, TASK_SELFTEST };
+enum task { TASK_RUN, TASK_LIST, TASK_LIST_SCDOC, TASK_EXPLAIN, TASK_SELFTEST, TASK_SAVE_COUNTERS };
 
 /* For whom the node is looked at; decides what is printed and what the exit status means. */
 enum caller { CALLER_PERSON, CALLER_PROLOG, CALLER_HEALTHCHECK, CALLER_NAGIOS, CALLER_CRON };

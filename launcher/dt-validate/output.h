@@ -24,4 +24,6 @@ int selftest(const struct options *options); /* returns the exit status */
 void output_list(bool scdoc);
 void output_explain(const struct dt_check *check);
 
+void save_counters(const struct options *options); /* counters.c */
+
 #endif

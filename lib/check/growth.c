@@ -168,7 +168,7 @@ JUDGE(edac_growth, {"edac."}, "few memory errors since the last job", "replace t
 JUDGE(nvme_media, {"nvme."}, "no NVMe error since the last job",
       "save what is on the local disks, and replace the instance")
 
-/* "7 (10-24 08:15 UTC, the node went down under it)" */
+/* "7 (10-24 08:15 UTC, the node went down under it)"; of older ones the number alone. */
 static void put_loss(struct dt_buf *text, const json_t *loss)
 {
     char when[32] = "";
@@ -176,8 +176,9 @@ static void put_loss(struct dt_buf *text, const json_t *loss)
     time_t at = time(NULL) - (time_t)number_of(loss, "ago_s");
     if (gmtime_r(&at, &utc))
         strftime(when, sizeof when, "%m-%d %H:%M UTC, ", &utc);
-    dt_buf_printf(text, "%s%lld (%s%s)", text->len ? ", " : "", number_of(loss, "job"), when,
-                  text_of(loss, "why"));
+    dt_buf_printf(text, "%s%lld", text->len ? ", " : "", number_of(loss, "job"));
+    if (text->len < sizeof "9223372036854775807")
+        dt_buf_printf(text, " (%s%s)", when, text_of(loss, "why"));
 }
 
 void dt_check_lemon(const struct dt_check_context *context, struct dt_check_result *result)

@@ -249,7 +249,8 @@ int dt_history_change(const struct dt_root *root, const struct dt_conf *conf,
     struct dt_history history;
     struct dt_history_now now;
     int rc = -1, lock = -1;
-    *told = (struct dt_error){{0}};
+    if (told)
+        *told = (struct dt_error){{0}};
     dt_history_init(&history);
     if (find_now(&now, root, err) < 0)
         return -1;
@@ -259,7 +260,9 @@ int dt_history_change(const struct dt_root *root, const struct dt_conf *conf,
     lock = take_lock(directory, conf, err);
     if (lock < 0)
         goto out;
-    rc = read_file(&history, directory, conf, now.machine, told);
+    rc = read_file(&history, directory, conf, now.machine, told ? told : err);
+    if (rc < 0 && !told)
+        goto out;
     if (rc <= 0 && start_anew(&history, &now, err) < 0) {
         rc = -1;
         goto out;

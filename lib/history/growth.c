@@ -8,9 +8,10 @@
 
 #include "history/internal.h"
 
-/* Counters that gpu.devices have among their keys. */
+/* Counters that gpu.devices have among their keys; "recovery" grows when the driver comes to ask. */
 static const char *const gpu_keys[] = {
-    "ecc_corrected", "rows_corrected", "rows_uncorrected", "pcie_replay", "nvlink_errors",
+    "recovery",         "ecc_corrected", "ecc_uncorrected", "rows_corrected",
+    "rows_uncorrected", "pcie_replay",   "nvlink_errors",
 };
 
 typedef int (*counter_fn)(void *argument, const char *name, const char *device, long long value);
@@ -29,6 +30,12 @@ static int visit(counter_fn each, void *argument, const char *kind, const char *
 static int visit_gpus(const struct dt_facts *facts, counter_fn each, void *argument)
 {
     const json_t *gpus = dt_facts_array(facts, "gpu.devices");
+    const json_t *lost = dt_facts_array(facts, "gpu.lost");
+    json_t *count = lost ? json_integer((json_int_t)json_array_size(lost)) : NULL;
+    int rc = visit(each, argument, "gpu", "lost", "any", count);
+    json_decref(count);
+    if (rc < 0)
+        return -1;
     for (size_t i = 0; i < json_array_size(gpus); i++) {
         const json_t *gpu = json_array_get(gpus, i);
         const char *device = json_string_value(json_object_get(gpu, "bdf"));

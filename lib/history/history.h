@@ -46,8 +46,8 @@ struct dt_history_job {
 struct dt_history {
     char *machine; /* the instance's id, else the machine's; "-": not known */
     char *boot;    /* boot id; all but `lost` is of this boot */
-    long long end_s, end_wall_s,
-        end_job; /* of the step that ended last; end_s -1: none since boot */
+    long long end_s, end_wall_s, end_job,
+        end_step; /* of the step that ended last; end_s -1: none since boot */
     struct dt_history_counter *counters, *grew; /* grew: while the job that ended last ran */
     size_t counter_count, grew_count;
     struct dt_history_job *running, *lost;
@@ -70,10 +70,11 @@ struct dt_history_step {
 };
 
 /* A step begins or ends: `facts` holds the counters, those that were not read are kept. -1: nothing
- * was saved. *told, an error's sentence, is for a log: the file had to be started anew; "": no. */
+ * was saved. A file that can not be used is an error where a step begins; where one ends it is started
+ * anew, and *told is the sentence for a log; "": it was not. */
 int dt_history_begin(const struct dt_root *root, const struct dt_conf *conf,
                      const struct dt_history_step *step, const struct dt_facts *facts,
-                     struct dt_error *told, struct dt_error *err);
+                     struct dt_error *err);
 int dt_history_end(const struct dt_root *root, const struct dt_conf *conf,
                    const struct dt_history_step *step, const struct dt_facts *facts,
                    struct dt_error *told, struct dt_error *err);
@@ -84,5 +85,9 @@ int dt_history_end(const struct dt_root *root, const struct dt_conf *conf,
  * among the facts. -1: no memory. */
 int dt_history_facts(struct dt_facts *facts, const struct dt_root *root, const struct dt_conf *conf,
                      struct dt_error *err);
+
+/* Has the hardware failed under a step? `facts` are of its end, with those of the history. The reason
+ * is one clause: "0000:53:00.0: the driver asks for recovery". */
+bool dt_history_loss(const struct dt_facts *facts, struct dt_error *reason);
 
 #endif

@@ -38,7 +38,8 @@ long long dt_history_pid_start(const struct dt_root *root, long long pid); /* 0:
 /* The history as it stands now, for looking. False: there is none, and why. */
 bool dt_history_look(struct dt_history *history, struct dt_history_now *now,
                      const struct dt_root *root, const struct dt_conf *conf, struct dt_error *why);
-/* Read, let `change` change it (-1: no memory), and write it, all under the lock. */
+/* Read, let `change` change it (-1: no memory), and write it, all under the lock. told NULL: a file that
+ * can not be used is an error. */
 int dt_history_change(const struct dt_root *root, const struct dt_conf *conf,
                       int (*change)(struct dt_history *history, const struct dt_history_now *now,
                                     void *argument),

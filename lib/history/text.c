@@ -65,7 +65,7 @@ static bool is_at_end(const char *rest)
 static bool take_ended(struct dt_history *h, char *rest)
 {
     return h->end_s < 0 && take_number(&rest, &h->end_s) && take_number(&rest, &h->end_wall_s) &&
-           take_number(&rest, &h->end_job) && is_at_end(rest);
+           take_number(&rest, &h->end_job) && take_number(&rest, &h->end_step) && is_at_end(rest);
 }
 
 static bool take_counters(struct dt_history_counter **list, size_t *count, char *rest)
@@ -203,7 +203,8 @@ char *dt_history_format(const struct dt_history *h)
     dt_buf_puts(&out, HEAD);
     dt_buf_printf(&out, "machine %s\nboot %s\n", h->machine, h->boot);
     if (h->end_s >= 0)
-        dt_buf_printf(&out, "ended %lld %lld %lld\n", h->end_s, h->end_wall_s, h->end_job);
+        dt_buf_printf(&out, "ended %lld %lld %lld %lld\n", h->end_s, h->end_wall_s, h->end_job,
+                      h->end_step);
     format_counters(&out, "counter", h->counters, h->counter_count);
     format_counters(&out, "grew", h->grew, h->grew_count);
     for (size_t i = 0; i < h->running_count; i++)

@@ -27,9 +27,12 @@ static struct dt_root root;
 static struct dt_conf conf = {.state_directory = (char *)"/var/lib/dt"};
 static struct dt_error err, told;
 
+static int steps[256]; /* by job: the one that began last */
+
 static int setup(void **state)
 {
     (void)state;
+    memset(steps, 0, sizeof steps);
     strcpy(tree.path, "/tmp/dt-test-history.XXXXXX");
     assert_non_null(mkdtemp(tree.path));
     tree_file(&tree, "proc/sys/kernel/random/boot_id", "first-boot\n");
@@ -63,8 +66,8 @@ static struct dt_facts facts_of(const char *text)
 static void begin(long long job, const char *counters)
 {
     struct dt_facts facts = facts_of(counters);
-    struct dt_history_step step = {.job = job, .stepd = 77};
-    if (dt_history_begin(&root, &conf, &step, &facts, &told, &err) < 0)
+    struct dt_history_step step = {.job = job, .step = ++steps[job], .stepd = 77};
+    if (dt_history_begin(&root, &conf, &step, &facts, &err) < 0)
         fail_msg("%s", err.text);
     dt_facts_fini(&facts);
 }
@@ -72,7 +75,7 @@ static void begin(long long job, const char *counters)
 static void end(long long job, const char *counters, const char *lost)
 {
     struct dt_facts facts = facts_of(counters);
-    struct dt_history_step step = {.job = job, .lost = lost};
+    struct dt_history_step step = {.job = job, .step = steps[job], .lost = lost};
     if (dt_history_end(&root, &conf, &step, &facts, &told, &err) < 0)
         fail_msg("%s", err.text);
     dt_facts_fini(&facts);
@@ -153,6 +156,83 @@ static void growth_is_told_of_the_last_job_and_since(void **state)
     assert_true(json_integer_value(json_object_get(facts, "history.last_end_age_s")) < 60);
     assert_string_equal(json_string_value(json_object_get(facts, "history.kept")), "efa.rx_drops");
     json_decref(facts);
+}
+
+/* Side by side on a shared node: what grew under both is told, and none of it is lost. */
+static void steps_that_overlap_add_up(void **state)
+{
+    (void)state;
+    begin(1, DROPS("10"));
+    begin(2, DROPS("14"));
+    end(1, DROPS("16"), NULL);
+    assert_grew(look(DROPS("16")), 6, "job");
+    end(2, DROPS("17"), NULL);
+    assert_grew(look(DROPS("17")), 7, "job");
+    begin(3, DROPS("17"));
+    assert_grew(look(DROPS("17")), 0, "");
+}
+
+/* The hardware's failures are told; those of programs, and of the job before, are none. */
+static void losses_are_of_the_hardware(void **state)
+{
+#define GREW(counter, when)                                                                        \
+    "{'history.growth':[{'counter':'" counter "','device':'d','by':1,'when':'" when "'}]}"
+    static const struct {
+        const char *facts, *says;
+    } rows[] = {
+        {"{}", NULL},
+        {"{'history.growth':[]}", NULL},
+        {GREW("gpu.recovery", "since"), "d: the driver asks for recovery"},
+        {GREW("gpu.recovery", "job"), NULL}, /* of the job before */
+        {GREW("gpu.ecc_uncorrected", "since"), "d: uncorrected errors in its memory"},
+        {GREW("gpu.lost", "since"), "a GPU was lost"},
+        {GREW("edac.ue_count", "since"), "d: uncorrected errors in the node's memory"},
+        {GREW("gpu.ecc_corrected", "since"), NULL},
+        {GREW("efa.retrans_pkts", "since"), NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dt_facts facts = facts_of(rows[i].facts);
+        struct dt_error why = {{0}};
+        assert_int_equal(dt_history_loss(&facts, &why), rows[i].says != NULL);
+        assert_string_equal(why.text, rows[i].says ? rows[i].says : "");
+        dt_facts_fini(&facts);
+    }
+#undef GREW
+}
+
+/* What the driver had asked for before the step began is no new loss. */
+static void a_gpu_that_was_sick_before_is_no_new_loss(void **state)
+{
+#define ASKS(n) "{'gpu.devices':[{'bdf':'b','recovery':" n "}],'gpu.lost':[]}"
+    struct dt_error why;
+    (void)state;
+    begin(1, ASKS("0"));
+    struct dt_facts facts = {.doc = look(ASKS("1"))};
+    assert_true(dt_history_loss(&facts, &why));
+    dt_facts_fini(&facts);
+    end(1, ASKS("1"), NULL);
+    begin(2, ASKS("1"));
+    facts.doc = look(ASKS("1"));
+    assert_false(dt_history_loss(&facts, &why));
+    dt_facts_fini(&facts);
+    end(2, ASKS("0"), NULL);
+    begin(3, ASKS("0"));
+    facts.doc = look("{'gpu.devices':[],'gpu.lost':[{'bdf':'b','reason':'fell off'}]}");
+    assert_true(dt_history_loss(&facts, &why));
+    dt_facts_fini(&facts);
+#undef ASKS
+}
+
+/* Its begin is written by a process that was left behind. */
+static void a_step_may_end_before_its_begin_is_written(void **state)
+{
+    (void)state;
+    end(7, DROPS("5"), NULL);
+    steps[7] = -1;
+    begin(7, DROPS("5"));
+    tree_file(&tree, "proc/sys/kernel/random/boot_id", "second-boot\n");
+    assert_int_equal(count_lost(""), 0);
 }
 
 static void a_counter_that_begins_anew_has_not_grown(void **state)
@@ -268,6 +348,12 @@ static void every_damage_is_seen_and_started_anew(void **state)
     }
     write_bytes(good, len / 2);
     assert_why(look(DROPS("6")), "state-directory /var/lib/dt/history: its checksum is wrong");
+    /* what begins leaves it to be told by what ends */
+    struct dt_facts none = facts_of("{}");
+    struct dt_history_step step = {.job = 2, .stepd = 77};
+    assert_int_equal(dt_history_begin(&root, &conf, &step, &none, &err), -1);
+    assert_string_equal(err.text, "state-directory /var/lib/dt/history: its checksum is wrong");
+    dt_facts_fini(&none);
     end(2, DROPS("7"), NULL);
     assert_string_equal(told.text, "what the node remembered is started anew: state-directory "
                                    "/var/lib/dt/history: its checksum is wrong");
@@ -367,12 +453,12 @@ static void texts_are_taken_to_the_letter(void **state)
         {"dt-history 1\nmachine m\n", "does not say of which machine and boot"},
         {HEAD "boot b\n", "line 4: not as dt writes it"},
         {HEAD "machine\n", "line 4: not as dt writes it"},
-        {HEAD "ended 1 2\n", "line 4"},
-        {HEAD "ended 1 2 3 4\n", "line 4"},
-        {HEAD "ended 1 2 -3\n", "line 4"},
-        {HEAD "ended 1 2 03\n", "line 4"},
-        {HEAD "ended 1 2 99999999999999999999\n", "line 4"},
-        {HEAD "ended 1 2 3\nended 1 2 3\n", "line 5"},
+        {HEAD "ended 1 2 3\n", "line 4"},
+        {HEAD "ended 1 2 3 4 5\n", "line 4"},
+        {HEAD "ended 1 2 -3 4\n", "line 4"},
+        {HEAD "ended 1 2 03 4\n", "line 4"},
+        {HEAD "ended 1 2 99999999999999999999 4\n", "line 4"},
+        {HEAD "ended 1 2 3 4\nended 1 2 3 4\n", "line 5"},
         {HEAD "counter a.b d 1\n", "line 4"},
         {HEAD "counter a.b  1 2\n", "line 4"},
         {HEAD "grew a.b d 1 2 3\n", "line 4"},
@@ -390,7 +476,7 @@ static void texts_are_taken_to_the_letter(void **state)
         if (parse_body(wrong[i].body, &h) == 0 || !strstr(err.text, wrong[i].says))
             fail_msg("%s: '%s', wanted: %s", wrong[i].body, err.text, wrong[i].says);
     }
-    assert_int_equal(parse_body(HEAD "ended 1 2 3\ncounter a.b d 1 2\ngrew a.b d 3 4\n"
+    assert_int_equal(parse_body(HEAD "ended 1 2 3 4\ncounter a.b d 1 2\ngrew a.b d 3 4\n"
                                      "running 1 2 3 4 5\nlost 1 2 3 the node went down\n",
                                 &h),
                      0);
@@ -458,7 +544,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TREE(nothing_is_known_before_the_first_job),
         IN_TREE(growth_is_told_of_the_last_job_and_since),
+        IN_TREE(steps_that_overlap_add_up),
+        IN_TREE(a_gpu_that_was_sick_before_is_no_new_loss),
+        IN_TREE(a_step_may_end_before_its_begin_is_written),
         IN_TREE(a_counter_that_begins_anew_has_not_grown),
+        cmocka_unit_test(losses_are_of_the_hardware),
         IN_TREE(gpus_are_counted_by_their_address),
         IN_TREE(a_boot_begins_anew_and_tells_what_was_lost),
         IN_TREE(a_stepd_that_was_killed_is_no_loss),
