@@ -71,16 +71,26 @@ void dt_check_nvlink_errors(const struct dt_check_context *context, struct dt_ch
 
 /* ---- the fabric ----------------------------------------------------------------------------- */
 
-/* healthMask of nvmlGpuFabricInfo: fields of 2 bits, of which 1 is "yes"; the last has 4, of which 0
- * and 1 are good. NULL: nothing is wrong. */
+/* healthMask of nvmlGpuFabricInfo: fields of 2 bits, of which 0 is "not told"; the configuration has
+ * 4 bits, of which 1 is good too. NULL: nothing is wrong. */
 static const char *mask_says(long long mask)
 {
-    static const char *const flags[] = {"has less than its bandwidth", "is recovering its routes",
-                                        "has bad routes", "is recovering from timeouts"};
+    enum { YES = 1, NO = 2 };
+    static const struct {
+        int shift, bad;
+        const char *text;
+    } fields[] = {
+        {0, YES, "has less than its bandwidth"},
+        {2, YES, "is recovering its routes"},
+        {4, YES, "has bad routes"},
+        {6, YES, "is recovering from timeouts"},
+        {12, NO, "has put it in no partition"},
+        {14, NO, "has lost its fabric manager"},
+    };
     enum { CONFIGURATION_SHIFT = 8, CONFIGURATION_BITS = 0xf, CONFIGURATION_GOOD = 1 };
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if ((mask >> (2 * i) & 3) == 1)
-            return flags[i];
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if ((mask >> fields[i].shift & 3) == fields[i].bad)
+            return fields[i].text;
     }
     return (mask >> CONFIGURATION_SHIFT & CONFIGURATION_BITS) > CONFIGURATION_GOOD
                ? "is not configured right"

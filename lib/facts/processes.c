@@ -7,19 +7,18 @@
 #include "facts/printable.h"
 #include "facts/reader.h"
 
-/* "…/slurm/uid_1000/job_77/step_0/…", and "…/slurmstepd.scope/job_77/step_0/…" of cgroup v2. 0: none. */
-static long long job_of(const char *cgroup)
+long long dt_cgroup_job(const char *cgroup)
 {
     const char *at = strstr(cgroup, "/job_");
-    return at ? strtoll(at + strlen("/job_"), NULL, 10) : 0;
+    long long job = at ? strtoll(at + strlen("/job_"), NULL, 10) : 0;
+    return job > 0 ? job : 0;
 }
 
-/* Of "Uid:\t1000\t1000\t1000\t1000". -1: not told. */
-static long long uid_of(const char *status)
+long long dt_status_uid(const char *status)
 {
     const char *at = strstr(status, "\nUid:");
     long long uid;
-    return at && sscanf(at, " Uid: %lld", &uid) == 1 ? uid : -1;
+    return at && sscanf(at, " Uid: %lld", &uid) == 1 && uid >= 0 ? uid : -1;
 }
 
 static void describe(const struct dt_reader *reader, json_t *process)
@@ -29,10 +28,10 @@ static void describe(const struct dt_reader *reader, json_t *process)
     if (dt_root_read(reader->root, text, sizeof text, "proc/%lld/comm", pid) > 0)
         json_object_set_new(process, "name", dt_printable_json(text, 64));
     if (dt_root_read(reader->root, text, sizeof text, "proc/%lld/status", pid) > 0 &&
-        (number = uid_of(text)) >= 0)
+        (number = dt_status_uid(text)) >= 0)
         json_object_set_new(process, "uid", json_integer(number));
     if (dt_root_read(reader->root, text, sizeof text, "proc/%lld/cgroup", pid) > 0 &&
-        (number = job_of(text)) > 0)
+        (number = dt_cgroup_job(text)) > 0)
         json_object_set_new(process, "job", json_integer(number));
 }
 

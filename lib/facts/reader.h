@@ -50,6 +50,10 @@ bool dt_gpu_on_bus(const struct dt_reader *reader);
 void dt_read_gpu(struct dt_reader *reader, const char *nvml_text, const char *nvml_failure);
 void dt_read_job(struct dt_reader *reader); /* after dt_read_gpu, as the next */
 void dt_read_gpu_processes(struct dt_reader *reader);
+/* processes.c: of /proc/PID/cgroup ("…/slurm/uid_1000/job_77/step_0/…", and below slurmstepd.scope with
+ * cgroup v2) the Slurm job, 0: none; of /proc/PID/status the user, -1: not told. */
+long long dt_cgroup_job(const char *cgroup);
+long long dt_status_uid(const char *status);
 void dt_read_aer(struct dt_reader *reader); /* from level full on */
 /* nvml.c: body of the child; argument is the reader */
 void dt_probe_nvml(int out, void *reader);

@@ -56,6 +56,23 @@ static void reads_kernel_log_records(void **state)
     assert_null(dt_kernel_log_record("4,,;x", 0));
 }
 
+static void tells_whose_a_process_is(void **state)
+{
+    (void)state;
+    assert_int_equal(dt_cgroup_job("12:memory:/slurm_n1/uid_1000/job_77/step_0/task_0\n"
+                                   "0::/user.slice\n"),
+                     77);
+    assert_int_equal(dt_cgroup_job("0::/system.slice/slurmstepd.scope/job_8/step_extern/user"), 8);
+    assert_int_equal(dt_cgroup_job("0::/user.slice/user-1000.slice/session-3.scope"), 0);
+    assert_int_equal(dt_cgroup_job("0::/job_"), 0);
+    assert_int_equal(dt_cgroup_job("0::/job_-5/x"), 0);
+    assert_int_equal(dt_cgroup_job(""), 0);
+    assert_int_equal(dt_status_uid("Name:\tx\nUid:\t1000\t1001\t1000\t1000\nGid:\t5\n"), 1000);
+    assert_int_equal(dt_status_uid("Name:\tUid: 5\nGid:\t5\n"), -1);
+    assert_int_equal(dt_status_uid("Name:\tx\nUid:\t-1\n"), -1);
+    assert_int_equal(dt_status_uid(""), -1);
+}
+
 static void counts_lists(void **state)
 {
     (void)state;
@@ -121,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_kernel_log_records),
+        cmocka_unit_test(tells_whose_a_process_is),
         cmocka_unit_test(counts_lists),
         cmocka_unit_test(takes_facts_from_outside),
     };
