@@ -220,6 +220,9 @@ static void publish_settings(struct plugin *plugin, char **program, int program_
         refuse(DT_EXIT_HELPER, "out of memory");
     setenv(VARIABLE_SETTINGS, settings, 1);
     free(settings);
+    /* A dt-launch in the step reads the variable, and would not hear of the option else. */
+    if (plugin->options.given[SOURCE_OPTION][SETTING_BIND])
+        setenv(setting_variable(SETTING_BIND), options_value(&plugin->options, SETTING_BIND), 1);
     publish_bound(plugin, program, program_words);
 }
 

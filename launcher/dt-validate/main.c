@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dt-validate: is this node fit? For a person, Slurm's Prolog and HealthCheckProgram, Nagios, cron.
- * It never drains a node and never calls Slurm. */
+ * Only for Slurm, and as dt.conf asks, it has the node drained (policy.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,28 +64,34 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
     return code;
 }
 
+static int exit_for(const struct options *o, const struct outcome *outcome, bool drained)
+{
+    if (o->caller == CALLER_PROLOG) /* anything but 0 drains the node and requeues the job */
+        return drained ? dt_inspect_exit_status(DT_FAIL) : 0;
+    return dt_inspect_exit_status(outcome->verdict);
+}
+
 static int tell(const struct options *o, const struct outcome *outcome)
 {
-    int status = dt_inspect_exit_status(outcome->verdict);
-    if (o->caller == CALLER_PROLOG || o->caller == CALLER_HEALTHCHECK)
+    struct dt_error err;
+    int trouble = 0;
+    bool for_slurm = o->caller == CALLER_PROLOG || o->caller == CALLER_HEALTHCHECK;
+    bool drained = false;
+    if (for_slurm)
         output_syslog(outcome);
-    if (o->json)
-        return output_json(outcome) < 0 ? DT_EXIT_HELPER : status;
-    switch (o->caller) {
-    case CALLER_PROLOG:
-        output_wrong(outcome);
-        return outcome->verdict == DT_FAIL ? status : 0;
-    case CALLER_NAGIOS:
-        output_nagios(outcome);
-        return status;
-    case CALLER_HEALTHCHECK:
-    case CALLER_CRON:
-        output_wrong(outcome);
-        return status;
-    default:
-        output_table(outcome, o->all);
-        return status;
+    if (o->form != FORM_TEXT && output_form(outcome, o, &err) < 0)
+        trouble = complain(o, &err, DT_EXIT_REPORT);
+    if (o->form == FORM_TEXT || o->output) {
+        if (o->caller == CALLER_NAGIOS)
+            output_nagios(outcome);
+        else if (o->caller != CALLER_PERSON)
+            output_wrong(outcome);
+        else if (o->form == FORM_TEXT)
+            output_table(outcome, o->all);
     }
+    if (for_slurm)
+        drained = policy_drain(outcome, o);
+    return trouble ? trouble : exit_for(o, outcome, drained);
 }
 
 static int run(const struct options *o)

@@ -12,6 +12,9 @@ const char *argp_program_version = "dt-validate " DT_VERSION;
 
 enum {
     KEY_JSON = 256,
+    KEY_JUNIT,
+    KEY_PROMETHEUS,
+    KEY_OUTPUT,
     KEY_ALL,
     KEY_ROOT,
     KEY_CONFIG,
@@ -35,14 +38,19 @@ static const struct argp_option argp_options[] = {
     {"skip", KEY_SKIP, "CHECK,...", 0, "Leave these checks out", 0},
     {"all", KEY_ALL, NULL, 0, "Show the checks that pass, too", 0},
     {"json", KEY_JSON, NULL, 0, "Print one JSON object", 0},
+    {"junit", KEY_JUNIT, NULL, 0, "Print JUnit's XML", 0},
+    {"prometheus", KEY_PROMETHEUS, NULL, 0, "Print Prometheus' text format", 0},
+    {"output", KEY_OUTPUT, "FILE", 0, "Replace FILE, whole or not at all, instead of printing", 0},
     {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 0},
     {"config", KEY_CONFIG, "FILE", 0, "Read this instead of the installed dt.conf", 0},
     {"list", KEY_LIST, NULL, 0, "List the checks", 1},
     {"list-scdoc", KEY_SCDOC, NULL, OPTION_HIDDEN, NULL, 1},
     {"explain", KEY_EXPLAIN, "CHECK", 0, "Say what a check looks at and what to do", 1},
     {"selftest", KEY_SELFTEST, NULL, 0, "Plant every fault in made-up machines: is it found?", 1},
-    {"prolog", KEY_PROLOG, NULL, 0, "Run as Slurm's Prolog: exit 2 only when the node is unfit", 2},
-    {"healthcheck", KEY_HEALTHCHECK, NULL, 0, "Run as Slurm's HealthCheckProgram: tell syslog", 2},
+    {"prolog", KEY_PROLOG, NULL, 0,
+     "Run as Slurm's Prolog: exit 2 only when dt.conf has it drained", 2},
+    {"healthcheck", KEY_HEALTHCHECK, NULL, 0,
+     "Run as Slurm's HealthCheckProgram: tell syslog, drain as dt.conf asks", 2},
     {"nagios", KEY_NAGIOS, NULL, 0, "Print one line as a Nagios plugin does", 2},
     {"cron", KEY_CRON, NULL, 0, "Print only what is wrong", 2},
     {"save-counters", KEY_SAVE_COUNTERS, NULL, 0,
@@ -58,6 +66,14 @@ static void set_caller(struct argp_state *state, enum caller caller)
     if (o->caller != CALLER_PERSON && o->caller != caller)
         argp_error(state, "--prolog, --healthcheck, --nagios and --cron exclude each other");
     o->caller = caller;
+}
+
+static void set_form(struct argp_state *state, enum form form)
+{
+    struct options *o = state->input;
+    if (o->form != FORM_TEXT && o->form != form)
+        argp_error(state, "--json, --junit and --prometheus exclude each other");
+    o->form = form;
 }
 
 static void choose(struct argp_state *state, bool **chosen, const char *names, const char *option)
@@ -94,7 +110,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->all = true;
         break;
     case KEY_JSON:
-        o->json = true;
+        set_form(state, FORM_JSON);
+        break;
+    case KEY_JUNIT:
+        set_form(state, FORM_JUNIT);
+        break;
+    case KEY_PROMETHEUS:
+        set_form(state, FORM_PROMETHEUS);
+        break;
+    case KEY_OUTPUT:
+        o->output = arg;
         break;
     case KEY_ROOT:
         o->root = arg;
@@ -134,10 +159,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         argp_error(state, "unexpected argument '%s'", arg);
         break;
     case ARGP_KEY_END:
-        if (o->json && o->caller == CALLER_NAGIOS)
-            argp_error(state, "--nagios prints one line: --json does not go with it");
-        if (o->task == TASK_SELFTEST && (o->caller != CALLER_PERSON || o->root || o->choice.only ||
-                                         o->choice.skip || o->level != DT_LEVEL_FAST))
+        if (o->form != FORM_TEXT && o->caller == CALLER_NAGIOS)
+            argp_error(state,
+                       "--nagios prints one line: --json, --junit and --prometheus do not go "
+                       "with it");
+        if (o->output && o->form == FORM_TEXT)
+            argp_error(state, "--output needs --json, --junit or --prometheus");
+        if (o->task == TASK_SELFTEST &&
+            (o->caller != CALLER_PERSON || o->root || o->choice.only || o->choice.skip ||
+             o->output || o->form > FORM_JSON || o->level != DT_LEVEL_FAST))
             argp_error(state, "--selftest goes with --all, --json and --config only");
         raise_level(o);
         break;

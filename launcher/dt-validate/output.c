@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results as a table, as JSON, as one line. */
+/* Results as a table, as one line, and in the forms of programs. */
 #include "output.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
+#include "base/buf.h"
+#include "base/whole.h"
+#include "report/suite.h"
 #include "version.h"
 
 static const char *node_of(const struct outcome *o)
@@ -100,19 +105,67 @@ static enum dt_severity worst_severity(const struct outcome *o)
     return worst;
 }
 
-int output_json(const struct outcome *o)
+static json_t *document(const struct outcome *o)
 {
-    json_t *document =
-        json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "schema", 1, "dt", DT_VERSION, "node",
-                  node_of(o), "type", type_of(o), "level", dt_level_name(o->level), "verdict",
-                  dt_result_name(o->verdict), "severity", dt_severity_name(worst_severity(o)), "us",
-                  (json_int_t)o->us, "checks", dt_check_results_to_json(&o->inspection->checks));
-    if (!document)
-        return -1;
-    json_dumpf(document, stdout, JSON_INDENT(1));
-    printf("\n");
-    json_decref(document);
+    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "schema", 1, "dt", DT_VERSION, "node",
+                     node_of(o), "type", type_of(o), "level", dt_level_name(o->level), "verdict",
+                     dt_result_name(o->verdict), "severity", dt_severity_name(worst_severity(o)),
+                     "us", (json_int_t)o->us, "checks",
+                     dt_check_results_to_json(&o->inspection->checks));
+}
+
+static int take_piece(const char *bytes, size_t len, void *context)
+{
+    dt_buf_append(context, bytes, len);
     return 0;
+}
+
+static int render(const struct outcome *o, enum form form, struct dt_buf *text)
+{
+    struct dt_suite suite = {
+        .node = node_of(o), .checks = &o->inspection->checks, .us = (long)o->us};
+    struct dt_suites suites = {.items = &suite,
+                               .count = 1,
+                               .level = dt_level_name(o->level),
+                               .job = getenv("SLURM_JOB_ID"),
+                               .verdict = o->verdict,
+                               .when = time(NULL)};
+    if (form == FORM_JUNIT)
+        return dt_junit_write(&suites, take_piece, text);
+    if (form == FORM_PROMETHEUS)
+        return dt_prometheus_write(&suites, take_piece, text);
+    json_t *json = document(o);
+    int rc = json ? json_dump_callback(json, take_piece, text, JSON_INDENT(1)) : -1;
+    dt_buf_puts(text, "\n");
+    json_decref(json);
+    return rc;
+}
+
+static int replace(const char *path, const struct dt_buf *text, struct dt_error *err)
+{
+    struct dt_whole file;
+    int rc = dt_whole_open(&file, path);
+    if (rc == 0)
+        rc = dt_whole_write(&file, text->data, text->len);
+    int closed = dt_whole_close(&file, rc == 0);
+    rc = rc == 0 ? closed : rc;
+    return rc == 0
+               ? 0
+               : dt_error_set(err, "--output: '%s' can not be written: %s", path, strerror(-rc));
+}
+
+int output_form(const struct outcome *o, const struct options *options, struct dt_error *err)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    int rc = render(o, options->form, &text);
+    if (rc < 0 || text.failed)
+        rc = dt_error_set(err, "out of memory");
+    else if (options->output)
+        rc = replace(options->output, &text, err);
+    else
+        fwrite(text.data, 1, text.len, stdout);
+    dt_buf_fini(&text);
+    return rc;
 }
 
 /* The first of the worst: what one line has room for. */

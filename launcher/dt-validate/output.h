@@ -15,11 +15,16 @@ struct outcome {
 
 void output_table(const struct outcome *outcome, bool all);
 void output_wrong(const struct outcome *outcome); /* only what is wrong; nothing: all is well */
-int output_json(const struct outcome *outcome);   /* -1: out of memory */
+/* For programs: JSON, JUnit, Prometheus, into options->output or standard output. */
+int output_form(const struct outcome *outcome, const struct options *options, struct dt_error *err);
 void output_nagios(const struct outcome *outcome);
 void output_syslog(const struct outcome *outcome);
 
 int selftest(const struct options *options); /* returns the exit status */
+
+/* policy.c: have dt.conf's drain-on done on this node. What became of it is printed, and told to
+ * syslog. Returns whether the node is drained by dt now. */
+bool policy_drain(const struct outcome *outcome, const struct options *options);
 
 void output_list(bool scdoc);
 void output_explain(const struct dt_check *check);

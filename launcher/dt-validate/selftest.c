@@ -258,7 +258,7 @@ static int run(struct dt_selftest *test, const struct options *o, const char *da
     struct dt_buf lines = DT_BUF_INIT;
     size_t wrong = dt_selftest_judge(test, &lines);
     char *complaints = dt_buf_take(&lines);
-    if (o->json)
+    if (o->form == FORM_JSON)
         print_json(test, complaints, wrong, dt_monotonic_us() - begin);
     else
         print_text(test, complaints ? complaints : "", wrong, dt_monotonic_us() - begin, o->all);

@@ -2,8 +2,10 @@
 /* Calling the parts of lib/ in order. */
 #include "inspect/inspect.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/exitcode.h"
 #include "facts/overlay.h"
@@ -31,9 +33,17 @@ void dt_inspect_fini(struct dt_inspection *in)
 char *dt_inspect_table(const struct dt_conf *conf, const char *name, struct dt_error *err)
 {
     char *path;
-    if (asprintf(&path, "%s/%s", conf->data_directory, name) >= 0)
+    if (asprintf(&path, "%s/%s", conf->data_directory, name) < 0) {
+        dt_error_set(err, "out of memory");
+        return NULL;
+    }
+    if (access(path, F_OK) == 0 || errno != ENOENT)
         return path;
-    dt_error_set(err, "out of memory");
+    dt_error_set(err,
+                 "%s is missing: install dt's data files there, or set data-directory in %s to "
+                 "where they are",
+                 path, conf->path ? conf->path : "dt.conf");
+    free(path);
     return NULL;
 }
 

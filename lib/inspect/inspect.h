@@ -41,7 +41,7 @@ int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_cont
                           struct dt_error *err);
 void dt_inspect_fini(struct dt_inspection *inspection);
 
-/* Path of a data file. Caller frees; NULL: no memory. */
+/* Path of a data file that is there. Caller frees; NULL: it is missing, or no memory. */
 char *dt_inspect_table(const struct dt_conf *conf, const char *name, struct dt_error *err);
 
 /* PASS, WARN, FAIL or UNKNOWN: the worst result, where SKIP counts as PASS; and the exit status that

@@ -354,6 +354,30 @@ def serve(answer, port_file):
     sock.recv(1)
 
 
+def hangs_late(directory):
+    """The report file is a link that leads to a FUSE file system, which nobody answers for, once the gather has tried it."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.mkdir(directory)
+    os.mkdir(directory + "/fsx")
+    os.symlink(directory + "/before", directory + "/link")
+    os.mkdir(directory + "/before")
+    libc.unshare(0x00020000)
+    libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) # private, and below
+    gather = Gather("--nodes", "1", "--job", "7.0", "--report", directory + "/link/r.json")
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    options = "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % fuse
+    assert libc.mount(b"fsx", (directory + "/fsx").encode(), b"fuse.hung", 0, options.encode()) == 0
+    os.unlink(directory + "/link")
+    os.symlink(directory + "/fsx", directory + "/link")
+    node = good_nodes(gather, 1, range(1))[0]
+    node.report()
+    verdict = node.verdict()
+    os.close(fuse)
+    assert not verdict["go"] and verdict["code"] == 73, verdict
+    gather.end()
+
+
 def forge(nodes):
     """A gather that a user made himself, for all nodes of a step: whatever they report, the job is no-go, and all of
     them may drain themselves. Prints the rendezvous text that leads to it."""

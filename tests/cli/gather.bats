@@ -109,6 +109,30 @@ PY
     python3 -m json.tool "$dir/r.json" >/dev/null
     [ "$(ls -A "$dir")" = r.json ]
 }
+@test "a report in JUnit's XML or Prometheus' text, by the file's name" {
+    nodes all_good 2 --report "$dir/r.xml"
+    has "exit 0"
+    python3 -c '
+import sys, xml.etree.ElementTree as tree
+suites = tree.parse(sys.argv[1]).getroot().findall("testsuite")
+assert [s.get("name") for s in suites] == ["n0", "n1"], [s.attrib for s in suites]' "$dir/r.xml"
+    nodes one_failing --job 7.0 --report "$dir/r.prom"
+    grep -qE '^dt_check_status\{slurm_job_id="7",node="n[0-9]",check="[a-z-]+"\} 2$' "$dir/r.prom"
+    grep -qE '^dt_validate_status\{slurm_job_id="7",suite="fast"\} 2$' "$dir/r.prom"
+    [ "$(ls -A "$dir")" = $'r.prom\nr.xml' ]
+}
+@test "a report on a file system that hangs: told in time, at the start and at the end" {
+    mkdir "$dir/fsx"
+    local beside=(unshare --mount --propagation private python3 tests/cli/hung_mount.py "$dir/fsx")
+    run timeout 60 "${beside[@]}" "$gather" --nodes 1 --report "$dir/fsx/r.json" </dev/null
+    [ "$status" -ne 77 ] || skip "no FUSE here"
+    [ "$status" -eq 73 ]
+    has "fail 73 report file '$dir/fsx/r.json' can not be written: its file system did not answer in 2000 ms"
+    # It hangs when the report is due: the verdict is no-go 73, and comes while the nodes still wait.
+    nodes hangs_late "$dir/late"
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
+    has "its file system did not answer in 5000 ms; nothing was started"; has "exit 73"
+}
 @test "report in a missing directory: refused before anything starts" {
     run "$gather" --nodes 1 --report "$dir/no/r.json"
     [ "$status" -eq 73 ]

@@ -195,6 +195,7 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     run -2 on "$(broken gpu-reset efa-lost)" --json
     echo "$output" | jq -e '.schema == 1 and .verdict == "FAIL" and .severity == "REPLACE" and (.node | length > 0)'
     echo "$output" | jq -e '[.checks[] | select(.result == "FAIL") | .name] == ["gpu-recovery", "efa-count"]'
+    echo "$output" | jq -e 'keys == ["checks","dt","level","node","schema","severity","type","us","verdict"]'
     echo "$output" | jq -e '.checks | all(has("name") and has("result") and has("severity") and has("value") and
         has("limit") and has("source") and has("us") and has("message"))'
     echo "$output" | jq -e '.checks[] | select(.name == "gpu-recovery") | .severity == "RESET" and
@@ -230,6 +231,9 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     chmod 644 "$BATS_TEST_TMPDIR/bad.conf"
     run -78 "$validate" --config "$BATS_TEST_TMPDIR/bad.conf"
     has "bad.conf:1"
+    echo 'data-directory = "/nonexistent"' >"$BATS_TEST_TMPDIR/bad.conf"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/bad.conf" --root "$healthy"
+    has "/nonexistent/instances.conf is missing: install dt's data files there, or set data-directory in $BATS_TEST_TMPDIR/bad.conf"
     # shellcheck disable=SC2016 # expanded by the inner shell
     run -73 bash -c '"$1" --list >/dev/full' _ "$validate"
 }
@@ -271,11 +275,11 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     has "there is no check 'nonsense'"
 }
 
-@test "--prolog: 2 for an unfit node, else 0; the job's own limits are not judged" {
+@test "--prolog: tells what is wrong; without drain-on no node is drained for it; the job's own limits are not judged" {
     run -0 on "$healthy" --prolog
     [ -z "$output" ]
-    run -2 on "$(broken gpu-rows-failed)" --prolog
-    has "FAIL     gpu-rows"; has "REPLACE: replace the instance"
+    run -0 on "$(broken gpu-rows-failed)" --prolog # on a node, with drain-on: tests/cluster/policy.bats
+    has "FAIL     gpu-rows"; has "REPLACE: replace the instance"; has "not drained: "
     run -0 on "$(broken numa-balancing)" --prolog
     has WARN
     run -0 on "$(broken gpu-silent)" --prolog
@@ -283,6 +287,92 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     run -0 on "$(broken memlock nofile shm)" --prolog
     [ -z "$output" ]
     run -2 on "$(broken memlock)"
+}
+
+@test "--healthcheck and --prolog look for drain-on only on the node itself" {
+    local broken
+    broken=$(broken gpu-rows-failed)
+    { cat "$TREES/dt.conf" && echo 'drain-on = {"REPLACE"}'; } >"$TREES/drain.conf"
+    run -0 "$validate" --config "$TREES/drain.conf" --root "$broken" --prolog
+    has "not drained: --root looks at another machine"
+    run -2 "$validate" --config "$TREES/drain.conf" --root "$broken" --healthcheck
+    has "not drained: --root looks at another machine"
+}
+
+# Lines of a Prometheus text file, as the textfile collector takes them: HELP and TYPE before a metric, each series once.
+assert_prometheus() { # FILE
+    python3 - "$1" <<'PY'
+import re, sys
+metric = r'[a-zA-Z_:][a-zA-Z0-9_:]*'
+label = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\\\|\\"|\\n)*"'
+typed, helped, series, ended = set(), set(), set(), set()
+last = None
+for line in open(sys.argv[1], encoding="utf-8").read().split("\n")[:-1]:
+    found = re.fullmatch(r'# (HELP|TYPE) (%s) (.+)' % metric, line)
+    if found:
+        (helped if found[1] == "HELP" else typed).add(found[2])
+        assert found[1] == "HELP" or found[3] == "gauge", line
+        continue
+    found = re.fullmatch(r'((%s)(?:\{%s(?:,%s)*\})?) -?[0-9]+(\.[0-9]+)?' % (metric, label, label), line)
+    assert found, line
+    assert found[2] in typed and found[2] in helped, line
+    assert found[1] not in series, "twice: " + line
+    series.add(found[1])
+    if last not in (None, found[2]):
+        ended.add(last)
+    assert found[2] not in ended, "not in one piece: " + line
+    last = found[2]
+assert typed == {s.split("{")[0] for s in series}, typed
+PY
+}
+
+@test "--prometheus: each metric with HELP and TYPE, each series once, the states as numbers" {
+    SLURM_JOB_ID=77 run -2 on "$(broken efa-lost numa-balancing gpu-silent)" --prometheus
+    printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/p.prom"
+    assert_prometheus "$BATS_TEST_TMPDIR/p.prom"
+    has 'dt_check_status{slurm_job_id="77",check="efa-count"} 2'
+    has 'dt_check_status{slurm_job_id="77",check="gpu-recovery"} 4'
+    has 'dt_check_status{slurm_job_id="77",check="numa-balancing"} 1'
+    has 'dt_check_status{slurm_job_id="77",check="gpu-count"} 0'
+    has 'dt_validate_status{slurm_job_id="77",suite="fast"} 2'
+    has 'dt_validate_last_timestamp_seconds{slurm_job_id="77",suite="fast"} 1'
+    run -0 on "$healthy" --prometheus
+    has 'dt_check_status{check="gpu-count"} 0'
+    has 'dt_build_info{version="'
+    has 'dt_check_duration_seconds{check="gpu-count"} 0.'
+}
+
+@test "--output: replaced as a whole, also for cron, and what can not be written is told" {
+    local file=$BATS_TEST_TMPDIR/out/dt.prom
+    mkdir "$BATS_TEST_TMPDIR/out"
+    echo old >"$file"
+    run -2 on "$(broken efa-lost)" --cron --prometheus --output "$file"
+    has "FAIL     efa-count"
+    assert_prometheus "$file"
+    [ "$(ls -A "$BATS_TEST_TMPDIR/out")" = dt.prom ]
+    run -73 on "$healthy" --json --output "$BATS_TEST_TMPDIR/none/x.json"
+    has "--output: '$BATS_TEST_TMPDIR/none/x.json' can not be written: No such file or directory"
+    run -73 on "$healthy" --json --output /dev/full
+    has "No space left on device"
+    run -64 on "$healthy" --output "$file"
+    has "--output needs"
+    run -64 on "$healthy" --json --junit
+}
+
+@test "--junit: a suite of the node, a case a check, counted right" {
+    run -2 on "$(broken efa-lost gpu-silent numa-balancing)" --junit
+    printf '%s\n' "$output" | python3 -c '
+import sys, xml.etree.ElementTree as tree
+root = tree.fromstring(sys.stdin.buffer.read())
+suite, = root.findall("testsuite")
+cases = suite.findall("testcase")
+assert int(suite.get("tests")) == len(cases) > 20, suite.attrib
+for kind, count in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+    assert int(suite.get(count)) == len(suite.findall("testcase/" + kind)), kind
+failure, = suite.findall("testcase/failure")
+assert failure.get("type") == "REPLACE" and failure.get("message").endswith("EFA devices"), failure.attrib
+assert [c.get("name") for c in cases if c.find("system-err") is not None] == ["numa-balancing"]
+'
 }
 
 @test "--prolog: a mistake of the admin's drains no node, and is told" {

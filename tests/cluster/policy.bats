@@ -229,11 +229,67 @@ no_tickets() {
     assert_nodes_healthy
 }
 
+dt_validate() { # NUMBER ARGUMENTS: as Slurm starts it, root on the node
+    local number=$1
+    shift
+    run dt_cluster run "$(node "$number")" --name "$CLUSTER" -- env SLURM_CONF="/run/dt-cluster/$CLUSTER/etc/slurm.conf" \
+        "$prefix/bin/dt-validate" --config "$conf" "$@"
+}
+
+@test "--healthcheck and --prolog: without drain-on nothing is drained, and the job starts" {
+    break_node 2 gpu-lost
+    dt_validate 2 --healthcheck
+    assert_code 2
+    assert_says "not drained: drain-on in dt.conf names none of these severities"
+    dt_validate 2 --prolog
+    assert_code 0
+    assert_says "FAIL     gpu-count"
+    assert_nodes_healthy
+}
+
+@test "--healthcheck drains the node that it runs on, within the limit" {
+    policy 'drain-on = {"REPLACE"}' 'drain-max-nodes = 1'
+    break_node 2 gpu-lost
+    break_node 3 efa-lost
+    dt_validate 1 --healthcheck
+    assert_code 0
+    dt_validate 2 --healthcheck
+    assert_code 2
+    assert_drained 2 "dt: gpu-count: 7 *"
+    dt_validate 3 --healthcheck
+    assert_code 2
+    assert_says "$(node 3) is not drained: 1 other node of the cluster is drained by dt"
+    assert_drains 1
+}
+
+@test "--prolog: 2 when the node is drained by dt, and 0 beyond the limit, so that Slurm drains no more" {
+    policy 'drain-on = {"REPLACE"}' 'drain-max-nodes = 1'
+    break_node 2 gpu-lost
+    break_node 3 efa-lost
+    dt_validate 2 --prolog
+    assert_code 2
+    assert_drained 2 "dt: gpu-count: 7 *"
+    dt_validate 3 --prolog
+    assert_code 0
+    assert_says "is not drained: 1 other node"
+    assert_drains 1
+}
+
+@test "--prolog and print: the command is told, and the job starts" {
+    policy 'drain-on = {"REPLACE"}' 'drain-how = "print"'
+    break_node 2 gpu-lost
+    dt_validate 2 --prolog
+    assert_code 0
+    assert_says "scontrol update NodeName='$(node 2)' State=DRAIN Reason='dt: gpu-count"
+    assert_nodes_healthy
+}
+
 # A user may run any dt-gather: an srun without dt's plugin hands on what he puts into the environment.
 forged_step() { # ARGUMENTS of srun
     mkdir -p own
     cp "/run/dt-cluster/$CLUSTER/etc/"*.conf own/
     : >own/plugstack.conf
+    sed -i "s|^PlugStackConfig=.*|PlugStackConfig=$PWD/own/plugstack.conf|" own/slurm.conf
     rm -f forged
     python3 "$REPOSITORY/tests/cli/fake_nodes.py" forge "$CLUSTER-[1-6]" 3>&- >forged &
     until_ok test -s forged

@@ -93,6 +93,14 @@ if os.environ["RANK"] == "0":
     assert_lines 2 '^second \[\]$'
 }
 
+@test "an option wins over an exported variable also for a dt-launch in the step" {
+    DT_BIND=auto run srun -N1 --dt-bind=off sh -c 'echo "DT_BIND=$DT_BIND"'
+    assert_code 0
+    assert_says "DT_BIND=off"
+    DT_BIND=auto run srun -N1 sh -c 'echo "DT_BIND=$DT_BIND"'
+    assert_says "DT_BIND=auto"
+}
+
 @test "salloc hands its options to srun" {
     run salloc -N2 --dt-validate srun sh -c 'echo "$DT_VERDICT"'
     assert_code 0
