@@ -79,8 +79,11 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 755 usr/bin/dt-train
 755 usr/bin/dt-validate
 644 usr/lib64/slurm/spank_dt.so
+755 usr/libexec/dt/dt-drain
 755 usr/libexec/dt/dt-gather
 755 usr/libexec/dt/dt-node
+755 usr/libexec/dt/dt-slurm
+755 usr/libexec/dt/selftest/libnvidia-ml.so.1
 644 usr/share/dt/counters.conf
 644 usr/share/dt/env-rules.conf
 644 usr/share/dt/env-variables.conf
