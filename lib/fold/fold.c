@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lines that wait, oldest first, and found by what they say; see fold.h. */
+#include "fold/fold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold/numbers.h"
+
+#define BUCKETS 1024
+
+struct line {
+    struct line *next;         /* younger */
+    struct line *same, **from; /* of the same bucket, youngest first; who points at us */
+    unsigned long long number;
+    long long due_ns;
+    int stream;
+    unsigned long long hash;
+    struct dt_ranks ranks;
+    struct dt_numbers numbers; /* the text, its numbers apart */
+};
+
+struct dt_fold {
+    struct dt_ranks all;
+    bool apart; /* numbers are kept apart */
+    long long window_ns;
+    struct line *oldest, **youngest;
+    struct line *buckets[BUCKETS];
+    size_t pending;
+    unsigned long long made;
+    unsigned long long *joined; /* by rank: number of the last line that it has joined */
+};
+
+struct dt_fold *dt_fold_create(const struct dt_ranks *all, bool numbers, long long window_ns)
+{
+    struct dt_fold *fold = calloc(1, sizeof *fold);
+    if (!fold)
+        return NULL;
+    fold->apart = numbers;
+    fold->window_ns = window_ns;
+    fold->youngest = &fold->oldest;
+    fold->joined = calloc((size_t)all->size, sizeof *fold->joined);
+    if (!fold->joined || dt_ranks_init(&fold->all, all->size)) {
+        dt_fold_destroy(fold);
+        return NULL;
+    }
+    dt_ranks_join(&fold->all, all);
+    return fold;
+}
+
+static void free_line(struct line *line)
+{
+    dt_ranks_fini(&line->ranks);
+    dt_numbers_fini(&line->numbers);
+    free(line);
+}
+
+static struct line *take_oldest(struct dt_fold *fold)
+{
+    struct line *line = fold->oldest;
+    fold->oldest = line->next;
+    if (!fold->oldest)
+        fold->youngest = &fold->oldest;
+    *line->from = line->same;
+    if (line->same)
+        line->same->from = line->from;
+    fold->pending--;
+    return line;
+}
+
+void dt_fold_destroy(struct dt_fold *fold)
+{
+    if (!fold)
+        return;
+    while (fold->oldest)
+        free_line(take_oldest(fold));
+    dt_ranks_fini(&fold->all);
+    free(fold->joined);
+    free(fold);
+}
+
+/* ---- lines come ---------------------------------------------------------------------------- */
+
+/* The newest line that any of the ranks has joined. */
+static unsigned long long last_joined(const struct dt_fold *fold, const struct dt_ranks *ranks)
+{
+    unsigned long long last = 0;
+    for (int rank = dt_ranks_next(ranks, 0); rank >= 0; rank = dt_ranks_next(ranks, rank + 1)) {
+        if (fold->joined[rank] > last)
+            last = fold->joined[rank];
+    }
+    return last;
+}
+
+static void join(struct dt_fold *fold, struct line *line, const struct dt_ranks *ranks)
+{
+    dt_ranks_join(&line->ranks, ranks);
+    for (int rank = dt_ranks_next(ranks, 0); rank >= 0; rank = dt_ranks_next(ranks, rank + 1))
+        fold->joined[rank] = line->number;
+}
+
+/* The oldest like it that all these ranks may still join; buckets have the youngest first. */
+static struct line *find_like(struct dt_fold *fold, int stream, unsigned long long hash,
+                              const struct dt_numbers *numbers, unsigned long long after)
+{
+    struct line *found = NULL;
+    for (struct line *at = fold->buckets[hash % BUCKETS]; at && at->number > after; at = at->same) {
+        if (at->hash == hash && at->stream == stream && dt_numbers_alike(&at->numbers, numbers))
+            found = at;
+    }
+    return found;
+}
+
+static struct line *append(struct dt_fold *fold, int stream, unsigned long long hash,
+                           struct dt_numbers *numbers, long long now_ns)
+{
+    struct line *line = calloc(1, sizeof *line), **bucket = &fold->buckets[hash % BUCKETS];
+    if (!line || dt_ranks_init(&line->ranks, fold->all.size)) {
+        free(line);
+        return NULL;
+    }
+    line->number = ++fold->made;
+    line->due_ns = now_ns + fold->window_ns;
+    line->stream = stream;
+    line->hash = hash;
+    line->numbers = *numbers;
+    *numbers = (struct dt_numbers){0};
+    line->same = *bucket;
+    line->from = bucket;
+    if (line->same)
+        line->same->from = &line->same;
+    *bucket = line;
+    *fold->youngest = line;
+    fold->youngest = &line->next;
+    fold->pending++;
+    return line;
+}
+
+int dt_fold_add(struct dt_fold *fold, int stream, const struct dt_ranks *ranks, const char *text,
+                size_t length, long long now_ns)
+{
+    struct dt_numbers numbers;
+    if (ranks->size > fold->all.size)
+        return -1;
+    if (dt_numbers_init(&numbers, text, length, fold->apart))
+        return -1;
+    unsigned long long hash = dt_numbers_hash(&numbers) + (unsigned)stream;
+    struct line *line = find_like(fold, stream, hash, &numbers, last_joined(fold, ranks));
+    if (line)
+        dt_numbers_widen(&line->numbers, &numbers);
+    else
+        line = append(fold, stream, hash, &numbers, now_ns);
+    if (line)
+        join(fold, line, ranks);
+    dt_numbers_fini(&numbers);
+    return line ? 0 : -1;
+}
+
+void dt_fold_leave(struct dt_fold *fold, int rank)
+{
+    dt_ranks_remove(&fold->all, rank);
+}
+
+/* ---- lines leave --------------------------------------------------------------------------- */
+
+bool dt_fold_next(struct dt_fold *fold, long long now_ns, bool flush, struct dt_folded *folded)
+{
+    struct line *line = fold->oldest;
+    if (!line || !(flush || line->due_ns <= now_ns || fold->pending > DT_FOLD_PENDING_MAX ||
+                   dt_ranks_cover(&line->ranks, &fold->all)))
+        return false;
+    line = take_oldest(fold);
+    *folded = (struct dt_folded){.stream = line->stream, .ranks = line->ranks};
+    folded->text = dt_numbers_text(&line->numbers);
+    line->ranks = (struct dt_ranks){0};
+    free_line(line);
+    if (!folded->text)
+        folded->text = strdup(""); /* without memory the ranks are told at least */
+    return true;
+}
+
+void dt_folded_fini(struct dt_folded *line)
+{
+    dt_ranks_fini(&line->ranks);
+    free(line->text);
+    line->text = NULL;
+}
+
+long long dt_fold_due(const struct dt_fold *fold)
+{
+    return fold->oldest ? fold->oldest->due_ns : 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding the numbers of a line, and putting them back; see numbers.h. */
+#include "fold/numbers.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+/* Length of the decimal number at `at`, 0: none. A sign belongs to it, an exponent too. */
+static size_t number_length(const char *at, const char *end)
+{
+    const char *from = at;
+    at += at < end && (*at == '-' || *at == '+');
+    const char *digits = at;
+    while (at < end && isdigit((unsigned char)*at))
+        at++;
+    if (at == digits)
+        return 0;
+    if (at + 1 < end && *at == '.' && isdigit((unsigned char)at[1])) {
+        at++;
+        while (at < end && isdigit((unsigned char)*at))
+            at++;
+    }
+    const char *power = at;
+    if (power < end && (*power == 'e' || *power == 'E')) {
+        power++;
+        power += power < end && (*power == '-' || *power == '+');
+        const char *first = power;
+        while (power < end && isdigit((unsigned char)*power))
+            power++;
+        at = power > first ? power : at;
+    }
+    return (size_t)(at - from);
+}
+
+static void read_number(double *value, char *text, const char *at, size_t length)
+{
+    memcpy(text, at, length);
+    text[length] = '\0';
+    *value = strtod(text, NULL);
+}
+
+/* A number, or least..greatest as we write it. Returns its length; 0: none, or one too long. */
+static size_t take(struct dt_number *number, const char *at, const char *end)
+{
+    size_t length = number_length(at, end), whole = length;
+    if (length == 0 || length >= DT_NUMBER_TEXT)
+        return 0;
+    read_number(&number->least, number->least_text, at, length);
+    const char *second = at + length + 2;
+    size_t more =
+        second < end && at[length] == '.' && at[length + 1] == '.' ? number_length(second, end) : 0;
+    if (more > 0 && more < DT_NUMBER_TEXT) {
+        at = second;
+        length = more;
+        whole += 2 + more;
+    }
+    read_number(&number->greatest, number->greatest_text, at, length);
+    return whole;
+}
+
+static bool is_word(unsigned char c)
+{
+    return isalnum(c) || c == '_' || c >= 0x80;
+}
+
+/* A number begins where no word is: "p5-0", "0x1f", "1.2.3" and "rank3" are words behind their first
+ * letter or number. */
+static bool may_begin(const char *text, const char *at)
+{
+    size_t before = (size_t)(at - text);
+    if (before > 1 && strchr("-+.", at[-1]) && at[-1])
+        return !is_word((unsigned char)at[-2]);
+    return before == 0 || !is_word((unsigned char)at[-1]);
+}
+
+static int keep(struct dt_numbers *numbers, const struct dt_number *number)
+{
+    struct dt_number *grown =
+        reallocarray(numbers->numbers, numbers->count + 1, sizeof *numbers->numbers);
+    if (!grown)
+        return -1;
+    numbers->numbers = grown;
+    grown[numbers->count++] = *number;
+    return 0;
+}
+
+int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, bool apart)
+{
+    const char *end = text + length;
+    *numbers = (struct dt_numbers){.text = malloc(length + 1)};
+    if (!numbers->text)
+        return -1;
+    for (const char *at = text; at < end;) {
+        struct dt_number number = {.at = numbers->length};
+        size_t taken = apart && may_begin(text, at) ? take(&number, at, end) : 0;
+        if (taken == 0) {
+            numbers->text[numbers->length++] = *at++;
+            continue;
+        }
+        if (keep(numbers, &number)) {
+            dt_numbers_fini(numbers);
+            return -1;
+        }
+        at += taken;
+    }
+    return 0;
+}
+
+void dt_numbers_fini(struct dt_numbers *numbers)
+{
+    free(numbers->text);
+    free(numbers->numbers);
+    *numbers = (struct dt_numbers){0};
+}
+
+/* FNV-1a. */
+unsigned long long dt_numbers_hash(const struct dt_numbers *numbers)
+{
+    unsigned long long hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < numbers->length; i++)
+        hash = (hash ^ (unsigned char)numbers->text[i]) * 0x100000001b3u;
+    return hash ^ numbers->count;
+}
+
+bool dt_numbers_alike(const struct dt_numbers *a, const struct dt_numbers *b)
+{
+    if (a->length != b->length || a->count != b->count || memcmp(a->text, b->text, a->length) != 0)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->numbers[i].at != b->numbers[i].at)
+            return false;
+    }
+    return true;
+}
+
+void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like)
+{
+    for (size_t i = 0; i < numbers->count; i++) {
+        struct dt_number *to = &numbers->numbers[i];
+        const struct dt_number *from = &like->numbers[i];
+        if (from->least < to->least) {
+            to->least = from->least;
+            memcpy(to->least_text, from->least_text, sizeof to->least_text);
+        }
+        if (from->greatest > to->greatest) {
+            to->greatest = from->greatest;
+            memcpy(to->greatest_text, from->greatest_text, sizeof to->greatest_text);
+        }
+    }
+}
+
+char *dt_numbers_text(const struct dt_numbers *numbers)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    size_t at = 0;
+    for (size_t i = 0; i < numbers->count; i++) {
+        const struct dt_number *number = &numbers->numbers[i];
+        dt_buf_append(&text, numbers->text + at, number->at - at);
+        dt_buf_puts(&text, number->least_text);
+        if (strcmp(number->least_text, number->greatest_text) != 0) {
+            dt_buf_puts(&text, "..");
+            dt_buf_puts(&text, number->greatest_text);
+        }
+        at = number->at;
+    }
+    dt_buf_append(&text, numbers->text + at, numbers->length - at);
+    return dt_buf_take(&text);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A line of text with its numbers apart, so that lines that differ in these only can be told as one:
+ * "loss 7.21" and "loss 7.24" are "loss 7.21..7.24", which is read as the two again. */
+#ifndef DT_FOLD_NUMBERS_H
+#define DT_FOLD_NUMBERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define DT_NUMBER_TEXT 24 /* bytes of the longest number that is kept apart, with its end */
+
+struct dt_number {
+    size_t at; /* where in the text it stands */
+    double least, greatest;
+    char least_text[DT_NUMBER_TEXT], greatest_text[DT_NUMBER_TEXT]; /* as they were written */
+};
+
+struct dt_numbers {
+    char *text; /* without the numbers */
+    size_t length;
+    struct dt_number *numbers;
+    size_t count;
+};
+
+/* apart: false leaves the numbers in the text. -1: no memory. */
+int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, bool apart);
+void dt_numbers_fini(struct dt_numbers *numbers);
+
+unsigned long long dt_numbers_hash(const struct dt_numbers *numbers); /* of what is not numbers */
+/* Do they differ in numbers only? */
+bool dt_numbers_alike(const struct dt_numbers *a, const struct dt_numbers *b);
+/* Take the numbers of the like of it into the ranges. */
+void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like);
+/* The line for people. Caller frees; NULL: no memory. */
+char *dt_numbers_text(const struct dt_numbers *numbers);
+
+#endif
