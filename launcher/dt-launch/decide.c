@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
-#include "loop.h"
+#include "streams.h"
 
 /* When Slurm ends a step, a rank may die a moment before dt-launch itself gets the stop signal, or
  * is killed. So that the victims do not speak, the sentence waits so long (s): for deaths that look
@@ -28,6 +28,10 @@
 #define VERDICT_S 3.0
 /* After a failure a node that has not joined yet gets so long to be told, so that it does not wait for us. */
 #define LINGER_S 2.0
+/* A member's last folded lines have so long to reach the lead before it says that its ranks have ended; we look so
+ * often (s). */
+#define TOLD_S 1.0
+#define LOOK_S 0.01
 /* A node whose dt-launch never came does not hold the others up longer than this at the end. */
 #define MISSING_S 10.0
 
@@ -50,6 +54,7 @@ static void keep(struct loop *loop, struct dt_failure *failure)
     }
     loop->failures = failures;
     failures[loop->failure_count++] = *failure;
+    dt_event_failure(loop->job->events, failure, false);
 }
 
 static void begin_ending(struct loop *loop, int status)
@@ -180,6 +185,8 @@ static void on_lead_lost(void *argument)
     if (!loop->restarts.pending && (loop->reported || loop->decided))
         return;
     loop->lead_lost = true;
+    if (loop->relay)
+        dt_relay_close(loop->relay);
     if (asprintf(&failure.sentence,
                  "node %s (0) was lost: its dt-launch was killed, or the node or its network is "
                  "down; this is node %s (%d)",
@@ -197,6 +204,21 @@ static void on_who(void *argument, long long query)
 {
     const struct loop *loop = argument;
     dt_arrival_answer(loop->job->session, query, loop->job->workers, loop->job->place->processes);
+}
+
+static bool on_line(void *argument, const struct dt_link_message *message)
+{
+    struct loop *loop = argument;
+    if (message)
+        dt_streams_take(loop, message);
+    return !loop->output || !dt_output_full(loop->output);
+}
+
+static void on_taken(void *argument, long long bytes)
+{
+    struct loop *loop = argument;
+    if (loop->relay)
+        dt_relay_taken(loop->relay, bytes);
 }
 
 static void on_heard(void *argument, const struct dt_link_message *message, const char *node)
@@ -225,6 +247,8 @@ void dt_loop_hear(struct loop *loop)
                                                .lead_lost = on_lead_lost,
                                                .who = on_who,
                                                .told = on_told,
+                                               .line = on_line,
+                                               .taken = on_taken,
                                                .heard = on_heard};
     dt_session_work(loop->job->session, &handler);
 }
@@ -280,6 +304,7 @@ static void decide(struct loop *loop)
     loop->code = first ? code_of(loop, first) : 0;
     if (first && !loop->muted) {
         say(loop, first);
+        dt_event_failure(loop->job->events, first, true);
         if (dt_session_leads(loop->job->session) && dt_loop_follow(loop, first))
             return;
         if (error_file && *error_file && loop->job->place->shape == DT_SHAPE_FANOUT)
@@ -304,6 +329,8 @@ static bool may_decide(const struct loop *loop)
 double dt_loop_next_decision(const struct loop *loop)
 {
     double now = dt_now();
+    if (loop->running == 0 && !loop->reported && !dt_streams_told(loop))
+        return now + LOOK_S;
     if (loop->restarts.pending)
         return dt_loop_restart_next(loop);
     if (loop->running == 0 && loop->ended_at > 0 && dt_session_missing(loop->job->session) > 0)
@@ -316,6 +343,8 @@ double dt_loop_next_decision(const struct loop *loop)
 /* A member's ranks have ended: the lead wants to know, and has the last word if one failed. */
 static bool member_settled(struct loop *loop)
 {
+    if (!loop->reported && !dt_streams_told(loop) && dt_now() < loop->ended_at + TOLD_S)
+        return false;
     if (!loop->reported && !loop->lead_lost) {
         loop->reported = true;
         dt_session_done(loop->job->session, loop->ending ? 1 : 0, loop->left);

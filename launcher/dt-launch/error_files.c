@@ -47,28 +47,14 @@ void dt_error_files_remove(struct dt_error_files *files, int count)
     files->directory = NULL;
 }
 
-static void put_json(struct dt_buf *text, const char *value)
-{
-    dt_buf_puts(text, "\"");
-    for (const unsigned char *at = (const unsigned char *)value; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            dt_buf_printf(text, "\\%c", *at);
-        else if (*at < 0x20)
-            dt_buf_printf(text, "\\u%04x", *at);
-        else
-            dt_buf_append(text, at, 1);
-    }
-    dt_buf_puts(text, "\"");
-}
-
 /* A reader never finds half of it. */
 void dt_error_file_write(const char *path, const struct dt_failure *failure)
 {
     struct dt_buf text = DT_BUF_INIT, draft = DT_BUF_INIT;
     dt_buf_puts(&text, "{\"message\": {\"message\": ");
-    put_json(&text, failure->sentence ? failure->sentence : "");
+    dt_buf_json(&text, failure->sentence ? failure->sentence : "");
     dt_buf_puts(&text, ", \"extraInfo\": {\"py_callstack\": ");
-    put_json(&text, failure->details ? failure->details : "");
+    dt_buf_json(&text, failure->details ? failure->details : "");
     dt_buf_printf(&text, ", \"timestamp\": \"%lld\"}}}\n", (long long)time(NULL));
     dt_buf_printf(&draft, "%s.dt-launch", path);
     int fd = text.failed || draft.failed

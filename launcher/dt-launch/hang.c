@@ -136,6 +136,7 @@ static void on_movement(struct dt_hang *hang, double moved)
     if (hang->alarmed > 0 && moved > hang->alarmed) {
         dprintf(STDERR_FILENO, "dt-launch: the job moves again, %.0f s after the report\n",
                 moved - hang->alarmed);
+        dt_event(hang->loop->job->events, "moving", "after_s:f", moved - hang->alarmed);
         hang->alarmed = 0;
         hang->alarm_after = hang->timeout;
     }

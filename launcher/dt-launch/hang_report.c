@@ -139,6 +139,7 @@ void dt_hang_tell(struct dt_hang *hang, double quiet_s)
         dt_hang_judge(ranks, count);
         dt_buf_puts(&text, "dt-launch: hang: ");
         dt_hang_report(&text, ranks, count, quiet_s);
+        dt_event(hang->loop->job->events, "hang", "quiet_s:f report:s", quiet_s, text.data);
     }
     if (text.data && !text.failed && write(STDERR_FILENO, text.data, text.len) < 0)
         errno = 0; /* nobody reads us */

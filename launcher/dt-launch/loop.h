@@ -16,7 +16,10 @@
 
 struct loop {
     struct dt_job *job;
-    struct dt_output *output; /* NULL: ranks have our own descriptors */
+    struct dt_output *output;  /* NULL: ranks have our own descriptors */
+    struct dt_ranks shown;     /* whose output is shown */
+    const char *log_directory; /* NULL: nothing is kept */
+    struct dt_relay *relay;    /* to the lead; NULL: we are it, or nothing is folded */
     sigset_t old_mask;
     struct rlimit old_files;
     long long oom_kills;

@@ -14,6 +14,8 @@
 #include "options.h"
 #include "place.h"
 #include "prepare.h"
+#include "show.h"
+#include "streams.h"
 #include "supervise.h"
 
 /* Wait for others to be heard, because srun ends the step at the first exit. Returns false when
@@ -47,50 +49,6 @@ static int complain_node(const struct dt_place *place, int code, const struct dt
     else if (place->node_rank == 0 || !place->in_step || give_way(300))
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err->text, place->node_name);
     return code;
-}
-
-static bool is_own(const char *item)
-{
-    for (char **at = environ; *at; at++) {
-        if (strcmp(*at, item) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void print_rank(const struct dt_worker *worker, const char *path, char **argv)
-{
-    printf("rank %d, local rank %d\n  runs  %s\n  argv ", worker->rank, worker->local_rank, path);
-    for (; *argv; argv++)
-        printf(" %s", *argv);
-    printf("\n");
-    if (worker->bind && worker->bind->cpu_list)
-        printf("  cpus  %s\n", worker->bind->cpu_list);
-    if (worker->bind && worker->bind->policy)
-        printf("  memory %s %s\n", worker->bind->policy, worker->bind->node_list);
-    for (size_t i = 0; i < worker->env.count; i++) {
-        if (!is_own(worker->env.items[i]))
-            printf("  set   %s\n", worker->env.items[i]);
-    }
-    for (char **at = environ; *at; at++) {
-        char *name = strndup(*at, strcspn(*at, "="));
-        if (name && !dt_environ_get(&worker->env, name))
-            printf("  unset %s\n", name);
-        free(name);
-    }
-}
-
-static int dry_run(const struct dt_job *job)
-{
-    const struct dt_place *place = job->place;
-    printf("%s, %s, node %s (%d of %d), ranks %d to %d of %d\n", place->adapter,
-           place->shape == DT_SHAPE_TASK ? "one process per task" : "one agent per node",
-           place->node_name, place->node_rank, place->node_count, place->rank,
-           place->rank + place->processes - 1, place->world_size);
-    printf("variables of the environment are kept but for these:\n");
-    for (int i = 0; i < place->processes; i++)
-        print_rank(&job->workers[i], job->path, job->options->program);
-    return fflush(stdout) ? DT_EXIT_REPORT : 0;
 }
 
 /* The first rank of the job tells the user what there is to tell. */
@@ -142,7 +100,9 @@ static int launch(struct dt_job *job, const struct dt_master *master,
             goto out;
         }
     }
-    code = job->options->dry_run ? dry_run(job) : dt_supervise(job);
+    code = !job->options->dry_run     ? dt_supervise(job)
+           : job->options->doctor < 0 ? dt_show_ranks(job)
+                                      : dt_show_doctor(job);
 out:
     for (int i = 0; i < ready; i++)
         dt_environ_fini(&job->workers[i].env);
@@ -171,6 +131,8 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
     if (dt_guard_verdict(job->place, err) ||
         dt_program_find(job->options->program[0], path, &code, err))
         return code;
+    if (dt_streams_check(job->options, job->place, err))
+        return DT_EXIT_USAGE;
     return dt_binding_find(binding, job->options, job->place, err) ? DT_EXIT_USAGE : 0;
 }
 
@@ -178,6 +140,20 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
 static bool is_joint(const struct dt_options *options, const struct dt_place *place)
 {
     return dt_place_serves(place, options) && place->node_count > 1 && !options->dry_run;
+}
+
+static int run_session(struct dt_job *job, struct dt_master *master,
+                       const struct dt_binding *binding)
+{
+    struct dt_error err = {""};
+    if (dt_events_open(&job->events, job->options, job->place, &err))
+        return complain_node(job->place, DT_EXIT_USAGE, &err);
+    job->session = open_session(job, master, &err);
+    int code = job->session ? launch(job, master, binding)
+                            : complain_node(job->place, DT_EXIT_HELPER, &err);
+    dt_session_close(job->session);
+    dt_events_close(job->events, code);
+    return code;
 }
 
 static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place,
@@ -197,10 +173,7 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
         job.path = path;
         job.refusal = code ? &refusal : NULL;
         job.refusal_code = code;
-        job.session = open_session(&job, &master, &err);
-        code = job.session ? launch(&job, &master, &binding)
-                           : complain_node(place, DT_EXIT_HELPER, &err);
-        dt_session_close(job.session);
+        code = run_session(&job, &master, &binding);
     }
     dt_master_fini(&master);
     dt_binding_fini(&binding);

@@ -302,6 +302,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
         .options = table, .parser = take, .args_doc = "-- PROGRAM [ARGUMENT...]", .doc = summary};
     struct parse parse = {.options = options, .err = err};
     *options = (struct dt_options){.node_rank = -1,
+                                   .doctor = -1,
                                    .kill_grace_s = 5,
                                    .missing_after_s = 10,
                                    .hang = {.timeout_s = 600},

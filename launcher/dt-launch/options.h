@@ -32,6 +32,17 @@ enum dt_platform {
 };
 extern const char *const dt_platform_names[DT_PLATFORMS];
 
+enum dt_fold_mode { DT_FOLD_OFF, DT_FOLD_LINES, DT_FOLD_NUMBERS };
+
+/* What becomes of the ranks' output; strings as given, NULL: not given. */
+struct dt_log_options {
+    enum dt_fold_mode fold;
+    const char *ranks, *local_ranks; /* whose output is shown */
+    const char *directory;
+    const char *redirects, *tee; /* torchrun's: 0 to 3, or by local rank "0:3,1:1" */
+    long long limit;             /* bytes of one file; 0: none */
+};
+
 struct dt_options {
     bool per_task;
     bool dry_run;
@@ -56,6 +67,9 @@ struct dt_options {
     enum dt_store_mode store;     /* UNSET: dt_store_of() decides */
     enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
+    int doctor;                /* rank to be explained (with dry_run); -1: none */
+    struct dt_log_options log;
+    const char *events, *metrics; /* files; NULL: none */
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */

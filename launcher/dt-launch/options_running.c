@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options about the run itself: store, environment, binding, ending. */
+#include "fold/ranks.h"
 #include "options_rows.h"
 
 static int take_store(struct dt_options *o, const char *name, const char *value,
@@ -56,6 +57,14 @@ static int take_dry_run(struct dt_options *o, const char *name, const char *valu
     return 0;
 }
 
+static int take_doctor(struct dt_options *o, const char *name, const char *value,
+                       struct dt_error *err)
+{
+    o->dry_run = true;
+    o->doctor = 0;
+    return value ? dt_option_int(name, value, 0, DT_RANKS_MAX, &o->doctor, err) : 0;
+}
+
 const struct dt_option_row dt_options_of_running[] = {
     {.name = "store",
      .value = "launcher|rank0",
@@ -86,5 +95,12 @@ const struct dt_option_row dt_options_of_running[] = {
     {.name = "dry-run",
      .doc = "Print arguments and environment of each rank, start nothing",
      .take = take_dry_run},
+    {.name = "doctor",
+     .value = "RANK",
+     .may_lack_value = true,
+     .doc =
+         "Print what rank 0, or RANK, will find, and where it comes from: variables, CPUs, memory "
+         "policy, limits, devices; start nothing",
+     .take = take_doctor},
     {0},
 };

@@ -2,7 +2,7 @@
 /* The pump: pipes in, bytes or prefixed lines out. A line is written by one write() together with its
  * prefix. A line longer than the buffer comes in pieces, each on a line of its own, the later ones
  * marked by a '+' before the closing bracket of the prefix: "[3] aaa", "[3+] aaa". */
-#include "output.h"
+#include "output_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,40 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "worker.h"
-
-#define LINE_MAX_BYTES 65536
-#define TEXT_BYTES     (1 << 18)
-#define PIPE_BYTES     (1 << 18)
-
-struct stream {
-    int in, out;
-    char *prefix, *more; /* "[3] ", "[3+] "; NULL: bytes go through */
-    size_t prefix_len, more_len;
-    size_t used;
-    bool inside; /* an earlier piece of this line is out already */
-    struct dt_tail *tail;
-    struct dt_watch *watch;
-    char line[LINE_MAX_BYTES];
-};
-
-struct dt_output {
-    struct stream **streams;
-    size_t count;
-    char *text; /* what the next write will say */
-    size_t len;
-    pthread_t thread;
-    pthread_mutex_t lock; /* of the tails, and of reading into them */
-    bool started;
-    atomic_ulong moved; /* bytes, to see whether the reader still reads */
-    bool broken[3];     /* our descriptor 1, 2 takes no more: what comes is thrown away */
-    bool unread[3];     /* and its reader is gone */
-};
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
@@ -69,7 +42,7 @@ static int write_all(struct dt_output *output, int fd, const char *bytes, size_t
     return 0;
 }
 
-static void deliver(struct dt_output *output, int out, const char *bytes, size_t len)
+void dt_output_deliver(struct dt_output *output, int out, const char *bytes, size_t len)
 {
     if (!len || out == DT_OUTPUT_DROP || output->broken[out])
         return;
@@ -85,7 +58,7 @@ static void deliver(struct dt_output *output, int out, const char *bytes, size_t
 
 static void flush(struct dt_output *output, const struct stream *stream)
 {
-    deliver(output, stream->out, output->text, output->len);
+    dt_output_deliver(output, stream->out, output->text, output->len);
     output->len = 0;
 }
 
@@ -125,25 +98,33 @@ static void take_lines(struct dt_output *output, struct stream *stream)
     }
 }
 
+/* ---- what is read -------------------------------------------------------------------------- */
+
 static void take(struct dt_output *output, struct stream *stream)
 {
-    if (stream->prefix) {
+    if (stream->hidden) {
+        stream->used = 0;
+    } else if (output->fold && stream->out != DT_OUTPUT_DROP) {
+        dt_output_fold_lines(output, stream);
+    } else if (stream->prefix) {
         take_lines(output, stream);
         flush(output, stream);
     } else {
-        deliver(output, stream->out, stream->line, stream->used);
+        dt_output_deliver(output, stream->out, stream->line, stream->used);
         stream->used = 0;
     }
 }
 
 static void end_stream(struct dt_output *output, struct stream *stream)
 {
-    if (stream->used) {
+    if (output->fold && !stream->hidden) {
+        dt_output_fold_rest(output, stream);
+    } else if (stream->used) {
         put_line(output, stream, stream->line, stream->used);
         put(output, "\n", 1);
-        stream->used = 0;
+        flush(output, stream);
     }
-    flush(output, stream);
+    stream->used = 0;
     pthread_mutex_lock(&output->lock);
     close(stream->in);
     stream->in = -1;
@@ -172,6 +153,8 @@ static ssize_t receive(struct dt_output *output, struct stream *stream)
                              : read(stream->in, to, sizeof stream->line - stream->used);
     if (n > 0 && stream->watch)
         dt_watch_add(stream->watch, to, (size_t)n, dt_now_ns());
+    if (n > 0 && stream->log)
+        dt_log_file_write(stream->log, to, (size_t)n);
     return n;
 }
 
@@ -190,25 +173,41 @@ static void pump(struct dt_output *output, struct stream *stream)
         end_stream(output, stream);
 }
 
+static bool is_finished(struct dt_output *output, size_t open)
+{
+    pthread_mutex_lock(&output->lock);
+    bool finished = open == 0 && (!output->fold || output->finishing);
+    pthread_mutex_unlock(&output->lock);
+    return finished;
+}
+
 static void *run(void *argument)
 {
     struct dt_output *output = argument;
-    struct pollfd *fds = calloc(output->count, sizeof *fds);
-    size_t open = 0;
-    for (size_t i = 0; i < output->count; i++) /* nobody waits for the end of what is dropped */
+    size_t count = output->count, open = 0;
+    struct pollfd *fds = calloc(count + 1, sizeof *fds);
+    for (size_t i = 0; i < count; i++) /* nobody waits for the end of what is dropped */
         open += output->streams[i]->out != DT_OUTPUT_DROP;
-    while (fds && open) {
-        for (size_t i = 0; i < output->count; i++)
+    while (fds && !is_finished(output, open)) {
+        eventfd_t unused;
+        for (size_t i = 0; i < count; i++)
             fds[i] = (struct pollfd){.fd = output->streams[i]->in, .events = POLLIN};
-        if (poll(fds, output->count, -1) < 0)
+        fds[count] = (struct pollfd){.fd = output->wake, .events = POLLIN};
+        if (poll(fds, count + 1, dt_output_fold_wait(output)) < 0)
             continue;
-        for (size_t i = 0; i < output->count; i++) {
+        for (size_t i = 0; i < count; i++) {
             if (!fds[i].revents)
                 continue;
             pump(output, output->streams[i]);
             open -= output->streams[i]->in < 0 && output->streams[i]->out != DT_OUTPUT_DROP;
         }
+        if (fds[count].revents && eventfd_read(output->wake, &unused))
+            errno = 0; /* somebody else was faster */
+        if (output->fold)
+            dt_output_fold_drain(output, open == 0 && output->relay);
     }
+    if (output->fold)
+        dt_output_fold_drain(output, true);
     free(fds);
     return NULL;
 }
@@ -226,6 +225,7 @@ struct dt_output *dt_output_create(struct dt_error *err)
         return NULL;
     }
     output->text = text;
+    output->wake = -1;
     pthread_mutex_init(&output->lock, NULL);
     return output;
 }
@@ -236,6 +236,10 @@ static void free_stream(struct stream *stream)
         return;
     if (stream->in >= 0)
         close(stream->in);
+    if (stream->log)
+        dt_log_file_close(stream->log);
+    free(stream->log);
+    dt_ranks_fini(&stream->self);
     free(stream->prefix);
     free(stream->more);
     free(stream->tail);
@@ -244,18 +248,20 @@ static void free_stream(struct stream *stream)
 
 static struct stream *make_stream(const struct dt_output_stream *spec, int in)
 {
-    struct stream *stream = malloc(sizeof *stream);
+    struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
         close(in);
+        if (spec->log)
+            dt_log_file_close(spec->log);
+        free(spec->log);
         return NULL;
     }
     bool good = true;
     stream->in = in;
     stream->out = spec->out;
     stream->watch = spec->watch;
-    stream->used = stream->prefix_len = stream->more_len = 0;
-    stream->inside = false;
-    stream->prefix = stream->more = NULL;
+    stream->hidden = spec->hidden;
+    stream->log = spec->log;
     stream->tail = spec->keep_tail ? calloc(1, sizeof *stream->tail) : NULL;
     if (spec->prefix) {
         good = asprintf(&stream->prefix, "[%s] ", spec->prefix) >= 0 &&
@@ -287,7 +293,10 @@ int dt_output_add(struct dt_output *output, const struct dt_output_stream *spec,
         return dt_error_set(err, "a pipe for the output of the ranks can not be made: %s",
                             strerror(errno));
     struct stream *stream = make_stream(spec, ends[0]);
-    if (!stream || keep_stream(output, stream)) {
+    bool good = stream && (!output->fold || dt_ranks_init(&stream->self, output->world) == 0);
+    if (good)
+        dt_ranks_add(&stream->self, spec->rank);
+    if (!good || keep_stream(output, stream)) {
         free_stream(stream);
         close(ends[1]);
         return dt_error_set(err, "out of memory");
@@ -332,6 +341,9 @@ static void destroy(struct dt_output *output)
     for (size_t i = 0; i < output->count; i++)
         free_stream(output->streams[i]);
     pthread_mutex_destroy(&output->lock);
+    dt_fold_destroy(output->fold);
+    if (output->wake >= 0)
+        close(output->wake);
     free(output->streams);
     free(output->text);
     free(output);
@@ -340,6 +352,12 @@ static void destroy(struct dt_output *output)
 bool dt_output_finish(struct dt_output *output)
 {
     unsigned long before;
+    pthread_mutex_lock(&output->lock);
+    output->finishing = true;
+    pthread_mutex_unlock(&output->lock);
+    dt_output_wake(output);
+    if (output->relay)
+        dt_relay_close(output->relay);
     do {
         struct timespec until;
         before = atomic_load(&output->moved);

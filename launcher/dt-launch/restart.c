@@ -81,6 +81,7 @@ bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
         restarts->at = now + delay;
         restarts->give_up = now + delay + loop->job->options->kill_grace_s + EMPTY_S;
         dt_session_again(loop->job->session, restarts->done);
+        dt_event_restart(loop->job->events, restarts->done, delay, first);
     }
     say(loop, follow, delay, why.data);
     dt_buf_fini(&why);

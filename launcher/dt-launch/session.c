@@ -126,6 +126,15 @@ static void on_member_lost(struct dt_session *session, struct peer *peer, const 
     handler->failed(handler->argument, &failure);
 }
 
+/* Lines of a member are taken as fast as they can be shown, so that no node's can fill our memory. */
+static void thank(struct dt_session *session, struct peer *peer)
+{
+    struct dt_link_message taken = {.type = DT_LINK_TAKEN, .numbers = {peer->owed}};
+    if (peer->owed > 0)
+        dt_peer_send(session, peer, &taken);
+    peer->owed = 0;
+}
+
 static int from_member(struct dt_session *session, struct peer *peer,
                        struct dt_link_message *message, const struct dt_session_handler *handler)
 {
@@ -147,6 +156,11 @@ static int from_member(struct dt_session *session, struct peer *peer,
     case DT_LINK_DONE:
         peer->done = true;
         peer->left = (int)message->numbers[1];
+        return 0;
+    case DT_LINK_LINE:
+        peer->owed += (long long)strlen(message->texts[1]);
+        if (handler->line(handler->argument, message))
+            thank(session, peer);
         return 0;
     case DT_LINK_RANK:
     case DT_LINK_TOLD:
@@ -172,6 +186,9 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
         dt_link_clock_add(&session->clock, message->numbers[0], message->numbers[1], dt_now_ns());
         if (session->clock.samples < FIRST_PINGS)
             session->next_ping = 0;
+        return 0;
+    case DT_LINK_TAKEN:
+        handler->taken(handler->argument, message->numbers[0]);
         return 0;
     case DT_LINK_STOP:
         handler->stop(handler->argument);
@@ -308,6 +325,9 @@ void dt_session_work(struct dt_session *session, const struct dt_session_handler
             on_event(session, &events[i], handler);
     } while (count == EVENTS);
     drop_silent(session, handler);
+    bool room = session->leads && handler->line(handler->argument, NULL);
+    for (size_t i = 0; room && i < session->peer_count; i++)
+        thank(session, session->peers[i]);
     if (!session->leads && session->peers[0]->fd >= 0)
         ping(session);
 }

@@ -33,6 +33,10 @@ struct dt_session_handler {
     void (*who)(void *argument, long long query);
     /* A member: the lead looks for what hangs, or has the job saved (look, give-up, save). */
     void (*told)(void *argument, const struct dt_link_message *message);
+    /* The lead: a folded line of a member (NULL: none). Whether there is room for more. */
+    bool (*line)(void *argument, const struct dt_link_message *message);
+    /* A member: the lead has shown so many bytes of our lines. */
+    void (*taken)(void *argument, long long bytes);
     /* The lead: an answer to these (rank, told, seen), or what a member says by itself (pulse, pace,
      * warned, saved). */
     void (*heard)(void *argument, const struct dt_link_message *message, const char *node);

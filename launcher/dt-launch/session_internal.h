@@ -18,7 +18,8 @@ struct peer {
     int first, count;
     char *name;
     bool done;
-    int left; /* processes that it could not end */
+    int left;       /* processes that it could not end */
+    long long owed; /* bytes of its lines that are here, and that it has not been told of */
 };
 
 struct dt_session {

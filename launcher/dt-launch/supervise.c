@@ -13,14 +13,13 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
-#include "loop.h"
+#include "streams.h"
 #include "teardown.h"
 
 #define EVENTS  256
 #define TICK_MS 1000 /* the session looks for peers that have fallen silent */
 /* What the ranks have left behind gets so long (s) from SIGTERM to SIGKILL, or --kill-grace if that is less. */
 #define REST_GRACE_S 1.0
-#define PROGRESS_FD  100 /* and up: out of the way of numbers that scripts use */
 
 void dt_loop_kill(struct loop *loop, int number)
 {
@@ -162,7 +161,8 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
             signals = true;
         else if (what == &loop->keeper_lost)
             on_keeper_lost(loop);
-        if (what == &loop->signals || what == &loop->keeper_lost || what == loop->job->session)
+        if (what == &loop->signals || what == &loop->keeper_lost || what == &loop->relay ||
+            what == loop->job->session)
             continue;
         on_end(loop, what, now_ns + i);
         ended = true;
@@ -171,6 +171,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
         take_signals(loop);
     if (ended)
         reap(loop);
+    dt_streams_relay(loop);
     dt_loop_hear(loop);
     if (!loop->ending)
         dt_arrival_work(&loop->arrival, loop->job->session, loop->job->workers,
@@ -209,72 +210,10 @@ static int open_events(struct loop *loop, struct dt_error *err)
     if (listen_to(loop, loop->signals, &loop->signals, err) ||
         listen_to(loop, dt_session_fd(loop->job->session), loop->job->session, err))
         return -1;
+    if (loop->relay && listen_to(loop, dt_relay_fd(loop->relay), &loop->relay, err))
+        return -1;
     int alive = loop->job->keeper.alive;
     return alive < 0 ? 0 : listen_to(loop, alive, &loop->keeper_lost, err);
-}
-
-/* The pipe by which a rank may tell that it gets on; and its name. */
-static int open_progress(struct loop *loop, struct dt_worker *worker, struct dt_progress *progress,
-                         struct dt_error *err)
-{
-    struct dt_output_stream told = {.out = DT_OUTPUT_DROP, .watch = &progress->told};
-    size_t unused;
-    int fd = dt_output_add(loop->output, &told, &unused, err);
-    if (fd < 0)
-        return -1;
-    worker->progress = fcntl(fd, F_DUPFD_CLOEXEC, PROGRESS_FD);
-    close(fd);
-    if (worker->progress < 0)
-        return dt_error_set(err, "a pipe can not be kept: %s", strerror(errno));
-    dt_environ_set(&worker->env, "DT_PROGRESS_FD", "%d", worker->progress);
-    return worker->env.failed ? dt_error_set(err, "out of memory") : 0;
-}
-
-/* Standard error goes through us, for a rank's last words, and standard output, to see that it gets
- * on; a terminal is left to the ranks. */
-static int open_streams(struct loop *loop, int index, const char *prefix, struct dt_error *err)
-{
-    struct dt_worker *worker = &loop->job->workers[index];
-    struct dt_progress *progress = dt_hang_progress(loop->hang, index);
-    struct dt_output_stream out = {.prefix = prefix, .out = STDOUT_FILENO, .watch = &progress->out};
-    struct dt_output_stream errors = {
-        .prefix = prefix, .out = STDERR_FILENO, .keep_tail = true, .watch = &progress->err};
-    bool watched = loop->job->options->hang.timeout_s > 0;
-    size_t unused;
-    if (watched && open_progress(loop, worker, progress, err))
-        return -1;
-    if ((prefix || (watched && !isatty(STDOUT_FILENO)) || loop->job->options->checkpoint.line) &&
-        (worker->out = dt_output_add(loop->output, &out, &unused, err)) < 0)
-        return -1;
-    if (!prefix && isatty(STDERR_FILENO))
-        return 0;
-    worker->err = dt_output_add(loop->output, &errors, &worker->tail_id, err);
-    worker->has_tail = worker->err >= 0;
-    progress->heard = worker->has_tail && worker->out >= 0;
-    return worker->err < 0 ? -1 : 0;
-}
-
-static int open_output(struct loop *loop, struct dt_error *err)
-{
-    const struct dt_place *place = loop->job->place;
-    enum dt_prefix kind = loop->job->options->prefix;
-    int result = 0;
-    loop->hang = dt_hang_create(loop);
-    loop->output = loop->hang ? dt_output_create(err) : NULL;
-    if (!loop->hang)
-        dt_error_set(err, "out of memory");
-    for (int i = 0; loop->output && result == 0 && i < place->processes; i++) {
-        struct dt_worker *worker = &loop->job->workers[i];
-        struct dt_buf prefix = DT_BUF_INIT;
-        if (kind == DT_PREFIX_NODE)
-            dt_buf_printf(&prefix, "%s:", place->node_name);
-        dt_buf_printf(&prefix, "%d", worker->rank);
-        char *text = dt_buf_take(&prefix);
-        result = text ? open_streams(loop, i, kind == DT_PREFIX_NONE ? NULL : text, err)
-                      : dt_error_set(err, "out of memory");
-        free(text);
-    }
-    return loop->output ? result : -1;
 }
 
 /* Standard input can have one reader only; a terminal's would stop a rank in its own group. */
@@ -399,7 +338,7 @@ static int attempt(struct loop *loop)
     begin_attempt(loop);
     if (loop->job->refusal)
         dt_loop_refuse(loop, loop->job->refusal_code, loop->job->refusal);
-    else if (open_output(loop, &err) || start_all(loop, &code, &err))
+    else if (dt_streams_open(loop, &err) || start_all(loop, &code, &err))
         dt_loop_refuse(loop, code, &err);
     watch(loop);
     code = dt_loop_exit_code(loop);
@@ -419,7 +358,7 @@ int dt_supervise(struct dt_job *job)
     if (job->place->shape == DT_SHAPE_FANOUT)
         prctl(PR_SET_CHILD_SUBREAPER, 1);
     choose_input(&loop);
-    if (open_events(&loop, &err)) {
+    if (dt_streams_prepare(&loop, &err) || open_events(&loop, &err)) {
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err.text, job->place->node_name);
     } else {
         dt_loop_restarts_begin(&loop);
@@ -430,6 +369,7 @@ int dt_supervise(struct dt_job *job)
     }
     dt_loop_restarts_end(&loop);
     dt_checkpoint_finish(&loop, code);
+    dt_streams_fini(&loop);
     close_once(&loop.poll);
     close_once(&loop.signals);
     return code;

@@ -6,6 +6,7 @@
 
 #include "hang_stacks.h"
 #include "keeper.h"
+#include "events.h"
 #include "place.h"
 #include "session.h"
 #include "worker.h"
@@ -14,6 +15,7 @@ struct dt_job {
     const struct dt_options *options;
     const struct dt_place *place;
     struct dt_session *session;
+    struct dt_events *events; /* NULL: nothing is written */
     struct dt_keeper keeper;
     const char *path;               /* of the program; NULL: there is a refusal */
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */

@@ -88,3 +88,17 @@ char *dt_buf_take(struct dt_buf *buf)
     *buf = DT_BUF_INIT;
     return data;
 }
+
+void dt_buf_json(struct dt_buf *buf, const char *value)
+{
+    dt_buf_puts(buf, "\"");
+    for (const unsigned char *at = (const unsigned char *)value; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            dt_buf_printf(buf, "\\%c", *at);
+        else if (*at < 0x20)
+            dt_buf_printf(buf, "\\u%04x", *at);
+        else
+            dt_buf_append(buf, at, 1);
+    }
+    dt_buf_puts(buf, "\"");
+}

@@ -22,6 +22,8 @@ void dt_buf_append(struct dt_buf *buf, const void *bytes, size_t len);
 void dt_buf_puts(struct dt_buf *buf, const char *text);
 void dt_buf_printf(struct dt_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The text as a JSON string, with its quotes. */
+void dt_buf_json(struct dt_buf *buf, const char *text);
 
 /* Hand the string over to the caller, who frees it. NULL if any earlier call failed. Never NULL for
  * an empty buffer that did not fail: that is "". */

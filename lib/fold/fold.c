@@ -10,8 +10,8 @@
 #define BUCKETS 1024
 
 struct line {
-    struct line *next;         /* younger */
-    struct line *same, **from; /* of the same bucket, youngest first; who points at us */
+    struct line *next, **before; /* younger; who points at us */
+    struct line *same, **from;   /* of the same bucket, youngest first; who points at us */
     unsigned long long number;
     long long due_ns;
     int stream;
@@ -28,7 +28,9 @@ struct dt_fold {
     struct line *buckets[BUCKETS];
     size_t pending;
     unsigned long long made;
-    unsigned long long *joined; /* by rank: number of the last line that it has joined */
+    /* By rank and stream: number of the last line that it has joined. What a rank writes to two streams has no
+     * order. */
+    unsigned long long (*joined)[2];
 };
 
 struct dt_fold *dt_fold_create(const struct dt_ranks *all, bool numbers, long long window_ns)
@@ -55,15 +57,39 @@ static void free_line(struct line *line)
     free(line);
 }
 
-static struct line *take_oldest(struct dt_fold *fold)
+/* Out of the order, and out of its bucket. */
+static void unlink_line(struct dt_fold *fold, struct line *line)
 {
-    struct line *line = fold->oldest;
-    fold->oldest = line->next;
-    if (!fold->oldest)
-        fold->youngest = &fold->oldest;
+    *line->before = line->next;
+    if (line->next)
+        line->next->before = line->before;
+    else
+        fold->youngest = line->before;
     *line->from = line->same;
     if (line->same)
         line->same->from = line->from;
+}
+
+/* To the end of the order, and to the front of its bucket. */
+static void link_youngest(struct dt_fold *fold, struct line *line)
+{
+    struct line **bucket = &fold->buckets[line->hash % BUCKETS];
+    line->number = ++fold->made;
+    line->same = *bucket;
+    line->from = bucket;
+    if (line->same)
+        line->same->from = &line->same;
+    *bucket = line;
+    line->next = NULL;
+    line->before = fold->youngest;
+    *fold->youngest = line;
+    fold->youngest = &line->next;
+}
+
+static struct line *take_oldest(struct dt_fold *fold)
+{
+    struct line *line = fold->oldest;
+    unlink_line(fold, line);
     fold->pending--;
     return line;
 }
@@ -82,12 +108,13 @@ void dt_fold_destroy(struct dt_fold *fold)
 /* ---- lines come ---------------------------------------------------------------------------- */
 
 /* The newest line that any of the ranks has joined. */
-static unsigned long long last_joined(const struct dt_fold *fold, const struct dt_ranks *ranks)
+static unsigned long long last_joined(const struct dt_fold *fold, int stream,
+                                      const struct dt_ranks *ranks)
 {
     unsigned long long last = 0;
     for (int rank = dt_ranks_next(ranks, 0); rank >= 0; rank = dt_ranks_next(ranks, rank + 1)) {
-        if (fold->joined[rank] > last)
-            last = fold->joined[rank];
+        if (fold->joined[rank][stream == 2] > last)
+            last = fold->joined[rank][stream == 2];
     }
     return last;
 }
@@ -96,42 +123,57 @@ static void join(struct dt_fold *fold, struct line *line, const struct dt_ranks 
 {
     dt_ranks_join(&line->ranks, ranks);
     for (int rank = dt_ranks_next(ranks, 0); rank >= 0; rank = dt_ranks_next(ranks, rank + 1))
-        fold->joined[rank] = line->number;
+        fold->joined[rank][line->stream == 2] = line->number;
 }
 
-/* The oldest like it that all these ranks may still join; buckets have the youngest first. */
-static struct line *find_like(struct dt_fold *fold, int stream, unsigned long long hash,
-                              const struct dt_numbers *numbers, unsigned long long after)
+/* Has none of its ranks written anything since? Then it may stand later in the order. */
+static bool may_move(const struct dt_fold *fold, const struct line *line)
 {
-    struct line *found = NULL;
-    for (struct line *at = fold->buckets[hash % BUCKETS]; at && at->number > after; at = at->same) {
-        if (at->hash == hash && at->stream == stream && dt_numbers_alike(&at->numbers, numbers))
-            found = at;
+    const struct dt_ranks *ranks = &line->ranks;
+    for (int rank = dt_ranks_next(ranks, 0); rank >= 0; rank = dt_ranks_next(ranks, rank + 1)) {
+        if (fold->joined[rank][line->stream == 2] != line->number)
+            return false;
     }
-    return found;
+    return true;
+}
+
+/* The like of it that these ranks, whose last line was number `last`, may join: the oldest that began after that,
+ * else one that can be moved behind it. */
+static struct line *find_like(struct dt_fold *fold, int stream, unsigned long long hash,
+                              const struct dt_numbers *numbers, const struct dt_ranks *ranks)
+{
+    unsigned long long last = last_joined(fold, stream, ranks);
+    struct line *found = NULL, *earlier = NULL;
+    for (struct line *at = fold->buckets[hash % BUCKETS]; at && !earlier; at = at->same) {
+        if (at->hash != hash || at->stream != stream || !dt_numbers_alike(&at->numbers, numbers))
+            continue;
+        if (at->number > last)
+            found = at;
+        else
+            earlier = at;
+    }
+    if (found || !earlier || dt_ranks_meet(&earlier->ranks, ranks) || !may_move(fold, earlier))
+        return found;
+    unlink_line(fold, earlier);
+    link_youngest(fold, earlier);
+    join(fold, earlier, &earlier->ranks);
+    return earlier;
 }
 
 static struct line *append(struct dt_fold *fold, int stream, unsigned long long hash,
                            struct dt_numbers *numbers, long long now_ns)
 {
-    struct line *line = calloc(1, sizeof *line), **bucket = &fold->buckets[hash % BUCKETS];
+    struct line *line = calloc(1, sizeof *line);
     if (!line || dt_ranks_init(&line->ranks, fold->all.size)) {
         free(line);
         return NULL;
     }
-    line->number = ++fold->made;
     line->due_ns = now_ns + fold->window_ns;
     line->stream = stream;
     line->hash = hash;
     line->numbers = *numbers;
     *numbers = (struct dt_numbers){0};
-    line->same = *bucket;
-    line->from = bucket;
-    if (line->same)
-        line->same->from = &line->same;
-    *bucket = line;
-    *fold->youngest = line;
-    fold->youngest = &line->next;
+    link_youngest(fold, line);
     fold->pending++;
     return line;
 }
@@ -145,7 +187,7 @@ int dt_fold_add(struct dt_fold *fold, int stream, const struct dt_ranks *ranks, 
     if (dt_numbers_init(&numbers, text, length, fold->apart))
         return -1;
     unsigned long long hash = dt_numbers_hash(&numbers) + (unsigned)stream;
-    struct line *line = find_like(fold, stream, hash, &numbers, last_joined(fold, ranks));
+    struct line *line = find_like(fold, stream, hash, &numbers, ranks);
     if (line)
         dt_numbers_widen(&line->numbers, &numbers);
     else
@@ -184,6 +226,11 @@ void dt_folded_fini(struct dt_folded *line)
     dt_ranks_fini(&line->ranks);
     free(line->text);
     line->text = NULL;
+}
+
+size_t dt_fold_pending(const struct dt_fold *fold)
+{
+    return fold->pending;
 }
 
 long long dt_fold_due(const struct dt_fold *fold)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines that many ranks write, told once: "[0-511 except 17] loading the data".
  *
- * A line waits for its like from other ranks until all ranks have written it or its window is over. Lines
- * leave in the order in which they were first written, and a rank's own lines never change places: it
- * joins only lines that began after the last one it joined. With `numbers`, lines that differ in
+ * A line waits for its like from other ranks until all ranks have written it or its window is over. A rank's own
+ * lines never change places: it joins a line that began after the last one it joined, or one that can be
+ * moved behind that because none of its ranks has written anything since. With `numbers`, lines that differ in
  * numbers only are one, each number given as least..greatest. */
 #ifndef DT_FOLD_FOLD_H
 #define DT_FOLD_FOLD_H
@@ -37,6 +37,8 @@ struct dt_folded {
 /* Take the next line that need not wait any more; `flush`: none need. false: there is none. */
 bool dt_fold_next(struct dt_fold *fold, long long now_ns, bool flush, struct dt_folded *line);
 void dt_folded_fini(struct dt_folded *line);
+
+size_t dt_fold_pending(const struct dt_fold *fold); /* lines that wait */
 
 /* When dt_fold_next may next have something without another line coming; 0: never. */
 long long dt_fold_due(const struct dt_fold *fold);

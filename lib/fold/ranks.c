@@ -62,6 +62,16 @@ int dt_ranks_next(const struct dt_ranks *ranks, int from)
     return -1;
 }
 
+bool dt_ranks_meet(const struct dt_ranks *a, const struct dt_ranks *b)
+{
+    int size = a->size < b->size ? a->size : b->size;
+    for (int i = 0; i * WORD < size; i++) {
+        if (a->bits[i] & b->bits[i])
+            return true;
+    }
+    return false;
+}
+
 bool dt_ranks_cover(const struct dt_ranks *ranks, const struct dt_ranks *other)
 {
     if (other->count > ranks->count)

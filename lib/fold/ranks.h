@@ -24,6 +24,8 @@ bool dt_ranks_has(const struct dt_ranks *ranks, int rank);
 void dt_ranks_add(struct dt_ranks *ranks, int rank); /* one that is none of `size` is left out */
 void dt_ranks_remove(struct dt_ranks *ranks, int rank);
 void dt_ranks_join(struct dt_ranks *ranks, const struct dt_ranks *other);
+/* Some rank is in both. */
+bool dt_ranks_meet(const struct dt_ranks *a, const struct dt_ranks *b);
 /* The first rank of the set that is `from` or above; -1: none. */
 int dt_ranks_next(const struct dt_ranks *ranks, int from);
 /* Every one of `other` is in `ranks`. */

@@ -29,6 +29,8 @@
  *   member -> lead    warned SIGNAL                         (the job is to end: have it saved)
  *   lead -> member    save TIME                             (signal your ranks then, by the lead's clock)
  *   member -> lead    saved RANK                            (it has said so)
+ *   member -> lead    line STREAM RANKS TEXT                (these ranks wrote this line)
+ *   lead -> member    taken BYTES                           (of such texts: so many more may come)
  *
  * Times are nanoseconds of CLOCK_MONOTONIC. There is no secret: who can reach the port could as well
  * disturb PyTorch's store, which has none either.
@@ -69,6 +71,8 @@ enum dt_link_type {
     DT_LINK_WARNED,
     DT_LINK_SAVE,
     DT_LINK_SAVED,
+    DT_LINK_LINE,
+    DT_LINK_TAKEN,
     DT_LINK_TYPES,
 };
 

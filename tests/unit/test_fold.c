@@ -179,11 +179,39 @@ static void test_order_of_a_rank_is_kept(void **state)
     struct dt_fold *fold = make(false);
     add(fold, "1", "B", 1);
     add(fold, "0", "A", 2);
-    add(fold, "0", "B", 3);
-    next_is(fold, 4, true, "[1] B");
+    add(fold, "0", "B", 3); /* B can wait behind A */
     next_is(fold, 4, true, "[0] A");
-    next_is(fold, 4, true, "[0] B");
+    next_is(fold, 4, true, "[0-1] B");
     next_is(fold, 4, true, NULL);
+    add(fold, "1", "B", 5);
+    add(fold, "1", "C", 5); /* now it can not: C of rank 1 would be before its B */
+    add(fold, "0", "A", 6);
+    add(fold, "0", "B", 7);
+    next_is(fold, 8, true, "[1] B");
+    next_is(fold, 8, true, "[1] C");
+    next_is(fold, 8, true, "[0] A");
+    next_is(fold, 8, true, "[0] B");
+    dt_fold_destroy(fold);
+}
+
+/* A line of each rank's own does not part the lines after it. */
+static void test_lines_between(void **state)
+{
+    (void)state;
+    struct dt_fold *fold = make(false);
+    for (int rank = 0; rank < 3; rank++) {
+        char list[2] = {(char)('0' + rank), '\0'}, own[16];
+        snprintf(own, sizeof own, "rank %d", rank);
+        add(fold, list, "hello", 1);
+        add(fold, list, own, 1);
+        add(fold, list, "ready", 1);
+    }
+    next_is(fold, 2, true, "[0-2] hello");
+    next_is(fold, 2, true, "[0] rank 0");
+    next_is(fold, 2, true, "[1] rank 1");
+    next_is(fold, 2, true, "[2] rank 2");
+    next_is(fold, 2, true, "[0-2] ready");
+    next_is(fold, 2, true, NULL);
     dt_fold_destroy(fold);
 }
 
@@ -298,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_window_and_the_one_that_is_missing),
         cmocka_unit_test(test_who_has_ended_is_not_waited_for),
         cmocka_unit_test(test_order_of_a_rank_is_kept),
+        cmocka_unit_test(test_lines_between),
         cmocka_unit_test(test_the_same_line_twice),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_streams_stay_apart),

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ranks' lines through lib/fold: into it by the output's thread and by the session, out of it to the lead
+ * or to our own reader. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "output_internal.h"
+#include "worker.h"
+
+static void fold_piece(struct dt_output *output, const struct stream *stream, const char *text,
+                       size_t length)
+{
+    for (;;) {
+        size_t part = length < DT_FOLD_LINE_MAX ? length : DT_FOLD_LINE_MAX;
+        pthread_mutex_lock(&output->lock);
+        int lost = dt_fold_add(output->fold, stream->out, &stream->self, text, part, dt_now_ns());
+        pthread_mutex_unlock(&output->lock);
+        if (lost)
+            dprintf(2, "dt-launch: out of memory; a line of output is lost\n");
+        if (part == length)
+            return;
+        text += part;
+        length -= part;
+    }
+}
+
+/* Whole lines go into the fold; so does what fills the buffer. */
+void dt_output_fold_lines(struct dt_output *output, struct stream *stream)
+{
+    char *at = stream->line, *end = stream->line + stream->used, *newline;
+    while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
+        fold_piece(output, stream, at, (size_t)(newline - at));
+        at = newline + 1;
+    }
+    stream->used = (size_t)(end - at);
+    memmove(stream->line, at, stream->used);
+    if (stream->used == sizeof stream->line) {
+        fold_piece(output, stream, stream->line, stream->used);
+        stream->used = 0;
+    }
+}
+
+void dt_output_fold_rest(struct dt_output *output, struct stream *stream)
+{
+    if (stream->used)
+        fold_piece(output, stream, stream->line, stream->used);
+    stream->used = 0;
+}
+
+static void show_folded(struct dt_output *output, const struct dt_folded *line)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    dt_buf_puts(&text, "[");
+    dt_ranks_words(&line->ranks, &text);
+    dt_buf_printf(&text, "] %s\n", line->text);
+    if (!text.failed)
+        dt_output_deliver(output, line->stream, text.data, text.len);
+    dt_buf_fini(&text);
+}
+
+/* What need not wait any more leaves: to the lead, or to our own reader. */
+void dt_output_fold_drain(struct dt_output *output, bool flush)
+{
+    struct dt_folded line;
+    for (;;) {
+        pthread_mutex_lock(&output->lock);
+        bool there = dt_fold_next(output->fold, dt_now_ns(), flush, &line);
+        pthread_mutex_unlock(&output->lock);
+        if (!there)
+            return;
+        if (output->relay && dt_relay_put(output->relay, &line))
+            continue;
+        show_folded(output, &line);
+        dt_folded_fini(&line);
+    }
+}
+
+int dt_output_fold(struct dt_output *output, const struct dt_ranks *all, bool numbers,
+                   long long window_ns, struct dt_relay *relay, struct dt_error *err)
+{
+    output->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (output->wake < 0)
+        return dt_error_set(err, "an event descriptor can not be made: %s", strerror(errno));
+    output->fold = dt_fold_create(all, numbers, window_ns);
+    output->relay = relay;
+    output->world = all->size;
+    return output->fold ? 0 : dt_error_set(err, "out of memory");
+}
+
+void dt_output_wake(struct dt_output *output)
+{
+    if (output->wake >= 0 && eventfd_write(output->wake, 1))
+        errno = 0; /* it is readable already */
+}
+
+void dt_output_feed(struct dt_output *output, int stream, const struct dt_ranks *ranks,
+                    const char *text)
+{
+    if (!output->fold)
+        return;
+    pthread_mutex_lock(&output->lock);
+    (void)dt_fold_add(output->fold, stream, ranks, text, strlen(text), dt_now_ns());
+    pthread_mutex_unlock(&output->lock);
+    dt_output_wake(output);
+}
+
+bool dt_output_full(struct dt_output *output)
+{
+    pthread_mutex_lock(&output->lock);
+    bool full = output->fold && dt_fold_pending(output->fold) > DT_FOLD_PENDING_MAX;
+    pthread_mutex_unlock(&output->lock);
+    return full;
+}
+
+bool dt_output_quiet(struct dt_output *output)
+{
+    pthread_mutex_lock(&output->lock);
+    bool quiet = !output->fold || dt_fold_pending(output->fold) == 0;
+    for (size_t i = 0; i < output->count; i++)
+        quiet = quiet && (output->streams[i]->in < 0 || output->streams[i]->out == DT_OUTPUT_DROP);
+    pthread_mutex_unlock(&output->lock);
+    return quiet;
+}
+
+/* How long (ms) the next line of the fold may wait. */
+int dt_output_fold_wait(struct dt_output *output)
+{
+    pthread_mutex_lock(&output->lock);
+    long long due = output->fold ? dt_fold_due(output->fold) : 0;
+    pthread_mutex_unlock(&output->lock);
+    long long left = due - dt_now_ns();
+    return due == 0 ? -1 : left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
