@@ -68,7 +68,7 @@ MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) 
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
-all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(MAN) ## build everything
+all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(BUILD)/tools/starts $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
@@ -177,6 +177,12 @@ $(BUILD)/tools/crowd: $(call obj,$(wildcard tests/tools/crowd*.c)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
+
+# Counts what a command starts: for tests/cli/validate.bats and bench/validate.
+$(BUILD)/tools/starts: $(call obj,tests/tools/starts.c)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
 
 # An NVML that answers from a file: for dt-validate --selftest, and for the nodes of the local cluster.
 $(FAKE_NVML): $(wildcard launcher/fake-nvml/*.c launcher/fake-nvml/*.h)
@@ -359,6 +365,10 @@ $(BUILD)/bench/bench_bind: $(call obj,bench/bind/bench_bind.c) $(LIBDT)
 .PHONY: bench-launch
 bench-launch: $(BUILD)/bin/dt-launch ## dt-launch alone: start, output, store with 10,000 clients, root cause
 	@BUILD="$(BUILD)" bench/launch/bench-dt-launch
+
+.PHONY: bench-validate
+bench-validate: all ## validation beside NHC's and gcm's (NHC=/path/to/nhc, GCM=COMMAND), and dt-gather with 10,000 nodes
+	@BUILD="$(BUILD)" bench/validate/bench-validate
 
 .PHONY: bench-env
 bench-env: $(BUILD)/unit/test_env_corpus ## what the environment doctor says of public training scripts, and what the rules cost

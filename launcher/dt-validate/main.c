@@ -52,7 +52,8 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
                                        .job_gpus = gpus,
                                        .memlock = DT_LIMIT_OWN,
                                        .nofile = DT_LIMIT_OWN,
-                                       .level = (int)o->level};
+                                       .level = (int)o->level,
+                                       .recorded = o->root != NULL};
     int code = dt_inspect_load(in, o->root, o->config, err) < 0
                    ? DT_EXIT_CONFIG
                    : dt_inspect_collect(in, &request, err);

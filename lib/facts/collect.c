@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collecting the facts: the risky questions start first, in children, and are collected last, so
  * that they run while this process reads everything else. At level fast there are at most two
- * children: one that has become the user, one that asks NVML. */
+ * children: one that has become the user, one that asks NVML; of a recorded tree there is none. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "check/check.h"
 #include "facts/counters.h"
+#include "facts/overlay.h"
 #include "facts/system.h"
 
 /* Between what the file systems answered and what the caller's question was answered. */
@@ -36,11 +37,13 @@ static void start(struct asked *asked, struct dt_reader *reader, void (*run)(int
 
 static void finish(struct asked *asked)
 {
+    if (asked->text || asked->failure)
+        return;
     if (!asked->started || dt_probe_finish(&asked->probe, &asked->text, &asked->err) < 0)
         asked->failure = asked->err.text;
 }
 
-/* In the child. */
+/* In the child, or of a recorded tree. */
 static void probe_as_user(int out, void *argument)
 {
     const struct dt_reader *reader = argument;
@@ -52,6 +55,16 @@ static void probe_as_user(int out, void *argument)
         dt_probe_say(out, QUESTION);
         question->ask(out, question->argument);
     }
+}
+
+/* A tree hangs no sooner here than wherever else it is read. */
+static void start_user(struct dt_facts_run *run)
+{
+    struct asked *user = &run->user;
+    if (!run->reader.request->recorded || run->reader.request->uid != geteuid())
+        start(user, &run->reader, probe_as_user);
+    else if (dt_probe_here(&user->text, probe_as_user, &run->reader, &user->err) < 0)
+        user->failure = user->err.text;
 }
 
 /* Cut the answer to the caller's question off the child's text, and hand it over. */
@@ -77,8 +90,9 @@ static void take_answer(struct dt_facts_question *question, const struct asked *
 static void start_nvml(struct dt_facts_run *run)
 {
     struct dt_reader *reader = &run->reader;
-    run->asks_nvml = dt_gpu_driver_loaded(reader);
-    if (!run->asks_nvml) {
+    bool told = reader->request->recorded && dt_facts_overlay_brings(reader->root, "gpu.devices");
+    run->asks_nvml = !told && dt_gpu_driver_loaded(reader);
+    if (!run->asks_nvml && !told) {
         dt_read_gpu_pci(reader);
         run->asks_nvml = dt_gpu_on_bus(reader);
     }
@@ -188,7 +202,7 @@ struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, stru
     struct dt_facts_run *run = create_run(request, err);
     if (!run)
         return NULL;
-    start(&run->user, &run->reader, probe_as_user);
+    start_user(run);
     run->is_full = request->level >= DT_LEVEL_FULL;
     if (run->is_full && !request->root->fake)
         start(&run->space, &run->reader, dt_probe_space);

@@ -169,6 +169,9 @@ struct dt_facts_request {
     long long nofile;
     int level;                          /* enum dt_level of check/check.h: what may be probed */
     struct dt_facts_question *question; /* or NULL; filled in */
+    /* The root is a tree that this process reads itself, as the user: no child is made for its file
+     * systems, nor for NVML where its dt-facts.json tells what that would (gpu.devices). */
+    bool recorded;
 };
 #define DT_LIMIT_OWN (-2LL)
 

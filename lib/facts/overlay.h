@@ -9,4 +9,7 @@
 /* Nothing is done where the root is the machine's own, or the file is not there. */
 int dt_facts_overlay(struct dt_facts *facts, const struct dt_root *root, struct dt_error *err);
 
+/* Does the file bring this fact? A file with a mistake brings none; dt_facts_overlay tells of it. */
+bool dt_facts_overlay_brings(const struct dt_root *root, const char *key);
+
 #endif

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -170,6 +171,26 @@ int dt_probe_finish(struct dt_probe *probe, char **text, struct dt_error *err)
     if (!*text)
         return dt_error_set(err, "could not be asked: out of memory");
     return rc;
+}
+
+int dt_probe_here(char **text, void (*run)(int out, void *argument), void *argument,
+                  struct dt_error *err)
+{
+    struct dt_buf out = DT_BUF_INIT;
+    char bytes[4096];
+    ssize_t n;
+    int fd = memfd_create("dt-probe", MFD_CLOEXEC);
+    if (fd < 0)
+        return dt_error_set(err, "could not be asked: no file in memory: %s", strerror(errno));
+    run(fd, argument);
+    for (off_t at = 0; (n = pread(fd, bytes, sizeof bytes, at)) > 0; at += n)
+        dt_buf_append(&out, bytes, (size_t)n);
+    close(fd);
+    *text = n == 0 ? dt_buf_take(&out) : NULL;
+    if (*text)
+        return 0;
+    dt_buf_fini(&out);
+    return dt_error_set(err, "could not be asked: out of memory");
 }
 
 void dt_probe_say(int out, const char *text)

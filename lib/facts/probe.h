@@ -34,7 +34,11 @@ int dt_probe_start(struct dt_probe *probe, void (*run)(int out, void *argument),
  * frees) is what it had written, complete or not; NULL only without memory. */
 int dt_probe_finish(struct dt_probe *probe, char **text, struct dt_error *err);
 
-/* For the child: write all of the text, or end the process. */
+/* The same in this process, for what can not hang. 0: *text is what was written; caller frees. */
+int dt_probe_here(char **text, void (*run)(int out, void *argument), void *argument,
+                  struct dt_error *err);
+
+/* For what runs: write all of the text, or end the process. */
 void dt_probe_say(int out, const char *text);
 
 long long dt_monotonic_us(void);

@@ -245,6 +245,37 @@ broken_as() { # TYPE FAULT...: a broken tree, whose name is printed
     lacks FAIL
 }
 
+# What NVML told of a tree, written into its dt-facts.json in its place.
+recorded() { # TREE: a copy, whose name is printed
+    local copy=$TREES/recorded
+    rm -rf "$copy"
+    cp -r "$1" "$copy"
+    rm -r "$copy/usr/local/nvidia"
+    "$build/libexec/dt-node" --print --json --root "$1" --config "$TREES/dt.conf" |
+        jq -s '.[1] + (.[0].facts | with_entries(select(.key | startswith("gpu."))))' - "$1/dt-facts.json" >"$copy/dt-facts.json"
+    echo "$copy"
+}
+started() { # TREE: what dt-validate starts there
+    run -0 "$build/tools/starts" "$BATS_TEST_TMPDIR/starts" "$validate" --config "$TREES/dt.conf" --root "$1"
+    cat "$BATS_TEST_TMPDIR/starts"
+}
+
+@test "level fast is one program in one process; a second process asks NVML" {
+    "$build/tools/starts" "$BATS_TEST_TMPDIR/starts" sh -c 'true & /bin/true; (/bin/true); wait'
+    grep -qE '^programs=3 processes=4 threads=0$' "$BATS_TEST_TMPDIR/starts" # it does count
+    [ "$(started "$TREES/p5.48xlarge")" = "programs=1 processes=2 threads=0" ]
+    [ "$(started "$(recorded "$TREES/p5.48xlarge")")" = "programs=1 processes=1 threads=0" ]
+}
+
+@test "a recorded tree is judged as the one that it was recorded from" {
+    local tree
+    verdicts() { on "$1" --json | jq -c '[.verdict, [.checks[] | [.name, .result, .value]]]'; }
+    [ "$(verdicts "$TREES/p5.48xlarge")" = "$(verdicts "$(recorded "$TREES/p5.48xlarge")")" ]
+    tree=$(broken_as p5.48xlarge gpu-reset gpu-ecc)
+    [ "$(verdicts "$tree" | jq -r '.[0]')" = FAIL ]
+    [ "$(verdicts "$tree")" = "$(verdicts "$(recorded "$tree")")" ]
+}
+
 @test "--only and --skip" {
     local tree
     tree=$(broken efa-lost numa-balancing)

@@ -92,6 +92,24 @@ static void probe_ends(void **state)
     }
 }
 
+static void say_much(int out, void *argument)
+{
+    for (int i = 0; i < 20000; i++) /* more than a pipe holds */
+        dt_probe_say(out, argument);
+}
+
+static void probe_here(void **state)
+{
+    struct dt_error err = {0};
+    char *said = NULL;
+    (void)state;
+    assert_int_equal(dt_probe_here(&said, say_much, "0123456789", &err), 0);
+    assert_int_equal(strlen(said), 200000);
+    assert_memory_equal(said + 199990, "0123456789", 10);
+    free(said);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child was made */
+}
+
 /* A child that can not be ended must not keep our pipes open: the other end would never see the
  * end. */
 static void probe_holds_nothing(void **state)
@@ -120,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probe_ends),
+        cmocka_unit_test(probe_here),
         cmocka_unit_test(probe_that_hangs_is_heard),
         cmocka_unit_test(probe_holds_nothing),
     };
