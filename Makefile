@@ -115,10 +115,10 @@ $(BUILD)/libexec/dt-drain: $(call obj,$(DRAIN_SRC)) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(link-libslurm) $(LIB_LIBS) -o $@
 
-$(BUILD)/libexec/dt-slurm: $(call obj,$(SLURMHELP_SRC))
+$(BUILD)/libexec/dt-slurm: $(call obj,$(SLURMHELP_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(link-libslurm) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(link-libslurm) $(LIB_LIBS) -o $@
 
 $(BUILD)/bin/dt-env: $(call obj,$(ENV_SRC)) $(LIBDT)
 	@mkdir -p $(@D)

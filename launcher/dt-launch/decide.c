@@ -138,6 +138,7 @@ static void on_remote_failure(void *argument, struct dt_failure *failure)
     struct loop *loop = argument;
     if (loop->restarts.pending && failure->flags & DT_FAILURE_LOST) {
         loop->code = DT_EXIT_HELPER;
+        dt_loop_tell_driver(loop, DT_FOLLOW_REPLACE, failure);
         dt_loop_restart_cancel(loop, failure->sentence);
     }
     begin_ending(loop, failure->status);
@@ -176,6 +177,24 @@ static void on_start(void *argument, int restarts)
     loop->restarts.start = loop->restarts.pending;
 }
 
+/* The driver has not heard it from the lead. */
+static void tell_driver(const struct loop *loop, const struct dt_failure *failure)
+{
+    struct dt_error err;
+    int restarts;
+    if (loop->stopping || !dt_superior_present(loop->job->place, &restarts))
+        return;
+    struct dt_superior *superior = dt_superior_open(loop->job->place, &err);
+    if (superior)
+        dt_superior_tell(superior,
+                         &(struct dt_superior_report){.follow = DT_FOLLOW_REPLACE,
+                                                      .code = DT_EXIT_HELPER,
+                                                      .restarts = loop->restarts.done,
+                                                      .node = loop->job->place->first_node,
+                                                      .sentence = failure->sentence});
+    dt_superior_close(superior);
+}
+
 static void on_lead_lost(void *argument)
 {
     struct loop *loop = argument;
@@ -193,6 +212,7 @@ static void on_lead_lost(void *argument)
                  place->first_node ? place->first_node : "0", place->node_name,
                  place->node_rank) < 0)
         failure.sentence = NULL;
+    tell_driver(loop, &failure);
     if (loop->restarts.pending)
         dt_loop_restart_cancel(loop, failure.sentence);
     begin_ending(loop, SIGKILL);

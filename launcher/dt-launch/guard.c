@@ -22,8 +22,8 @@ static const char *settings_word(const char *settings, size_t *length)
     return NULL;
 }
 
-/* Which setting asks for validation; NULL: none. The order is that of srun's own resolution. */
-static const char *asked_by(void)
+/* The order is that of srun's own resolution. */
+const char *dt_guard_asked(void)
 {
     static const char *const options[] = {"SLURM_SPANK__SLURM_SPANK_OPTION_dt_dt_validate",
                                           "_SLURM_SPANK_OPTION_dt_dt_validate"};
@@ -43,7 +43,7 @@ static const char *asked_by(void)
 
 int dt_guard_verdict(const struct dt_place *place, struct dt_error *err)
 {
-    const char *asked = asked_by();
+    const char *asked = dt_guard_asked();
     if (!asked)
         return 0;
     if (!place->in_step)

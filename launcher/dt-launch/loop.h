@@ -12,6 +12,7 @@
 #include "hang.h"
 #include "output.h"
 #include "restart.h"
+#include "superior.h"
 #include "supervise.h"
 
 struct loop {
@@ -27,6 +28,7 @@ struct loop {
     int signals; /* signalfd */
     pid_t starter;
     bool keeper_lost; /* killed, so that we must end too */
+    struct dt_superior *superior; /* NULL: no driver has started the step */
     int left;         /* processes of this attempt that could not be ended; -1: not tried yet */
     bool slurm_signals_all;
     int running;
@@ -80,6 +82,8 @@ void dt_loop_restarts_begin(struct loop *loop);
 void dt_loop_restarts_end(struct loop *loop);
 /* The lead, when the first failure is known: decide, say so, and tell the members. */
 bool dt_loop_follow(struct loop *loop, const struct dt_failure *first);
+void dt_loop_tell_driver(const struct loop *loop, enum dt_follow follow,
+                         const struct dt_failure *failure);
 /* The lead, while one is pending: whether there is nothing left to wait for. It then starts, or was given
  * up, and why was said. */
 bool dt_loop_restart_settled(struct loop *loop);
@@ -88,6 +92,6 @@ double dt_loop_restart_next(const struct loop *loop); /* when to look again (s) 
 /* restart_progress.c: the highest step that this node has seen in this attempt; 0: none. */
 long long dt_loop_steps(const struct loop *loop);
 /* Between two attempts. */
-int dt_loop_restart(struct loop *loop);
+void dt_loop_restart(struct loop *loop);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/exitcode.h"
 #include "checkpoint.h"
+#include "driver.h"
 #include "ending.h"
 #include "options.h"
 #include "place.h"
@@ -188,11 +189,18 @@ int main(int argc, char **argv)
     struct dt_keeper keeper = {.starter = getppid(), .alive = -1};
     struct dt_error err = {""};
     bool everywhere = true;
-    if (dt_options_parse(&options, argc, argv, &err) || dt_python_program(&options, &err) ||
-        dt_place_find(&place, &options, &everywhere, &err) ||
-        dt_checkpoint_check(&options, &place, &err)) {
+    bool drive = false;
+    if (dt_options_parse(&options, argc, argv, &err) || dt_driver_wanted(&options, &drive, &err) ||
+        (!drive &&
+         (dt_python_program(&options, &err) || dt_place_find(&place, &options, &everywhere, &err) ||
+          dt_checkpoint_check(&options, &place, &err)))) {
         dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
+    }
+    if (drive) {
+        int result = dt_driver_run(&options, argv);
+        dt_options_fini(&options);
+        return result;
     }
     if (place.shape == DT_SHAPE_FANOUT && !options.dry_run)
         dt_keeper_split(&keeper, &place);

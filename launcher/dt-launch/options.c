@@ -24,6 +24,7 @@ static const struct dt_option_group groups[] = {
     {"Running:", dt_options_of_running},
     {"After a failure:", dt_options_of_restarts},
     {"Watching:", dt_options_of_watch},
+    {"In a batch script or salloc, without srun:", dt_options_of_driver},
     {"Output:", dt_options_of_output},
     {"As torchrun:", dt_options_of_torchrun},
 };

@@ -43,7 +43,24 @@ struct dt_log_options {
     long long limit;             /* bytes of one file; 0: none */
 };
 
+#define DT_SRUN_WORDS 32
+
+/* Who replaces a node that has failed. */
+enum dt_owner { DT_OWNER_AUTO, DT_OWNER_DT, DT_OWNER_HYPERPOD };
+
+/* Options of driver.h. */
+struct dt_driver_options {
+    int nodes, spares;              /* nodes 0: not given */
+    bool wanted;                    /* --spares was given */
+    const char *nodelist, *exclude; /* NULL: not given */
+    bool requeue;
+    enum dt_owner owner;
+    const char *srun[DT_SRUN_WORDS];
+    int srun_count;
+};
+
 struct dt_options {
+    struct dt_driver_options driver;
     bool per_task;
     bool dry_run;
     int nproc;        /* processes on this node, or enum dt_nproc */
@@ -75,6 +92,9 @@ struct dt_options {
     char **program; /* argv of the program, NULL-terminated, borrowed from main */
     char **python;  /* owned: `program` behind a Python interpreter; NULL: as it is */
 };
+
+/* Restarts and replacements of nodes that the job may have in all: --max-restarts, else --spares. */
+int dt_restarts_max(const struct dt_options *options);
 
 /* Prints and exits for --help, --usage and --version. What is not on the command line is looked for in
  * torchrun's PET_ variables. */

@@ -19,6 +19,11 @@ static int take_progress(struct dt_options *o, const char *name, const char *val
                         err, "%s is empty: auto, off, or a pattern of file names is needed", name);
 }
 
+int dt_restarts_max(const struct dt_options *options)
+{
+    return options->max_restarts ? options->max_restarts : options->driver.spares;
+}
+
 const struct dt_option_row dt_options_of_restarts[] = {
     {.name = "max-restarts",
      .pet = true,

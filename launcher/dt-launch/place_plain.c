@@ -48,7 +48,8 @@ int dt_place_alone(struct dt_place *place, const struct dt_options *options, str
         return dt_error_set(
             err,
             "this is a Slurm allocation of %s nodes, but dt-launch runs outside srun and "
-            "would use this node only: type srun dt-launch ..., or --nnodes 1",
+            "would use this node only: type srun dt-launch ..., or dt-launch --nodes N, or "
+            "--nnodes 1",
             nodes);
     place->node_count = 1;
     place->node_rank = 0;

@@ -11,6 +11,9 @@
 #include "injection.h"
 #include "place.h"
 
+/* Which setting asks for validation; NULL: none. */
+const char *dt_guard_asked(void);
+
 /* Refuse (-1) when validation was asked for and this node has no verdict of this very step. */
 int dt_guard_verdict(const struct dt_place *place, struct dt_error *err);
 

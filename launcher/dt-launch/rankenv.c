@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "prepare.h"
+#include "superior.h"
 
 #define NEURON_PORT 62182 /* torch-neuronx's default; outside the ephemeral range */
 
@@ -91,16 +92,20 @@ static void set_fanout(struct dt_environ *env, const struct dt_place *place,
     int rank = place->rank + index;
     dt_environ_unset_prefix(env, "PMI_");
     dt_environ_unset_prefix(env, "PMIX_");
+    dt_environ_unset(env, "SLURM_LAUNCH_DRIVER");
     if (place->in_step)
         set_slurm(env, place, index);
-    if (place->job >= 0)
+    int restarts;
+    if (dt_superior_present(place, &restarts)) /* one run, whichever step it has come to */
+        dt_environ_set(env, "TORCHELASTIC_RUN_ID", "%lld", place->job);
+    else if (place->job >= 0)
         dt_environ_set(env, "TORCHELASTIC_RUN_ID", "%lld.%lld", place->job, place->step);
     else if (options->run_id)
         dt_environ_set(env, "TORCHELASTIC_RUN_ID", "%s", options->run_id);
     else
         dt_environ_default(env, "TORCHELASTIC_RUN_ID", "none");
     dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "0");
-    dt_environ_set(env, "TORCHELASTIC_MAX_RESTARTS", "%d", options->max_restarts);
+    dt_environ_set(env, "TORCHELASTIC_MAX_RESTARTS", "%d", dt_restarts_max(options));
     dt_environ_set(env, "TORCHELASTIC_USE_AGENT_STORE", "%s", master->serves ? "True" : "False");
     dt_environ_default(env, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     if (place->processes > 1)

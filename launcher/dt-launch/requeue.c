@@ -14,12 +14,13 @@
 
 #define REFUSED 1 /* it has printed why */
 
-static int ask(char **argv, struct dt_buf *answer, struct dt_error *err)
+/* last_good: REFUSED when the answer may be the reason. */
+static int ask(char **argv, int last_good, struct dt_buf *answer, struct dt_error *err)
 {
     char *path = dt_beside("dt-slurm");
     if (!path)
         return dt_error_set(err, "dt-slurm is neither beside dt-launch nor in ../libexec/dt");
-    struct dt_helper helper = {.path = path, .argv = argv, .env = environ, .last_good = REFUSED};
+    struct dt_helper helper = {.path = path, .argv = argv, .env = environ, .last_good = last_good};
     int result = dt_helper_run(&helper, answer, err);
     free(path);
     if (result == 0 && answer->data)
@@ -37,7 +38,7 @@ int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_erro
     if (place->job < 0)
         return dt_error_set(err, "this is no job of Slurm");
     snprintf(job, sizeof job, "%lld", place->job);
-    int result = ask(exclude ? without : plain, &answer, err);
+    int result = ask(exclude ? without : plain, REFUSED, &answer, err);
     if (result == 0 && answer.data && *answer.data)
         result = dt_error_set(err, "%.300s", answer.data);
     dt_buf_fini(&answer);
@@ -67,10 +68,27 @@ int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_erro
     if (place->job < 0)
         return dt_error_set(err, "this is no job of Slurm, and SLURM_JOB_END_TIME is not set");
     snprintf(job, sizeof job, "%lld", place->job);
-    int result = ask(argv, &answer, err);
+    int result = ask(argv, REFUSED, &answer, err);
     if (result == 0 && (!answer.data || read_time(answer.data, end)))
         result = dt_error_set(err, "%.300s",
                               answer.data && *answer.data ? answer.data : "dt-slurm said nothing");
     dt_buf_fini(&answer);
     return result;
+}
+
+static int ask_list(const char *question, const char *about, struct dt_buf *list,
+                    struct dt_error *err)
+{
+    char *argv[] = {(char *)"dt-slurm", (char *)question, (char *)about, NULL};
+    return ask(argv, 0, list, err);
+}
+
+int dt_slurm_down(const char *nodes, struct dt_buf *down, struct dt_error *err)
+{
+    return ask_list("down", nodes, down, err);
+}
+
+int dt_slurm_unfit(const char *report, struct dt_buf *unfit, struct dt_error *err)
+{
+    return ask_list("unfit", report, unfit, err);
 }

@@ -4,6 +4,7 @@
 #ifndef DT_LAUNCH_REQUEUE_H
 #define DT_LAUNCH_REQUEUE_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "place.h"
 
@@ -13,5 +14,12 @@ int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_erro
 
 /* When the job's time is over, seconds since 1970: SLURM_JOB_END_TIME, else as the controller says. */
 int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_error *err);
+
+/* Those of the nodes that the controller calls down, failing or not responding, in bracket notation; "":
+ * none. */
+int dt_slurm_down(const char *nodes, struct dt_buf *down, struct dt_error *err);
+
+/* The nodes that a report of the validation says to leave out; "": none. */
+int dt_slurm_unfit(const char *report, struct dt_buf *unfit, struct dt_error *err);
 
 #endif

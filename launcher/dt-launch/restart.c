@@ -16,6 +16,7 @@ void dt_loop_restarts_begin(struct loop *loop)
 {
     const struct dt_options *options = loop->job->options;
     loop->restarts = (struct dt_restarts){.began = dt_now()};
+    dt_superior_present(loop->job->place, &loop->restarts.done);
     dt_newest_find(&loop->restarts.mark, options->restart_progress);
 }
 
@@ -55,6 +56,19 @@ static void say(const struct loop *loop, enum dt_follow follow, double delay, co
         dprintf(STDERR_FILENO, "dt-launch: no restart: %s\n", why);
 }
 
+void dt_loop_tell_driver(const struct loop *loop, enum dt_follow follow,
+                         const struct dt_failure *failure)
+{
+    if (loop->superior)
+        dt_superior_tell(
+            loop->superior,
+            &(struct dt_superior_report){.follow = follow,
+                                         .code = loop->code,
+                                         .restarts = loop->restarts.done,
+                                         .node = dt_session_node(loop->job->session, failure->node),
+                                         .sentence = failure->sentence});
+}
+
 bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
 {
     struct dt_restarts *restarts = &loop->restarts;
@@ -68,7 +82,7 @@ bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
                                        .before = restarts->before};
     enum dt_follow follow = dt_restart_decide(&history, first, &why);
     double delay = dt_restart_delay(&history), now = dt_now();
-    if (follow == DT_FOLLOW_REPLACE && history.max > 0)
+    if (follow == DT_FOLLOW_REPLACE && history.max > 0 && !loop->superior)
         dt_buf_puts(
             &why, "the node must be replaced, for which there is dt-launch --nodes N --spares S in "
                   "the batch script");
@@ -83,6 +97,7 @@ bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
         dt_session_again(loop->job->session, restarts->done);
         dt_event_restart(loop->job->events, restarts->done, delay, first);
     }
+    dt_loop_tell_driver(loop, follow, first);
     say(loop, follow, delay, why.data);
     dt_buf_fini(&why);
     return restarts->pending;
@@ -133,22 +148,12 @@ double dt_loop_restart_next(const struct loop *loop)
     return now < loop->restarts.at ? loop->restarts.at : loop->restarts.give_up;
 }
 
-int dt_loop_restart(struct loop *loop)
+void dt_loop_restart(struct loop *loop)
 {
     struct dt_job *job = loop->job;
     struct dt_restarts *restarts = &loop->restarts;
     restarts->pending = restarts->start = false;
     restarts->began = dt_now();
     dt_newest_find(&restarts->mark, job->options->restart_progress);
-    for (int i = 0; i < job->place->processes; i++) {
-        struct dt_environ *env = &job->workers[i].env;
-        dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "%d", restarts->done);
-        if (env->failed) {
-            dprintf(STDERR_FILENO, "dt-launch: no restart: out of memory (node %s)\n",
-                    job->place->node_name);
-            return -1;
-        }
-    }
     dt_session_start(job->session, restarts->done);
-    return 0;
 }

@@ -384,6 +384,17 @@ const char *dt_session_unclean(const struct dt_session *session)
     return NULL;
 }
 
+const char *dt_session_node(const struct dt_session *session, int node)
+{
+    if (node == session->place->node_rank)
+        return session->place->node_name;
+    for (size_t i = 0; i < session->peer_count; i++) {
+        if (session->peers[i]->node == node && session->peers[i]->name)
+            return session->peers[i]->name;
+    }
+    return NULL;
+}
+
 void dt_session_ask(struct dt_session *session, long long query)
 {
     tell_all(session, &(struct dt_link_message){.type = DT_LINK_WHO, .numbers = {query}});

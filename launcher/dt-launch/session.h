@@ -74,6 +74,8 @@ int dt_session_busy(const struct dt_session *session);
 int dt_session_missing(const struct dt_session *session);
 int dt_session_connected(const struct dt_session *session);
 void dt_session_ask(struct dt_session *session, long long query);
+/* Name of a node by its number; NULL: the lead does not know it (yet). */
+const char *dt_session_node(const struct dt_session *session, int node);
 struct dt_server *dt_session_server(struct dt_session *session);
 
 void dt_session_broadcast(struct dt_session *session,

@@ -149,6 +149,18 @@ static void on_keeper_lost(struct loop *loop)
     loop->code = DT_EXIT_SIGNAL + SIGKILL;
 }
 
+/* The driver never speaks: either it is gone, or a stranger has found the port. */
+static void on_superior(struct loop *loop)
+{
+    struct dt_error err = {""};
+    if (!dt_superior_gone(loop->superior))
+        return;
+    dt_superior_close(loop->superior);
+    loop->superior = NULL;
+    dt_error_set(&err, "the dt-launch that has started this step is gone: the job is ended");
+    dt_loop_refuse(loop, DT_EXIT_HELPER, &err);
+}
+
 /* The kernel lists events in the order in which they happened. So the ends of ranks are taken in that
  * order, however late we are, with times that keep it; and before signals, which may be their echo. */
 static void take_events(struct loop *loop, const struct epoll_event *events, int count)
@@ -161,8 +173,10 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
             signals = true;
         else if (what == &loop->keeper_lost)
             on_keeper_lost(loop);
-        if (what == &loop->signals || what == &loop->keeper_lost || what == &loop->relay ||
-            what == loop->job->session)
+        else if (what == &loop->superior)
+            on_superior(loop);
+        if (what == &loop->signals || what == &loop->keeper_lost || what == &loop->superior ||
+            what == &loop->relay || what == loop->job->session)
             continue;
         on_end(loop, what, now_ns + i);
         ended = true;
@@ -278,6 +292,20 @@ void dt_loop_empty(struct loop *loop)
     dt_buf_fini(&left);
 }
 
+/* Without a driver's ear the job runs all the same. */
+static void open_superior(struct loop *loop)
+{
+    struct dt_error err = {""};
+    int restarts;
+    if (!dt_session_leads(loop->job->session) || !dt_superior_present(loop->job->place, &restarts))
+        return;
+    loop->superior = dt_superior_open(loop->job->place, &err);
+    if (!loop->superior)
+        dprintf(STDERR_FILENO, "dt-launch: warning: %s\n", err.text);
+    else
+        (void)listen_to(loop, dt_superior_fd(loop->superior), &loop->superior, &err);
+}
+
 /* ---- attempts ------------------------------------------------------------------------------ */
 
 static void begin_attempt(struct loop *loop)
@@ -299,6 +327,8 @@ static void begin_attempt(struct loop *loop)
         worker->gate = job->place->processes > 1 ? dt_gate_create() : NULL;
         if (worker->error_file)
             unlink(worker->error_file); /* of the attempt before */
+        if (job->place->shape == DT_SHAPE_FANOUT)
+            dt_environ_set(&worker->env, "TORCHELASTIC_RESTART_COUNT", "%d", loop->restarts.done);
     }
 }
 
@@ -363,10 +393,11 @@ int dt_supervise(struct dt_job *job)
     } else {
         dt_loop_restarts_begin(&loop);
         dt_checkpoint_begin(&loop);
-        do
-            code = attempt(&loop);
-        while (loop.restarts.start && dt_loop_restart(&loop) == 0);
+        open_superior(&loop);
+        while (code = attempt(&loop), loop.restarts.start)
+            dt_loop_restart(&loop);
     }
+    dt_superior_close(loop.superior);
     dt_loop_restarts_end(&loop);
     dt_checkpoint_finish(&loop, code);
     dt_streams_fini(&loop);

@@ -4,19 +4,25 @@
  *
  *   dt-slurm end-time JOB                    prints when the job's time is over, seconds since 1970
  *   dt-slurm requeue [--exclude NODES] JOB   puts the batch job back into the queue
+ *   dt-slurm down NODES                      prints which of the nodes are down, failing or silent
+ *   dt-slurm unfit FILE                      prints which nodes a report of the validation leaves out
  *
  * It answers on standard output. Exit code 0: done; 1: Slurm refused, and why is what it printed. */
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <slurm/slurm.h>
 #include <slurm/slurm_errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/exitcode.h"
+#include "base/hostlist.h"
 #include "version.h"
 
 /* A job that was requeued is killed, and takes nodes to exclude once it is pending. */
@@ -52,19 +58,93 @@ static int exclude(unsigned job, char *nodes)
     return refused("exclude nodes from", job);
 }
 
-static int requeue(unsigned job, char *nodes)
+/* What the job excludes already, and these. Caller frees; NULL: no memory. */
+static char *join_excluded(unsigned job, const char *nodes)
 {
+    job_info_msg_t *info = NULL;
+    struct dt_buf text = DT_BUF_INIT;
+    if (slurm_load_job(&info, job, SHOW_ALL) == SLURM_SUCCESS && info->record_count &&
+        info->job_array[0].exc_nodes && *info->job_array[0].exc_nodes)
+        dt_buf_printf(&text, "%s,", info->job_array[0].exc_nodes);
+    if (info)
+        slurm_free_job_info_msg(info);
+    dt_buf_puts(&text, nodes);
+    return dt_buf_take(&text);
+}
+
+static int requeue(unsigned job, const char *more)
+{
+    char *nodes = more ? join_excluded(job, more) : NULL;
     /* From here on Slurm ends this process too, gently at first. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (slurm_requeue(job, 0))
         return refused("requeue", job);
-    return nodes ? exclude(job, nodes) : 0;
+    int result = nodes ? exclude(job, nodes) : 0;
+    free(nodes);
+    return result;
+}
+
+/* ---- nodes --------------------------------------------------------------------------------- */
+
+static bool is_down(char *name)
+{
+    node_info_msg_t *info = NULL;
+    bool down = true; /* a node that Slurm does not know is no node to run on */
+    if (slurm_load_node_single(&info, name, SHOW_ALL) == SLURM_SUCCESS && info->record_count == 1) {
+        uint32_t state = info->node_array[0].node_state;
+        down = (state & NODE_STATE_BASE) == NODE_STATE_DOWN ||
+               state & (NODE_STATE_FAIL | NODE_STATE_NO_RESPOND);
+    }
+    if (info)
+        slurm_free_node_info_msg(info);
+    return down;
+}
+
+static int wrong(int code, const char *what, const char *why)
+{
+    dprintf(STDERR_FILENO, "dt-slurm: %s: %s\n", what, why);
+    return code;
+}
+
+static int down(const char *list)
+{
+    struct dt_hostlist nodes;
+    struct dt_error err;
+    if (dt_hostlist_parse(&nodes, list, &err))
+        return wrong(DT_EXIT_USAGE, list, err.text);
+    size_t count = 0;
+    for (size_t i = 0; i < nodes.count; i++) {
+        char *name = nodes.names[i];
+        if (!is_down(name))
+            continue;
+        nodes.names[i] = nodes.names[count];
+        nodes.names[count++] = name;
+    }
+    char *text = count ? dt_hostlist_compress(nodes.names, count) : NULL;
+    printf("%s\n", text ? text : "");
+    free(text);
+    dt_hostlist_fini(&nodes);
+    return fflush(stdout) ? DT_EXIT_REPORT : 0;
+}
+
+static int unfit(const char *path)
+{
+    json_error_t why;
+    json_t *report = json_load_file(path, 0, &why);
+    if (!report)
+        return wrong(DT_EXIT_CONFIG, path, why.text);
+    json_t *verdict = json_object_get(report, "verdict");
+    const char *list = json_string_value(json_object_get(verdict, "exclude"));
+    printf("%s\n", list ? list : "");
+    json_decref(report);
+    return fflush(stdout) ? DT_EXIT_REPORT : 0;
 }
 
 static int usage(void)
 {
-    fprintf(stderr, "Usage: dt-slurm end-time JOB | dt-slurm requeue [--exclude NODES] JOB\n");
+    fprintf(stderr, "Usage: dt-slurm end-time JOB | requeue [--exclude NODES] JOB | down NODES | "
+                    "unfit FILE\n");
     return DT_EXIT_USAGE;
 }
 
@@ -79,11 +159,15 @@ int main(int argc, char **argv)
         nodes = argv[3];
     else if (argc != 3)
         return usage();
+    if (!nodes && strcmp(argv[1], "unfit") == 0)
+        return unfit(argv[2]);
+    slurm_init(NULL);
+    if (!nodes && strcmp(argv[1], "down") == 0)
+        return down(argv[2]);
     errno = 0;
     unsigned long job = strtoul(argv[argc - 1], &end, 10);
     if (errno || *end || job == 0 || job > UINT32_MAX)
         return usage();
-    slurm_init(NULL);
     if (strcmp(argv[1], "end-time") == 0 && !nodes)
         return end_time((unsigned)job);
     return strcmp(argv[1], "requeue") == 0 ? requeue((unsigned)job, nodes) : usage();

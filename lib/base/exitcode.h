@@ -17,6 +17,7 @@ enum dt_exit {
     DT_EXIT_HUNG = 70,        /* nothing moved in the job any more, and --on-hang asked to end it */
     DT_EXIT_NO_PLAN = 71,     /* dt-topo: no topology could be read, or no plan be made of it */
     DT_EXIT_REPORT = 73,      /* the report file could not be written */
+    DT_EXIT_NODES = 74,       /* dt-launch: fewer good nodes are left than the job needs */
     DT_EXIT_CHECKPOINTED = 75,    /* the job was saved before its time was over; to be run again */
     DT_EXIT_CONFIG = 78,          /* configuration or data file missing, foreign-owned or wrong */
     DT_EXIT_NOT_EXECUTABLE = 126, /* program found, can not be run (as shells do) */

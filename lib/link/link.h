@@ -32,6 +32,11 @@
  *   member -> lead    line STREAM RANKS TEXT                (these ranks wrote this line)
  *   lead -> member    taken BYTES                           (of such texts: so many more may come)
  *
+ * To the driver (launcher/dt-launch/driver.h), which never answers:
+ *
+ *   agent -> driver   dt-agent VERSION JOB STEP NAME TOKEN
+ *   agent -> driver   cause FOLLOW CODE RESTARTS NODE SENTENCE   (FOLLOW: enum dt_follow)
+ *
  * Times are nanoseconds of CLOCK_MONOTONIC. There is no secret: who can reach the port could as well
  * disturb PyTorch's store, which has none either.
  */
@@ -73,6 +78,8 @@ enum dt_link_type {
     DT_LINK_SAVED,
     DT_LINK_LINE,
     DT_LINK_TAKEN,
+    DT_LINK_AGENT,
+    DT_LINK_CAUSE,
     DT_LINK_TYPES,
 };
 

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding the driver and telling it what happened. */
+#include "superior.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "link/link.h"
+#include "wire/wire.h"
+
+#define CONNECT_MS 2000
+
+struct dt_superior {
+    int fd;
+};
+
+/* "JOB/RESTARTS/" and then what dt_rendezvous_format gives. */
+static const char *read_driver(const struct dt_place *place, int *restarts)
+{
+    const char *text = getenv("SLURM_LAUNCH_DRIVER");
+    long long job = -1;
+    int end = 0;
+    if (!text || !place->in_step || sscanf(text, "%lld/%d/%n", &job, restarts, &end) != 2 || !end ||
+        job != place->job)
+        return NULL;
+    return text + end;
+}
+
+bool dt_superior_present(const struct dt_place *place, int *restarts)
+{
+    return read_driver(place, restarts) != NULL;
+}
+
+static int try_address(const char *text, int port)
+{
+    union address address;
+    int why = 0;
+    socklen_t length = sizeof why;
+    if (!address_read(&address, text))
+        return -1;
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    address_set_port(&address, port);
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    if (connect(fd, &address.any, address_length(&address)) == 0 ||
+        (errno == EINPROGRESS && poll(&ready, 1, CONNECT_MS) == 1 &&
+         getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &length) == 0 && why == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void send_message(const struct dt_superior *superior, const struct dt_link_message *message)
+{
+    struct dt_buf bytes = DT_BUF_INIT;
+    dt_link_encode(&bytes, message);
+    for (size_t at = 0; !bytes.failed && at < bytes.len;) {
+        struct pollfd ready = {.fd = superior->fd, .events = POLLOUT};
+        ssize_t n = send(superior->fd, bytes.data + at, bytes.len - at, MSG_NOSIGNAL);
+        if (n > 0)
+            at += (size_t)n;
+        else if (n < 0 && errno != EINTR && (errno != EAGAIN || poll(&ready, 1, CONNECT_MS) < 1))
+            break; /* it is seen to be gone when it is polled */
+    }
+    dt_buf_fini(&bytes);
+}
+
+struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_error *err)
+{
+    struct dt_rendezvous at;
+    int restarts, fd = -1;
+    const char *text = read_driver(place, &restarts);
+    if (!text || dt_rendezvous_parse(&at, text, err)) {
+        dt_error_prefix(err, "SLURM_LAUNCH_DRIVER");
+        return NULL;
+    }
+    for (char **address = at.addresses; *address && fd < 0; address++)
+        fd = try_address(*address, at.port);
+    struct dt_superior *superior = fd < 0 ? NULL : malloc(sizeof *superior);
+    if (superior) {
+        superior->fd = fd;
+        struct dt_link_message hello = {.type = DT_LINK_AGENT,
+                                        .numbers = {DT_LINK_VERSION, place->job, place->step},
+                                        .texts = {place->node_name, at.token}};
+        send_message(superior, &hello);
+    } else {
+        if (fd >= 0)
+            close(fd);
+        dt_error_set(
+            err,
+            "the dt-launch that has started this step can not be reached at %s port %d from "
+            "node %s: a node that fails will not be replaced",
+            at.addresses[0], at.port, place->node_name);
+    }
+    dt_rendezvous_fini(&at);
+    return superior;
+}
+
+int dt_superior_fd(const struct dt_superior *superior)
+{
+    return superior->fd;
+}
+
+bool dt_superior_gone(struct dt_superior *superior)
+{
+    char bytes[64];
+    ssize_t n = recv(superior->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+void dt_superior_tell(struct dt_superior *superior, const struct dt_superior_report *report)
+{
+    struct dt_link_message message = {
+        .type = DT_LINK_CAUSE,
+        .numbers = {report->follow, report->code, report->restarts},
+        .texts = {(char *)report->node, (char *)report->sentence},
+    };
+    send_message(superior, &message);
+}
+
+void dt_superior_close(struct dt_superior *superior)
+{
+    if (superior)
+        close(superior->fd);
+    free(superior);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent's line to the driver that has started its step (driver.h). The lead holds it while the job runs, and
+ * ends the job when it breaks: the driver was killed. A member uses it only when its lead is gone. */
+#ifndef DT_LAUNCH_SUPERIOR_H
+#define DT_LAUNCH_SUPERIOR_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "cause/restart.h"
+#include "place.h"
+
+/* Was this step started by a driver? *restarts: those that the job has had before it. The value is
+ * SLURM_LAUNCH_DRIVER, which must be of this job. */
+bool dt_superior_present(const struct dt_place *place, int *restarts);
+
+struct dt_superior;
+/* NULL: it can not be reached. */
+struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_error *err);
+int dt_superior_fd(const struct dt_superior *superior);
+/* After input: is it gone? */
+bool dt_superior_gone(struct dt_superior *superior);
+
+struct dt_superior_report {
+    enum dt_follow follow;
+    int code, restarts;
+    const char *node, *sentence;
+};
+void dt_superior_tell(struct dt_superior *superior, const struct dt_superior_report *report);
+void dt_superior_close(struct dt_superior *superior); /* NULL is allowed */
+
+#endif
