@@ -378,11 +378,12 @@ INSTALL ?= install
 # dt-cluster works in the source tree and is not installed
 INSTALL_MAN := $(filter-out %/dt-cluster.8,$(MAN))
 .PHONY: install uninstall
+# what a user types; the rest lies in libexec
+COMMANDS := dt-launch dt-env dt-topo dt-validate dt-train
 install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
-	$(INSTALL) -m 0755 $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
-	    $(BUILD)/bin/dt-train "$(DESTDIR)$(bindir)"
+	$(INSTALL) -m 0755 $(addprefix $(BUILD)/bin/,$(COMMANDS)) "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain $(BUILD)/libexec/dt-slurm \
 	    "$(DESTDIR)$(libexecdir)/dt"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
@@ -396,9 +397,12 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	chmod 0644 "$(DESTDIR)$(datadir)/dt/plugstack.conf"
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
 	for m in $(INSTALL_MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
+	$(INSTALL) -d "$(DESTDIR)$(datadir)/bash-completion/completions"
+	for c in $(COMMANDS); do $(INSTALL) -m 0644 contrib/completion/dt "$(DESTDIR)$(datadir)/bash-completion/completions/$$c"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
-	rm -f $(foreach p,dt-launch dt-env dt-topo dt-validate dt-train,"$(DESTDIR)$(bindir)/$(p)") "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
+	rm -f $(foreach c,$(COMMANDS),"$(DESTDIR)$(bindir)/$(c)" "$(DESTDIR)$(datadir)/bash-completion/completions/$(c)")
+	rm -f "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true
 	rmdir "$(DESTDIR)$(sysconfdir)/dt" 2>/dev/null || true

@@ -84,6 +84,11 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 755 usr/libexec/dt/dt-node
 755 usr/libexec/dt/dt-slurm
 755 usr/libexec/dt/selftest/libnvidia-ml.so.1
+644 usr/share/bash-completion/completions/dt-env
+644 usr/share/bash-completion/completions/dt-launch
+644 usr/share/bash-completion/completions/dt-topo
+644 usr/share/bash-completion/completions/dt-train
+644 usr/share/bash-completion/completions/dt-validate
 644 usr/share/dt/counters.conf
 644 usr/share/dt/env-rules.conf
 644 usr/share/dt/env-variables.conf
