@@ -125,8 +125,8 @@ enum dt_drain_end dt_policy_drain(const struct dt_conf *conf, const struct dt_pr
     } else {
         end = DT_DRAIN_LATE;
         dt_buf_clear(&text);
-        dt_buf_printf(&text, "slurmctld has not answered dt-drain in %d ms; it goes on: %s",
-                      wait_ms, proposal->reason);
+        dt_buf_printf(&text, "dt-drain has not ended in %d ms, and goes on: %s", wait_ms,
+                      proposal->reason);
     }
     if (pid >= 0)
         close(from);

@@ -39,10 +39,10 @@ static json_t *brief_facts(const struct dt_facts *facts)
     return NULL;
 }
 
-/* The table shows neither where a value came from nor the sentence that is made of it. */
+/* The table does not show the sentence that is made of a result. */
 static json_t *brief_check(const struct dt_check_result *check)
 {
-    static const char *const unused[] = {"source", "message", "us"};
+    static const char *const unused[] = {"message", "us"};
     json_t *json = dt_check_result_to_json(check);
     for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++)
         json_object_del(json, unused[i]);

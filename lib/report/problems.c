@@ -28,7 +28,8 @@ static void add(struct entries *entries, size_t node, const struct dt_check_resu
                 .check = result->name,
                 .value = result->value ? result->value : "",
                 .limit = result->limit ? result->limit : "",
-                .next = result->next ? result->next : ""},
+                .next = result->next ? result->next : "",
+                .source = result->source ? result->source : ""},
     };
 }
 

@@ -11,7 +11,8 @@
 struct dt_problem {
     enum dt_result result; /* WARN, UNKNOWN or FAIL */
     const char *check, *value, *limit, *next;
-    size_t *nodes; /* by node id, each once; none: it is about all of them */
+    const char *source; /* of the first of them */
+    size_t *nodes;      /* by node id, each once; none: it is about all of them */
     size_t count;
     bool shared; /* too many nodes fail this check for it to be the nodes' own fault */
 };

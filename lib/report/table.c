@@ -8,7 +8,7 @@
 #include "report/good.h"
 #include "report/problems.h"
 
-enum { ROWS_MAX = 30, WIDTH_UNKNOWN = 100, WIDTH_MIN = 60 };
+enum { ROWS_MAX = 30, WIDTH_UNKNOWN = 100, WIDTH_MIN = 60, WIDTH_SOURCE = 140 };
 
 static void say_time(struct dt_buf *out, long us)
 {
@@ -77,11 +77,13 @@ static enum dt_paint paint_of(enum dt_result result)
 static void say_problems(struct dt_buf *out, const struct dt_report *report,
                          const struct dt_problems *problems, int width, bool color)
 {
-    struct dt_columns columns = {.count = 6};
+    struct dt_columns columns = {.count = 7};
     /* With failures alone a column that says FAIL in each row tells nothing. */
     bool tell = problems->unknown || problems->warned;
-    const char *const head[] = {
-        tell ? "result" : NULL, "node", "check", "found", "wanted", "next step"};
+    /* Where a value comes from is for those who have the room; --dt-report has it always. */
+    bool from = width >= WIDTH_SOURCE;
+    const char *const head[] = {tell ? "result" : NULL, "node",     "check", "found", "wanted",
+                                from ? "source" : NULL, "next step"};
     if (problems->count == 0)
         return;
     dt_columns_add(&columns, head, columns.count, DT_PAINT_DIM);
@@ -94,6 +96,7 @@ static void say_problems(struct dt_buf *out, const struct dt_report *report,
                                      row->check,
                                      row->value,
                                      row->limit,
+                                     from ? row->source : NULL,
                                      row->next};
         dt_columns_add(&columns, cells, tell ? 0 : 2, paint_of(row->result));
         free(names);

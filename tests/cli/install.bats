@@ -103,7 +103,7 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
     grep -qx 'optional /usr/lib64/slurm/spank_dt.so' usr/share/dt/plugstack.conf
     grep -qa /usr/libexec/dt usr/lib64/slurm/spank_dt.so
     grep -qa /etc/dt/dt.conf usr/libexec/dt/dt-node
-    run grep -rla /usr/local/ usr/lib64/slurm usr/libexec/dt/dt-gather
+    run grep -rlaE "/usr/local/(etc|share|libexec|bin)" usr/lib64/slurm usr/libexec/dt/dt-gather
     [ -z "$output" ]
 }
 

@@ -66,6 +66,13 @@ dt_drain() { # NUMBER ARGUMENTS
         "$prefix/libexec/dt/dt-drain" "$@"
 }
 
+dt_validate() { # NUMBER ARGUMENTS: as Slurm starts it, root on the node
+    local number=$1
+    shift
+    run dt_cluster run "$(node "$number")" --name "$CLUSTER" -- env SLURM_CONF="/run/dt-cluster/$CLUSTER/etc/slurm.conf" \
+        "$prefix/bin/dt-validate" --config "$conf" "$@"
+}
+
 no_tickets() {
     ! scontrol show node | grep -F "dt-drain="
 }
@@ -187,9 +194,11 @@ no_tickets() {
 @test "nothing is resumed: a node that is well again stays drained" {
     policy 'drain-on = {"REPLACE"}'
     break_node 2 gpu-lost
-    run timeout 60 salloc -Q -N6 bash -c "srun -N6 -n6 --dt-validate true;
-        $DT_CLUSTER_PROGRAM run $(node 2) --name $CLUSTER -- true; cp '$BATS_TEST_TMPDIR/dt.conf' '$conf';
-        srun -N6 -n6 --dt-validate --dt-on-fail=warn true"
+    run srun -N6 -n6 --dt-validate true
+    assert_drained 2 "dt: gpu-count: *"
+    dt_cluster heal "$(node 2)" --name "$CLUSTER"
+    dt_validate 2 --healthcheck
+    assert_code 0
     assert_drained 2 "dt: gpu-count: *"
     dt_drain 2 --reason "dt: again"
     assert_code 0
@@ -227,13 +236,6 @@ no_tickets() {
     assert_code 69
     assert_says "only root and SlurmUser may drain nodes"
     assert_nodes_healthy
-}
-
-dt_validate() { # NUMBER ARGUMENTS: as Slurm starts it, root on the node
-    local number=$1
-    shift
-    run dt_cluster run "$(node "$number")" --name "$CLUSTER" -- env SLURM_CONF="/run/dt-cluster/$CLUSTER/etc/slurm.conf" \
-        "$prefix/bin/dt-validate" --config "$conf" "$@"
 }
 
 @test "--healthcheck and --prolog: without drain-on nothing is drained, and the job starts" {

@@ -336,6 +336,24 @@ static void no_line_is_wider_than_the_terminal(void **state)
     dt_report_fini(&report);
 }
 
+static void a_wide_terminal_has_the_source_too(void **state)
+{
+    struct dt_report report;
+    struct dt_verdict verdict;
+    (void)state;
+    report_init(&report, 3);
+    break_efa(&report, 1);
+    verdict_of(&report, &verdict);
+    for (int width = 139; width <= 140; width++) {
+        char *table = dt_report_table(&report, &verdict, width, false);
+        assert_int_equal(strstr(table, "  source  next step") != NULL, width == 140);
+        assert_int_equal(strstr(table, "  test    reboot") != NULL, width == 140);
+        free(table);
+    }
+    dt_verdict_fini(&verdict);
+    dt_report_fini(&report);
+}
+
 static void texts_can_not_drive_the_terminal(void **state)
 {
     struct dt_report report;
@@ -387,6 +405,7 @@ int main(void)
         cmocka_unit_test(so_can_silence),
         cmocka_unit_test(nodes_drain_for_what_is_their_own),
         cmocka_unit_test(names_stay_whole_where_there_is_room),
+        cmocka_unit_test(a_wide_terminal_has_the_source_too),
         cmocka_unit_test(tables),
         cmocka_unit_test(lost_nodes_are_told_apart),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),

@@ -115,6 +115,9 @@ static void document_conforms_to_the_schema(void **state)
     add_finding(&report, SIZE_MAX, "instance-type", DT_WARN, "two");
     for (size_t i = 0; i < 2; i++) /* that of node 2 is lost: what is known of it must do */
         report_in_full(&report.nodes[i]);
+    report.nodes[2].drains.items = calloc(1, sizeof(struct dt_proposal));
+    report.nodes[2].drains.items[report.nodes[2].drains.count++] = (struct dt_proposal){
+        strdup("efa-port"), strdup("DRAIN"), strdup("dt: efa-port: DOWN"), false};
     json_t *document = document_of(&report);
     conform(schema, schema, document, "document");
     json_t *nodes = json_object_get(document, "nodes");
@@ -128,6 +131,9 @@ static void document_conforms_to_the_schema(void **state)
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(document, "verdict"), "exclude")),
         "dt-[2-3]");
+    json_t *drain = json_object_get(json_array_get(nodes, 2), "drain");
+    assert_string_equal(json_string_value(json_object_get(drain, "check")), "efa-port");
+    assert_true(json_is_null(json_object_get(json_array_get(nodes, 1), "drain")));
     json_t *first = json_array_get(nodes, 0);
     assert_int_equal(json_array_size(json_object_get(first, "checks")), 2); /* passed ones too */
     assert_int_equal(json_object_size(json_object_get(first, "facts")), 6);
