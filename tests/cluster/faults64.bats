@@ -118,6 +118,18 @@ step64_beside_hung_mount() { # NUMBER...
     assert_nodes_healthy
 }
 
+@test "a policy of drains: of 64 the node with a fault of its own is drained, those whose file system hangs are not" {
+    # severities of both checks
+    echo 'drain-on = {"REBOOT", "REPLACE"}' >>"$(changing prefix/etc/dt/dt.conf)"
+    break_node 41 gpu-lost
+    step64_beside_hung_mount {1..20}
+    assert_found 65 "mounts:$(echo {1..20})" gpu-count:41
+    assert_exclude "$CLUSTER-41"
+    jobs_gone
+    [[ $(sinfo --noheader --Node --format='%N %T' | grep -E 'drain|down|fail') == "$CLUSTER-41 drained" ]] ||
+        tell "$(sinfo --noheader --Node --long | grep -v idle)"
+}
+
 # ---- a node that dies between its report and the verdict, as node 64 is late ------------------------------
 
 # Its dt-node starts only when the file "go" is there.
