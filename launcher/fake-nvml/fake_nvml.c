@@ -12,6 +12,7 @@
  *   process BDF|* PID MIB     a program that computes there
  *   fail FUNCTION CODE        the function answers that code: "fail nvmlInit_v2 9"
  *   hang FUNCTION             the function never returns
+ *   crash FUNCTION            the process dies in it
  *
  * Function prototypes follow the public nvml.h (CUDA 11.0 and later); only what dt asks is here.
  */
@@ -35,9 +36,11 @@ typedef struct {
     unsigned long long total, free, used; /* bytes */
 } nvmlMemory_t;
 
+enum { HANG = -1, CRASH = -2 };
+
 struct rule {
     char function[64];
-    int code; /* -1: hang */
+    int code; /* HANG, CRASH, or what is answered */
 };
 
 /* NVML is one per process by design: its callers hold no context. */
@@ -154,7 +157,9 @@ static void read_line(const char *line)
     else if (sscanf(line, "fail %63s %d", word, &code) == 2)
         add_rule(word, code);
     else if (sscanf(line, "hang %63s", word) == 1)
-        add_rule(word, -1);
+        add_rule(word, HANG);
+    else if (sscanf(line, "crash %63s", word) == 1)
+        add_rule(word, CRASH);
 }
 
 static int load_data(void)
@@ -181,7 +186,9 @@ static int obey_rules(const char *function)
     for (unsigned i = 0; i < nvml.rule_count; i++) {
         if (strcmp(nvml.rules[i].function, function) != 0)
             continue;
-        while (nvml.rules[i].code < 0)
+        if (nvml.rules[i].code == CRASH)
+            abort();
+        while (nvml.rules[i].code == HANG)
             pause();
         return nvml.rules[i].code;
     }

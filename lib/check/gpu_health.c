@@ -9,6 +9,30 @@
 
 /* ---- the driver's verdict ------------------------------------------------------------------- */
 
+/* A GPU that answers a question with an error, where "not supported" is none: of some codes the
+ * driver's own words are that a reset is due. */
+static struct dt_gpu_verdict look_refusal(const json_t *gpu, struct dt_buf *text)
+{
+    enum { IRQ = 11, INFOROM = 14, LOST = 15, RESET_REQUIRED = 16 };
+    const char *what = json_string_value(json_object_get(gpu, "refused"));
+    long long code = 0;
+    if (!what || !dt_gpu_number(gpu, "refused_code", &code))
+        return DT_GPU_FINE;
+    const char *why = code == IRQ              ? "its interrupts do not come through"
+                      : code == INFOROM        ? "its InfoROM is corrupted"
+                      : code == LOST           ? "it is lost"
+                      : code == RESET_REQUIRED ? "it requires a reset"
+                                               : NULL;
+    if (why) {
+        dt_buf_printf(text, "the driver says that %s (%s answers %lld)", why, what, code);
+        return code == INFOROM ? DT_GPU_BAD(DT_SEVERITY_REPLACE, REPLACE)
+                               : DT_GPU_BAD(DT_SEVERITY_RESET, RESET);
+    }
+    dt_buf_printf(text, "not known: %s answers %lld", what, code);
+    return (struct dt_gpu_verdict){DT_UNKNOWN, DT_SEVERITY_MONITOR,
+                                   "run nvidia-smi -q there, and look at dmesg"};
+}
+
 /* nvmlDeviceGpuRecoveryAction_t */
 static struct dt_gpu_verdict look_recovery(const struct dt_check_context *context,
                                            const json_t *gpu, struct dt_buf *text)
@@ -26,9 +50,13 @@ static struct dt_gpu_verdict look_recovery(const struct dt_check_context *contex
          {DT_FAIL, DT_SEVERITY_RESET, "end the jobs on this node, then " RESET}},
     };
     long long action;
+    struct dt_gpu_verdict refusal = look_refusal(gpu, text);
     (void)context;
     if (!dt_gpu_number(gpu, "recovery", &action))
-        return DT_GPU_SILENT;
+        return refusal.result == DT_PASS ? DT_GPU_SILENT : refusal;
+    if (action == 0 && refusal.result != DT_PASS)
+        return refusal;
+    dt_buf_clear(text);
     if (action >= 0 && (size_t)action < sizeof actions / sizeof actions[0]) {
         dt_buf_printf(text, "the driver asks for %s", actions[action].name);
         return actions[action].verdict;

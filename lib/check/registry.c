@@ -27,7 +27,8 @@ const struct dt_check dt_checks[] = {
      dt_check_gpu_recovery,
      "Reads NVML field 230, the driver's own verdict over each GPU: none, reset, reboot, drain. A "
      "state and not an event, so that neither an old log nor a lost one can hide it. Drivers "
-     "before 565 do not tell."},
+     "before 565 do not tell. Fails, too, when the driver answers any question about the GPU with "
+     "\"reset required\", \"lost\" and the like; another error is UNKNOWN."},
     {"gpu-ecc", "no uncorrected memory error in a GPU", FAST, NODE, RESET, dt_check_gpu_ecc,
      "Uncorrected ECC errors since the GPU's last reset. Fails at the first: results computed with "
      "that memory are not to be trusted, and contained pages wait for the reset."},
@@ -172,7 +173,8 @@ const struct dt_check dt_checks[] = {
     {"shm", "/dev/shm is large enough", FAST, JOB, RESET, dt_check_shm,
      "Size of /dev/shm (limit min-shm-percent of dt.conf); warns when a tenth of it or less is "
      "free. From level full on the ranks look at it again themselves, in their container, and at "
-     "the device nodes of their GPUs and of EFA, the limit min-nproc, the CUDA driver's library and "
+     "the device nodes of their GPUs and of EFA, the limit min-nproc, the CUDA driver's library "
+     "and "
      "aws-ofi-nccl."},
     {"fs-writable", "the job can write where it must", FAST, JOB, RESET, dt_check_fs_writable,
      "Writes a small file as the job's user in the working directory, TMPDIR and each of "

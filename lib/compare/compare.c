@@ -19,13 +19,13 @@ const char *const dt_compare_keys[] = {"clock.offset_us",  CLOCK_RTT,        "in
                                        "kernel.thp",       "cpu.governor",   "limit.memlock",
                                        "limit.nofile",     "boot.uptime_s",  NULL};
 
-const char *const dt_compare_checks[] = {"clock",      "instance-type",
-                                         "memory",     "memory-bandwidth",
-                                         "kernel",     "nvidia-driver",
-                                         "efa-driver", "neuron-driver",
-                                         "libfabric",  "nccl",
-                                         "ofi-nccl",   "gpu-count",
-                                         "efa-count",  NULL};
+const char *dt_compare_check(size_t index)
+{
+    static const char *const others[] = {"clock", "instance-type", "memory", "memory-bandwidth",
+                                         "boot"};
+    const size_t count = sizeof others / sizeof others[0];
+    return index < count ? others[index] : dt_compare_value_name(index - count);
+}
 
 struct dt_check_result *dt_finding_add(struct dt_comparison *comparison, size_t node,
                                        const char *name)

@@ -36,8 +36,8 @@ struct dt_findings {
 /* Every fact that a comparison looks at, NULL at the end: what a node has to send of its facts. */
 extern const char *const dt_compare_keys[];
 
-/* Every name that a finding can have, NULL at the end. */
-extern const char *const dt_compare_checks[];
+/* Every name that a finding can have, by a number from 0 on; NULL: no more. */
+const char *dt_compare_check(size_t index);
 
 int dt_compare(struct dt_findings *findings, const struct dt_compare_node *nodes, size_t count,
                const struct dt_conf *conf, struct dt_error *err);

@@ -44,6 +44,11 @@ static const struct row rows[] = {
     {"nofile", "limit.nofile", " files", "set LimitNOFILE of slurmd as the others have", DT_WARN},
 };
 
+const char *dt_compare_value_name(size_t index)
+{
+    return index < sizeof rows / sizeof rows[0] ? rows[index].name : NULL;
+}
+
 static char *value_of(const struct dt_facts *facts, const void *argument)
 {
     const struct row *row = argument;

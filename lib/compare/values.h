@@ -24,6 +24,8 @@ char *dt_compare_names(const struct dt_comparison *comparison, const size_t *mem
  * `type` in texts; NULL: all nodes). */
 void dt_compare_values(struct dt_comparison *comparison, const size_t *members, size_t count,
                        const char *type);
+/* Name of such a row; NULL: no more. */
+const char *dt_compare_value_name(size_t index);
 /* numbers.c: clock, memory, memory bandwidth: within a tolerance of the median. */
 void dt_compare_clock(struct dt_comparison *comparison, const size_t *members, size_t count);
 void dt_compare_memory(struct dt_comparison *comparison, const size_t *members, size_t count);

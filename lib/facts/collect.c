@@ -154,6 +154,7 @@ static void take_children(struct dt_facts_run *run)
 {
     struct dt_reader *reader = &run->reader;
     take_nvml(run);
+    dt_read_placement(reader);
     dt_read_job(reader);
     dt_read_gpu_processes(reader);
     if (reader->request->level >= DT_LEVEL_FULL)

@@ -45,7 +45,9 @@
  *                                    "nvlink_unrecovered", with "nvlink_errors" their sum, "fabric"
  *                                    "fabric_status" "fabric_clique" "fabric_mask" "fabric_health"
  *                                    "fabric_cluster" (text), "vbios", "memory_used_mib", "graphics"
- *                                    (programs that draw); from level full on "aer_fatal"
+ *                                    (programs that draw), "refused" "refused_code" (what NVML
+ *                                    answers with an error that is not "not supported", the first, and
+ *                                    which error); from level full on "aer_fatal"
  *                                    "aer_nonfatal" "aer_correctable" where PCIe tells its errors
  *   gpu.processes                    array of {"bdf","pid","mib","name","uid","job"}: programs on GPUs; name
  *                                    and uid absent: /proc does not show it; job absent: of no Slurm job

@@ -84,17 +84,36 @@ void dt_nvml_put(json_t *device, const char *key, unsigned long long value)
     json_object_set_new(device, key, json_integer((json_int_t)value));
 }
 
+/* nvmlReturn_t: what is no "this GPU, driver or user has no such thing". */
+static bool is_trouble(int rc)
+{
+    enum { TIMEOUT = 10, IRQ = 11, INFOROM = 14, LOST = 15, RESET = 16, SYSTEM = 17, OTHER = 999 };
+    return rc == TIMEOUT || rc == IRQ || rc == INFOROM || rc == LOST || rc == RESET ||
+           rc == SYSTEM || rc == OTHER;
+}
+
+bool dt_nvml_answers(json_t *device, const char *what, int rc)
+{
+    if (is_trouble(rc) && !json_object_get(device, "refused")) {
+        json_object_set_new(device, "refused", json_string(what));
+        json_object_set_new(device, "refused_code", json_integer(rc));
+    }
+    return rc == 0;
+}
+
 void dt_nvml_put_one(json_t *device, const char *key, int (*call)(void *, unsigned *), void *handle)
 {
     unsigned value = 0;
-    if (call && call(handle, &value) == 0)
+    if (call && dt_nvml_answers(device, key, call(handle, &value)))
         dt_nvml_put(device, key, value);
 }
 
 static void read_recovery(const struct dt_nvml_health *h, void *handle, json_t *device)
 {
     struct dt_nvml_field field = {.id = FIELD_RECOVERY, .rc = -1};
-    if (h->fields && h->fields(handle, 1, &field) == 0 && field.rc == 0)
+    if (h->fields &&
+        dt_nvml_answers(device, "nvmlDeviceGetFieldValues", h->fields(handle, 1, &field)) &&
+        dt_nvml_answers(device, "nvmlDeviceGetFieldValues", field.rc))
         dt_nvml_put(device, "recovery", dt_nvml_value(&field));
 }
 
@@ -102,15 +121,20 @@ static void read_memory_errors(const struct dt_nvml_health *h, void *handle, jso
 {
     unsigned current, pending, corrected, uncorrected, failed;
     unsigned long long count;
-    if (h->ecc_mode && h->ecc_mode(handle, &current, &pending) == 0) {
+    if (h->ecc_mode &&
+        dt_nvml_answers(device, "nvmlDeviceGetEccMode", h->ecc_mode(handle, &current, &pending))) {
         dt_nvml_put(device, "ecc", current);
         dt_nvml_put(device, "ecc_pending", pending);
     }
-    if (h->ecc_errors && h->ecc_errors(handle, UNCORRECTED, SINCE_RESET, &count) == 0)
+    if (h->ecc_errors && dt_nvml_answers(device, "nvmlDeviceGetTotalEccErrors",
+                                         h->ecc_errors(handle, UNCORRECTED, SINCE_RESET, &count)))
         dt_nvml_put(device, "ecc_uncorrected", count);
-    if (h->ecc_errors && h->ecc_errors(handle, CORRECTED, SINCE_RESET, &count) == 0)
+    if (h->ecc_errors && dt_nvml_answers(device, "nvmlDeviceGetTotalEccErrors",
+                                         h->ecc_errors(handle, CORRECTED, SINCE_RESET, &count)))
         dt_nvml_put(device, "ecc_corrected", count);
-    if (h->remapped && h->remapped(handle, &corrected, &uncorrected, &pending, &failed) == 0) {
+    if (h->remapped &&
+        dt_nvml_answers(device, "nvmlDeviceGetRemappedRows",
+                        h->remapped(handle, &corrected, &uncorrected, &pending, &failed))) {
         dt_nvml_put(device, "rows_corrected", corrected);
         dt_nvml_put(device, "rows_uncorrected", uncorrected);
         dt_nvml_put(device, "rows_pending", pending);
@@ -123,9 +147,11 @@ static void read_speed(const struct dt_nvml_health *h, void *handle, json_t *dev
 {
     unsigned long long reasons;
     unsigned degrees;
-    if (h->reasons && h->reasons(handle, &reasons) == 0)
+    if (h->reasons && dt_nvml_answers(device, "nvmlDeviceGetCurrentClocksEventReasons",
+                                      h->reasons(handle, &reasons)))
         dt_nvml_put(device, "slow", reasons);
-    if (h->temperature && h->temperature(handle, SENSOR_GPU, &degrees) == 0)
+    if (h->temperature && dt_nvml_answers(device, "nvmlDeviceGetTemperature",
+                                          h->temperature(handle, SENSOR_GPU, &degrees)))
         dt_nvml_put(device, "celsius", degrees);
     if (h->threshold && h->threshold(handle, SLOWDOWN, &degrees) == 0)
         dt_nvml_put(device, "celsius_slow", degrees);
@@ -161,7 +187,8 @@ static void read_mode(const struct dt_nvml_health *h, void *handle, json_t *devi
     unsigned current, pending;
     char text[64] = "";
     dt_nvml_put_one(device, "persistence", h->persistence, handle);
-    if (h->mig && h->mig(handle, &current, &pending) == 0) {
+    if (h->mig &&
+        dt_nvml_answers(device, "nvmlDeviceGetMigMode", h->mig(handle, &current, &pending))) {
         dt_nvml_put(device, "mig", current);
         dt_nvml_put(device, "mig_pending", pending);
     }

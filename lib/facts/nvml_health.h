@@ -6,6 +6,7 @@
 #define DT_FACTS_NVML_HEALTH_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct dt_nvml_health;
 struct dt_nvml_links;
@@ -41,6 +42,8 @@ typedef int (*dt_nvml_fields)(void *, int, struct dt_nvml_field *);
 
 unsigned long long dt_nvml_value(const struct dt_nvml_field *field);
 void dt_nvml_put(json_t *device, const char *key, unsigned long long value);
+/* Did it answer? What it could answer and does not is kept as "refused", the first of them. */
+bool dt_nvml_answers(json_t *device, const char *what, int rc);
 /* Functions of the form f(device, unsigned *); NULL: the library lacks it. */
 void dt_nvml_put_one(json_t *device, const char *key, int (*call)(void *, unsigned *),
                      void *handle);

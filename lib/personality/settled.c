@@ -70,6 +70,8 @@ int dt_personality_settle(const char *root, const struct dt_instance *type, stru
         write_fabric_manager(&tree, type);
         write_service(&tree);
         write_raid(&tree);
+        dt_tree_enter(&tree, "proc");
+        dt_tree_file(&tree, "uptime", "867605.25 99000000.00\n");
         write_smart(&tree);
         write_errors(&tree, gpus);
         write_errors(&tree, nics);

@@ -10,15 +10,16 @@
 static int make_columns(struct dt_selftest *test)
 {
     size_t count = dt_check_count();
-    for (size_t i = 0; dt_compare_checks[i]; i++)
+    for (size_t i = 0; dt_compare_check(i); i++)
         count++;
     test->columns = calloc(count + 1, sizeof *test->columns);
     if (!test->columns)
         return -1;
     for (const struct dt_check *check = dt_checks; check->name; check++)
         test->columns[test->column_count++] = (struct dt_selftest_column){check->name, false};
-    for (const char *const *name = dt_compare_checks; *name; name++)
-        test->columns[test->column_count++] = (struct dt_selftest_column){*name, true};
+    for (size_t i = 0; dt_compare_check(i); i++)
+        test->columns[test->column_count++] =
+            (struct dt_selftest_column){dt_compare_check(i), true};
     return 0;
 }
 
