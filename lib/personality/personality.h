@@ -40,8 +40,8 @@ struct dt_fault {
                               * only the selftest plants it */
 
     /* For the selftest. */
-    const char *types;  /* EC2 types that it is tried on; NULL: DT_FAULT_TYPE */
-    const char *also;   /* checks that rightly speak beside it; NULL: none */
+    const char *types; /* EC2 types that it is tried on; NULL: DT_FAULT_TYPE */
+    const char *also; /* checks that rightly speak beside it, and what: "mtu=UNKNOWN"; NULL: none */
     const char *result; /* what the checks have to say; NULL: "FAIL" */
     /* what the comparison of that name has to say; NULL: it may be silent, or say the result */
     const char *compared;

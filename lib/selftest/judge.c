@@ -4,16 +4,28 @@
 
 #include "selftest/selftest.h"
 
-bool dt_selftest_lists(const char *list, const char *name)
+/* What stands behind the name in a list; NULL: it is not there. */
+static const char *find_in(const char *list, const char *name)
 {
     size_t len = strlen(name);
     for (const char *at = list; at && *at; at += strspn(at, " ,")) {
-        size_t word = strcspn(at, " ,");
-        if (word == len && strncmp(at, name, len) == 0)
-            return true;
-        at += word;
+        if (strcspn(at, " ,=") == len && strncmp(at, name, len) == 0)
+            return at + len;
+        at += strcspn(at, " ,");
     }
-    return false;
+    return NULL;
+}
+
+bool dt_selftest_lists(const char *list, const char *name)
+{
+    return find_in(list, name) != NULL;
+}
+
+/* "NAME=RESULT" of a fault's `also`. */
+static bool may_say(const struct dt_fault *fault, const char *name, enum dt_result result)
+{
+    const char *said = find_in(fault->also, name), *word = dt_result_name(result);
+    return said && *said == '=' && strncmp(said + 1, word, strlen(word)) == 0;
 }
 
 static const char *wanted(const struct dt_fault *fault, const struct dt_selftest_column *column)
@@ -64,7 +76,7 @@ static size_t judge_blame(const struct dt_selftest *test, const struct dt_selfte
     for (size_t i = 0; i < test->column_count; i++) {
         const char *name = test->columns[i].name;
         if (!speaks(row, i) || (row->fault && (dt_selftest_lists(row->fault->found_by, name) ||
-                                               dt_selftest_lists(row->fault->also, name))))
+                                               may_say(row->fault, name, row->results[i]))))
             continue;
         put_row(out, row);
         put_said(out, test, row, i);
@@ -112,11 +124,33 @@ static size_t judge_found(const struct dt_selftest *test, const struct dt_selfte
     return 1;
 }
 
+/* Those that the table says speak, too, have to: else it says too much. */
+static size_t judge_also(const struct dt_selftest *test, const struct dt_selftest_row *row,
+                         struct dt_buf *out)
+{
+    size_t count = 0;
+    for (const char *at = row->fault->also; at && *at; at += strspn(at, " ,")) {
+        size_t word = strcspn(at, " ,");
+        bool said = false;
+        for (size_t i = 0; i < test->column_count; i++)
+            said |= find_in(at, test->columns[i].name) == at + strcspn(at, "=") &&
+                    may_say(row->fault, test->columns[i].name, row->results[i]);
+        if (!said) {
+            put_row(out, row);
+            dt_buf_printf(out, "nobody says %.*s\n", (int)word, at);
+            count++;
+        }
+        at += word;
+    }
+    return count;
+}
+
 static size_t judge_row(const struct dt_selftest *test, const struct dt_selftest_row *row,
                         struct dt_buf *out)
 {
     if (!row->trouble)
-        return judge_blame(test, row, out) + (row->fault ? judge_found(test, row, out) : 0);
+        return judge_blame(test, row, out) +
+               (row->fault ? judge_found(test, row, out) + judge_also(test, row, out) : 0);
     put_row(out, row);
     dt_buf_printf(out, "%s\n", row->trouble);
     return 1;
