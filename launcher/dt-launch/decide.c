@@ -74,10 +74,14 @@ static void begin_ending(struct loop *loop, int status)
 
 void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long long died_ns)
 {
+    if (!loop->first_dead)
+        loop->first_dead = worker;
     const struct dt_ending_context context = {.place = loop->job->place,
                                               .argv = loop->job->options->program,
                                               .output = loop->output,
-                                              .oom_kills = loop->oom_kills};
+                                              .oom_kills = loop->oom_kills,
+                                              .kernel_log = &loop->kernel_log,
+                                              .extras = &loop->job->options->extras};
     long long left_ns = dt_gate_left(worker->gate);
     bool left_early = left_ns > 0 && died_ns - left_ns < TEARDOWN_NS;
     struct dt_failure failure = {.died_ns = left_early && left_ns < died_ns ? left_ns : died_ns};
@@ -122,6 +126,8 @@ void dt_loop_give_up(struct loop *loop, const struct dt_worker *worker, const ch
                                               .argv = loop->job->options->program,
                                               .output = loop->output,
                                               .oom_kills = loop->oom_kills,
+                                              .kernel_log = &loop->kernel_log,
+                                              .extras = &loop->job->options->extras,
                                               .how = how};
     struct dt_failure failure = {.died_ns = dt_now_ns()};
     struct dt_worker as_failed = *worker;

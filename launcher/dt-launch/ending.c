@@ -63,11 +63,12 @@ static void add_words(struct dt_failure *failure, const struct dt_worker *worker
     free(tail);
 }
 
-static bool is_oom(const struct dt_worker *worker, long long before)
+/* Killed itself, or ended by itself because a process of its own was: DataLoader's workers. */
+static bool is_oom(const struct dt_worker *worker, long long before, const char *words)
 {
-    if (!WIFSIGNALED(worker->status) || WTERMSIG(worker->status) != SIGKILL || before < 0)
-        return false;
-    return dt_oom_kills() > before;
+    bool killed = WIFSIGNALED(worker->status) && WTERMSIG(worker->status) == SIGKILL;
+    bool tells = WIFEXITED(worker->status) && words && strstr(words, "Killed");
+    return (killed || tells) && before >= 0 && dt_oom_kills() > before;
 }
 
 static void clean(struct dt_buf *text)
@@ -91,7 +92,7 @@ void dt_ending_describe(struct dt_failure *failure, const struct dt_worker *work
     add_error_file(worker, &exception, &details);
     clean(&exception);
     clean(&details);
-    if (is_oom(worker, context->oom_kills))
+    if (is_oom(worker, context->oom_kills, details.data))
         failure->flags |= DT_FAILURE_OOM;
     else if (details.data && dt_cause_is_victim(exception.len ? exception.data : details.data))
         failure->flags |= DT_FAILURE_VICTIM;
@@ -105,6 +106,12 @@ void dt_ending_describe(struct dt_failure *failure, const struct dt_worker *work
         dt_buf_puts(&sentence, ": out of memory, the kernel has killed a process of this cgroup");
     if (exception.len && !exception.failed)
         dt_buf_printf(&sentence, ": %s", exception.data);
+    if (!(failure->flags & DT_FAILURE_STOPPED)) {
+        bool gpu;
+        dt_core_put(&sentence, worker, context->extras);
+        dt_kernel_log_put(context->kernel_log, &sentence, &gpu);
+        failure->flags |= gpu ? DT_FAILURE_GPU : 0;
+    }
     failure->sentence = dt_buf_take(&sentence);
     failure->details = dt_buf_take(&details);
     dt_buf_fini(&exception);

@@ -5,6 +5,7 @@
 #define DT_LAUNCH_ENDING_H
 
 #include "cause/cause.h"
+#include "evidence.h"
 #include "output.h"
 #include "place.h"
 #include "worker.h"
@@ -17,7 +18,9 @@ struct dt_ending_context {
     char *const *argv;
     struct dt_output *output; /* NULL: nothing was kept */
     long long oom_kills;      /* when the ranks started */
-    const char *how;          /* instead of what its status says; NULL: that */
+    struct dt_kernel_log *kernel_log;
+    const struct dt_extras *extras;
+    const char *how; /* instead of what its status says; NULL: that */
 };
 
 /* Fill all of the failure but `flags`' DT_FAILURE_STOPPED and died_ns, which are the caller's. */

@@ -49,8 +49,10 @@ struct loop {
     bool lead_lost;
     struct dt_arrival arrival;
     struct dt_hang *hang;
-    struct dt_checkpoint checkpoint; /* begins anew by itself */
-    struct dt_restarts restarts;     /* stays over the attempts; what stands above is of one */
+    struct dt_kernel_log kernel_log;
+    const struct dt_worker *first_dead; /* of ours, that failed; NULL: none */
+    struct dt_checkpoint checkpoint;    /* begins anew by itself */
+    struct dt_restarts restarts;        /* stays over the attempts; what stands above is of one */
 };
 
 void dt_loop_kill(struct loop *loop, int number);

@@ -14,10 +14,15 @@
 #include "ending.h"
 #include "options.h"
 #include "place.h"
+#include "pre.h"
 #include "prepare.h"
+#include "profile.h"
 #include "show.h"
 #include "streams.h"
 #include "supervise.h"
+#include "ulimits.h"
+
+#define PRE_ONCE_S (7 * 86400.0) /* a compilation for a whole cluster may take long */
 
 /* Wait for others to be heard, because srun ends the step at the first exit. Returns false when
  * Slurm is ending the step meanwhile; the signal is swallowed, so that our own exit code stays. */
@@ -96,6 +101,10 @@ static int launch(struct dt_job *job, const struct dt_master *master,
         worker->local_rank = job->place->local_rank + ready;
         worker->error_file = dt_error_files_path(&files, worker->local_rank);
 
+        if (!job->refusal &&
+            dt_profile_command(&worker->argv, &worker->path, job->options, job->place, worker->rank,
+                               &job->refusal_code, &job->late))
+            job->refusal = &job->late;
         if (prepare_worker(worker, job, master, binding, ready, &err)) {
             complain_node(job->place, code, &err);
             goto out;
@@ -107,8 +116,10 @@ static int launch(struct dt_job *job, const struct dt_master *master,
 out:
     for (int i = 0; i < ready; i++)
         dt_environ_fini(&job->workers[i].env);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         free(job->workers[i].error_file);
+        dt_profile_free(job->workers[i].argv, job->workers[i].path);
+    }
     dt_error_files_remove(&files, count);
     dt_stacks_remove(&stacks);
     free(job->workers);
@@ -134,7 +145,15 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
         return code;
     if (dt_streams_check(job->options, job->place, err))
         return DT_EXIT_USAGE;
-    return dt_binding_find(binding, job->options, job->place, err) ? DT_EXIT_USAGE : 0;
+    if (dt_binding_find(binding, job->options, job->place, err))
+        return DT_EXIT_USAGE;
+    if (dt_ulimits_check(job->options->extras.ulimits, job->options->extras.ulimit_count, err))
+        return DT_EXIT_APPLY;
+    if (!job->options->dry_run && dt_pre_run(job->options, job->place, &code, err))
+        return code;
+    if (!job->options->dry_run)
+        dt_prewarm(job->options, job->place);
+    return 0;
 }
 
 /* One job of several nodes: what fails on one of them is told to its lead, which ends the others. */
@@ -174,6 +193,7 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
         job.path = path;
         job.refusal = code ? &refusal : NULL;
         job.refusal_code = code;
+        master.patience_s = options->extras.pre_once ? PRE_ONCE_S : 0;
         code = run_session(&job, &master, &binding);
     }
     dt_master_fini(&master);
@@ -193,7 +213,7 @@ int main(int argc, char **argv)
     if (dt_options_parse(&options, argc, argv, &err) || dt_driver_wanted(&options, &drive, &err) ||
         (!drive &&
          (dt_python_program(&options, &err) || dt_place_find(&place, &options, &everywhere, &err) ||
-          dt_checkpoint_check(&options, &place, &err)))) {
+          dt_checkpoint_check(&options, &place, &err) || dt_pre_check(&options, &place, &err)))) {
         dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
     }

@@ -24,6 +24,7 @@ static const struct dt_option_group groups[] = {
     {"Running:", dt_options_of_running},
     {"After a failure:", dt_options_of_restarts},
     {"Watching:", dt_options_of_watch},
+    {"Around the processes:", dt_options_of_extras},
     {"In a batch script or salloc, without srun:", dt_options_of_driver},
     {"Output:", dt_options_of_output},
     {"As torchrun:", dt_options_of_torchrun},
@@ -53,7 +54,8 @@ static const char summary[] =
     "  dt-launch --nproc-per-node auto -- python train.py\n\n"
     "Exit code: that of the rank that failed first, 128+N if signal N killed it; 64 wrong usage or "
     "environment, 67 a process could not be started or watched, 68 validation was asked for and "
-    "did not happen, 69 a process could not be bound as planned, 70 the job hung and was ended, 75 it was saved "
+    "did not happen, 69 a process could not be bound as planned, 70 the job hung and was ended, 75 "
+    "it was saved "
     "before its time was over, "
     "126 program not executable, 127 "
     "program not found.";
@@ -324,6 +326,8 @@ void dt_options_fini(struct dt_options *options)
 {
     free(options->endpoint);
     free(options->python);
+    free(options->extras.profile_text);
+    options->extras.profile_text = NULL;
     options->endpoint = NULL;
     options->python = NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "bind_words.h"
+#include "options_extras.h"
 #include "options_watch.h"
 
 enum dt_nproc { DT_NPROC_UNSET = 0, DT_NPROC_AUTO = -1, DT_NPROC_GPU = -2, DT_NPROC_CPU = -3 };
@@ -89,6 +90,7 @@ struct dt_options {
     const char *events, *metrics; /* files; NULL: none */
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
+    struct dt_extras extras;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */
     char **python;  /* owned: `program` behind a Python interpreter; NULL: as it is */
 };

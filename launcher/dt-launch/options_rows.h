@@ -34,6 +34,7 @@ extern const struct dt_option_row dt_options_of_output[];   /* options_output.c 
 extern const struct dt_option_row dt_options_of_restarts[]; /* options_restarts.c */
 extern const struct dt_option_row dt_options_of_watch[];    /* options_watch.c */
 extern const struct dt_option_row dt_options_of_driver[];   /* options_driver.c */
+extern const struct dt_option_row dt_options_of_extras[];   /* options_extras.c */
 
 int dt_options_take_env(struct dt_options *options, const char *name, const char *value,
                         struct dt_error *err); /* --env, and DT_ENV */

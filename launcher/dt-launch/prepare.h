@@ -32,7 +32,8 @@ struct dt_master {
     int hold;     /* socket that keeps a port we chose reserved (bound, not listening), or -1 */
     int jax_hold; /* as hold */
     int listener; /* node 0, when dt-launch serves the store: listens on `port`; else -1 */
-    bool serves;  /* dt-launch of node 0 serves the store */
+    double patience_s;                    /* of members that wait for node 0; 0: the usual one */
+    bool serves;                          /* dt-launch of node 0 serves the store */
     int candidates[DT_MASTER_CANDIDATES]; /* of `port`, in the order in which they are tried */
     int candidate_count;
 };

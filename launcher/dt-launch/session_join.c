@@ -176,7 +176,7 @@ static int join(struct dt_session *session, struct dt_master *master, struct dt_
                                 "the name \"%s\" of node 0 can not be resolved on this node: give "
                                 "MASTER_ADDR or --master-addr as a numeric address",
                                 master->addr);
-        if (waited > GIVE_UP_S)
+        if (waited > (master->patience_s > 0 ? master->patience_s : GIVE_UP_S))
             return dt_error_set(err,
                                 "node 0 (%s) did not answer for %.0f s: was its dt-launch "
                                 "started, and can its port %d be reached?",

@@ -20,6 +20,8 @@ static bool is_own(const char *item)
 
 static void print_rank(const struct dt_worker *worker, const char *path, char **argv)
 {
+    path = worker->path ? worker->path : path; /* of a profiler */
+    argv = worker->argv ? worker->argv : argv;
     printf("rank %d, local rank %d\n  runs  %s\n  argv ", worker->rank, worker->local_rank, path);
     for (; *argv; argv++)
         printf(" %s", *argv);

@@ -246,7 +246,9 @@ static int start_all(struct loop *loop, int *code, struct dt_error *err)
                                     .argv = job->options->program,
                                     .own_group = job->place->processes > 1,
                                     .mask = loop->old_mask,
-                                    .files = loop->old_files};
+                                    .files = loop->old_files,
+                                    .limits = job->options->extras.ulimits,
+                                    .limit_count = job->options->extras.ulimit_count};
     for (int i = 0; i < job->place->processes; i++) {
         if (dt_worker_start(&job->workers[i], &start, code, err))
             return -1;
@@ -320,6 +322,8 @@ static void begin_attempt(struct loop *loop)
     loop->oom_kills = dt_oom_kills();
     dt_arrival_begin(&loop->arrival, job->options->missing_after_s);
     dt_checkpoint_begin_attempt(loop);
+    dt_kernel_log_open(&loop->kernel_log);
+    loop->first_dead = NULL;
     for (int i = 0; i < job->place->processes; i++) {
         struct dt_worker *worker = &job->workers[i];
         worker->out = worker->err = worker->progress = worker->pidfd = -1;
@@ -352,6 +356,9 @@ static void end_attempt(struct loop *loop)
         dt_gate_destroy(job->workers[i].gate);
         job->workers[i].gate = NULL;
     }
+    if (loop->first_dead && !loop->stopping)
+        dt_core_backtrace(loop->first_dead, job->path);
+    dt_kernel_log_close(&loop->kernel_log);
     dt_arrival_fini(&loop->arrival);
     for (size_t i = 0; i < loop->failure_count; i++)
         dt_failure_fini(&loop->failures[i]);

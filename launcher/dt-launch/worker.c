@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "ulimits.h"
 
 long long dt_now_ns(void)
 {
@@ -65,13 +66,17 @@ become(const struct dt_worker *worker, const struct dt_worker_start *start, pid_
     if (worker->gate)
         dt_gate_hold(worker->gate);
     setrlimit(RLIMIT_NOFILE, &start->files);
+    int unused;
+    if (dt_ulimits_apply(start->limits, start->limit_count, &unused))
+        _exit(DT_EXIT_APPLY); /* tried before: dt_ulimits_check() */
 
     struct failure failure = {0};
     if (worker->bind)
         failure.step = dt_bind_target_apply(worker->bind, &failure.why);
     if (failure.step)
         give_up(tell, failure, DT_EXIT_APPLY);
-    execve(start->path, start->argv, worker->env.items);
+    execve(worker->path ? worker->path : start->path, worker->argv ? worker->argv : start->argv,
+           worker->env.items);
     failure.why = errno;
     give_up(tell, failure, DT_EXIT_NOT_EXECUTABLE);
 }
@@ -122,7 +127,7 @@ int dt_worker_start(struct dt_worker *worker, const struct dt_worker_start *star
     if (n == sizeof failure) {
         waitpid(worker->pid, NULL, 0);
         if (!failure.step)
-            return exec_failed(start->path, failure.why, code, err);
+            return exec_failed(worker->path ? worker->path : start->path, failure.why, code, err);
         *code = DT_EXIT_APPLY;
         return dt_bind_target_failed(worker->bind, failure.step, failure.why, worker->rank, err);
     }

@@ -13,6 +13,7 @@
 #include "bind_target.h"
 #include "environ.h"
 #include "gate.h"
+#include "options_extras.h"
 
 struct dt_worker {
     int rank, local_rank;
@@ -25,6 +26,7 @@ struct dt_worker {
     int pidfd;  /* while it runs; -1: the kernel has none */
     bool has_tail;
     size_t tail_id;                    /* of its standard error, when has_tail */
+    char **argv, *path;                /* its own command, owned; NULL: that of all */
     struct dt_gate *gate;              /* NULL: none */
     const struct dt_bind_target *bind; /* borrowed; NULL: runs where dt-launch may */
     char *error_file;                  /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */
@@ -35,9 +37,11 @@ struct dt_worker {
 struct dt_worker_start {
     const char *path;
     char **argv;
-    bool own_group;      /* a process group of its own */
-    sigset_t mask;       /* signal mask that the program gets */
-    struct rlimit files; /* limit of descriptors that it gets */
+    bool own_group;                 /* a process group of its own */
+    sigset_t mask;                  /* signal mask that the program gets */
+    struct rlimit files;            /* limit of descriptors that it gets */
+    const struct dt_ulimit *limits; /* and others; borrowed */
+    int limit_count;
 };
 
 double dt_now(void); /* CLOCK_MONOTONIC, seconds */

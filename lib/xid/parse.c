@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/conf.h"
 #include "xid/xid.h"
 
 enum { CODE_MAX = 9999, BITS = 32 };
@@ -241,19 +240,5 @@ int dt_xids_parse(struct dt_xids *xids, const char *name, char *text, struct dt_
         rc = sort_codes(&p);
     if (rc < 0)
         dt_xids_fini(xids);
-    return rc;
-}
-
-int dt_xids_load(struct dt_xids *xids, const char *path, struct dt_error *err)
-{
-    size_t len;
-    int open_errno;
-    *xids = (struct dt_xids){0};
-    char *text = dt_conf_read_text(path, &len, &open_errno, err);
-    if (!text)
-        return -1;
-    int rc = strlen(text) == len ? dt_xids_parse(xids, path, text, err)
-                                 : dt_error_set(err, "%s: there is a NUL byte in it", path);
-    free(text);
     return rc;
 }

@@ -110,7 +110,7 @@ soon() { echo $(($(date +%s) + $1)); }
 @test "a second SIGTERM ends the job as one without --checkpoint-signal does" {
     HOW=never "$launch" --nproc-per-node 2 --checkpoint-signal USR1 --checkpoint-ack never -- python3 train.py >out 2>&1 3>&- &
     pid=$!
-    until_ok test -s up.1
+    until_ok test -s up.0 -a -s up.1
     kill "$pid"
     until_ok test -s signalled.1
     sleep 1.1
