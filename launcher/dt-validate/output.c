@@ -120,23 +120,35 @@ static int take_piece(const char *bytes, size_t len, void *context)
     return 0;
 }
 
-static int render(const struct outcome *o, enum form form, struct dt_buf *text)
+/* As the other forms have them: what a file held that is no text is replaced in JSON. */
+static int render_suite(const struct outcome *o, enum form form,
+                        const struct dt_check_results *checks, struct dt_buf *text)
 {
-    struct dt_suite suite = {
-        .node = node_of(o), .checks = &o->inspection->checks, .us = (long)o->us};
+    struct dt_suite suite = {.node = node_of(o), .checks = checks, .us = (long)o->us};
     struct dt_suites suites = {.items = &suite,
                                .count = 1,
                                .level = dt_level_name(o->level),
                                .job = getenv("SLURM_JOB_ID"),
                                .verdict = o->verdict,
                                .when = time(NULL)};
-    if (form == FORM_JUNIT)
-        return dt_junit_write(&suites, take_piece, text);
-    if (form == FORM_PROMETHEUS)
-        return dt_prometheus_write(&suites, take_piece, text);
+    return form == FORM_JUNIT ? dt_junit_write(&suites, take_piece, text)
+                              : dt_prometheus_write(&suites, take_piece, text);
+}
+
+static int render(const struct outcome *o, enum form form, struct dt_buf *text)
+{
+    struct dt_check_results checks = {0};
+    struct dt_error err;
     json_t *json = document(o);
-    int rc = json ? json_dump_callback(json, take_piece, text, JSON_INDENT(1)) : -1;
-    dt_buf_puts(text, "\n");
+    int rc = -1;
+    if (json && form == FORM_JSON) {
+        rc = json_dump_callback(json, take_piece, text, JSON_INDENT(1));
+        dt_buf_puts(text, "\n");
+    } else if (json &&
+               dt_check_results_from_json(&checks, json_object_get(json, "checks"), &err) == 0) {
+        rc = render_suite(o, form, &checks, text);
+        dt_check_results_fini(&checks);
+    }
     json_decref(json);
     return rc;
 }

@@ -196,8 +196,7 @@ no_tickets() {
     break_node 2 gpu-lost
     run srun -N6 -n6 --dt-validate true
     assert_drained 2 "dt: gpu-count: *"
-    dt_cluster heal "$(node 2)" --name "$CLUSTER"
-    dt_validate 2 --healthcheck
+    dt_validate 2 --healthcheck --skip gpu-count # what it would say, were it repaired
     assert_code 0
     assert_drained 2 "dt: gpu-count: *"
     dt_drain 2 --reason "dt: again"
@@ -284,6 +283,57 @@ no_tickets() {
     assert_code 0
     assert_says "scontrol update NodeName='$(node 2)' State=DRAIN Reason='dt: gpu-count"
     assert_nodes_healthy
+}
+
+slurm_with() { # LINES of slurm.conf
+    local file=/run/dt-cluster/$CLUSTER/etc/slurm.conf
+    cp "$file" "$BATS_TEST_TMPDIR/slurm.conf"
+    printf '%s\n' "$@" >>"$file"
+    scontrol reconfigure
+}
+
+slurm_as_before() {
+    cp "$BATS_TEST_TMPDIR/slurm.conf" "/run/dt-cluster/$CLUSTER/etc/slurm.conf"
+    scontrol reconfigure
+}
+
+is_drained() { # NUMBER
+    [[ $(state_of "$1") == drain* ]]
+}
+
+script() { # NAME: that runs dt-validate; ARGUMENTS
+    local name=$1
+    shift
+    # slurmd gives a HealthCheckProgram no environment but the node's name
+    printf '#!/bin/sh\nexport SLURM_CONF=%s\nexec %s/bin/dt-validate --config %s %s\n' \
+        "/run/dt-cluster/$CLUSTER/etc/slurm.conf" "$prefix" "$conf" "$*" >"$prefix/bin/$name"
+    chmod 755 "$prefix/bin/$name"
+    echo "$prefix/bin/$name"
+}
+
+@test "Slurm's HealthCheckProgram: the sick node drains, the others do not" {
+    policy 'drain-on = {"REPLACE"}'
+    break_node 2 gpu-lost
+    slurm_with "HealthCheckProgram=$(script health --healthcheck)" HealthCheckInterval=1
+    until_ok is_drained 2
+    slurm_as_before
+    assert_drained 2 "dt: gpu-count: 7 *"
+    assert_drains 1
+}
+
+@test "Slurm's Prolog: the sick node drains with dt's reason, the job is requeued, the others run it" {
+    policy 'drain-on = {"REPLACE"}'
+    break_node 2 gpu-lost
+    slurm_with "Prolog=$(script prolog --prolog)"
+    sbatch -w "$(node 2)" --wrap true >submitted
+    until_ok is_drained 2
+    scancel --me
+    run srun -N5 -n5 echo ran
+    slurm_as_before
+    assert_code 0
+    assert_lines 5 '^ran$'
+    assert_drained 2 "dt: gpu-count: 7 *"
+    assert_drains 1
 }
 
 # A user may run any dt-gather: an srun without dt's plugin hands on what he puts into the environment.

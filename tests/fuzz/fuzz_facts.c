@@ -9,6 +9,7 @@
 
 #include "facts/reader.h"
 #include "report/message.h"
+#include "report/suite.h"
 
 enum { NODES_MAX = 8 };
 
@@ -56,6 +57,26 @@ static void write_document(const struct dt_report *report, const struct dt_verdi
     dt_buf_fini(&text);
 }
 
+/* No text of a node's ends an attribute, a label or a line. */
+static void write_for_programs(const struct dt_report *report, const struct dt_verdict *verdict)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    if (dt_report_write_as(DT_FORMAT_JUNIT, report, verdict, append, &text) != 0)
+        abort();
+    for (const char *c = text.data; *c; c++) {
+        if ((unsigned char)*c < 0x20 && *c != '\n')
+            abort();
+    }
+    dt_buf_clear(&text);
+    if (dt_report_write_as(DT_FORMAT_PROMETHEUS, report, verdict, append, &text) != 0)
+        abort();
+    for (const char *line = text.data; *line; line = strchr(line, '\n') + 1) {
+        if (strncmp(line, "dt_", 3) != 0 && strncmp(line, "# ", 2) != 0)
+            abort();
+    }
+    dt_buf_fini(&text);
+}
+
 static void judge(json_t *json)
 {
     static const struct dt_conf conf = {.max_clock_offset_ms = 100, .min_shm_percent = 10};
@@ -85,6 +106,7 @@ static void judge(json_t *json)
     if (!table)
         abort();
     write_document(&report, &verdict);
+    write_for_programs(&report, &verdict);
     for (const char *c = table; *c; c++) {
         if (((unsigned char)*c < 0x20 && *c != '\n') || *c == 0x7f)
             abort(); /* the terminal must not be driven */
