@@ -108,7 +108,8 @@ $(BUILD)/libexec/dt-gather: $(call obj,$(GATHER_SRC)) $(LIBDT)
 
 # The only programs that talk to slurmctld, and so the only ones with libslurm. Another Slurm rebuilds them.
 link-libslurm = -L$(SLURM_PREFIX)/lib $(if $(filter /usr,$(SLURM_PREFIX)),,-Wl$(comma)-rpath$(comma)$(SLURM_PREFIX)/lib) -lslurm
-$(BUILD)/obj/launcher/dt-drain/%.o $(BUILD)/obj/launcher/dt-slurm/%.o: CPPFLAGS += -I$(SLURM_PREFIX)/include
+# (system headers: slurm.h declares without prototypes)
+$(BUILD)/obj/launcher/dt-drain/%.o $(BUILD)/obj/launcher/dt-slurm/%.o: CPPFLAGS += -isystem $(SLURM_PREFIX)/include
 $(BUILD)/obj/launcher/dt-drain/main.o $(BUILD)/obj/launcher/dt-slurm/main.o: $(BUILD)/include/slurm-prefix
 $(BUILD)/libexec/dt-drain: $(call obj,$(DRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
