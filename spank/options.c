@@ -14,7 +14,7 @@ static const struct {
     const char *name, *option, *variable, *arginfo, *usage, *fallback;
 } table[SETTINGS] = {
     [SETTING_VALIDATE] =
-        {"validate", "dt-validate", "DT_VALIDATE", "fast|full|deep|off",
+        {"validate", "dt-validate", "DT_VALIDATE", "fast|full|deep|off[,fresh]",
          "[dt] check and compare all nodes before anything starts (no value: fast)", "off"},
     [SETTING_ENV] = {"env", "dt-env", "DT_ENV", "auto|explain|off",
                      "[dt] set the EFA, NCCL and libfabric variables this node needs", NULL},

@@ -169,7 +169,10 @@ static void start_gather(struct plugin *plugin, const struct step *step, int com
     add_pair(&argv, "--timeout",
              waits_in_queue ? QUEUE_SECONDS : options_value(options, SETTING_TIMEOUT));
     add_pair(&argv, "--on-fail", options_value(options, SETTING_ON_FAIL));
-    add_pair(&argv, "--level", options_value(options, SETTING_VALIDATE));
+    const char *validate = options_value(options, SETTING_VALIDATE);
+    char level[16]; /* without ",fresh", which is for the nodes */
+    snprintf(level, sizeof level, "%.*s", (int)strcspn(validate, ","), validate);
+    add_pair(&argv, "--level", level);
     add_pair(&argv, "--report", options_value(options, SETTING_REPORT));
     add_pair(&argv, "--ports", options->gather_ports);
     add_pair(&argv, "--config", options->config);

@@ -10,7 +10,7 @@
 
 #include "text.h"
 
-static const char *const validate_words[] = {"fast", "full", "deep", "off", NULL};
+static const char *const validate_words[] = {"fast", "full", "deep", "off", "fresh", NULL};
 static const char *const mode_words[] = {"auto", "explain", "off", NULL};
 static const char *const policy_words[] = {"preferred", "bind", "interleave", "local", NULL};
 static const char *const gpus_words[] = {"gpus=all", "gpus=own", "gpus=off", NULL};
@@ -167,6 +167,37 @@ static int bind_value(const char *value, const char *place, char **out, struct s
     return 0;
 }
 
+/* "deep", "deep,fresh", "fresh": the level is put first. */
+static int validate_value(const char *value, const char *place, char **out, struct sentence *why)
+{
+    const char *level = NULL;
+    bool fresh = false, again = false;
+    struct text text = {0};
+    for (const char *c = value; c;) {
+        size_t len = strcspn(c, ",");
+        const char *word = find(validate_words, c, len);
+        if (!word)
+            return unknown(place, c, len, validate_words, why);
+        bool is_fresh = strcmp(word, "fresh") == 0;
+        again |= is_fresh ? fresh : level != NULL;
+        fresh |= is_fresh;
+        level = is_fresh ? level : word;
+        c = c[len] ? c + len + 1 : NULL;
+    }
+    if (again || (fresh && level && strcmp(level, "off") == 0)) {
+        snprintf(
+            why->text, sizeof why->text,
+            "%s=%.64s: give one level (fast, full, deep or off), and fresh once at most, which "
+            "does not go with off",
+            place, value);
+        text_printable(why->text);
+        return -1;
+    }
+    text_printf(&text, "%s%s", level ? level : "fast", fresh ? ",fresh" : "");
+    *out = text.data;
+    return 0;
+}
+
 static int timeout_value(const char *value, const char *place, char **out, struct sentence *why)
 {
     char *stop;
@@ -196,7 +227,7 @@ int value_normalize(enum setting setting, const char *value, const char *place, 
     *out = NULL;
     switch (setting) {
     case SETTING_VALIDATE:
-        rc = one_word(value ? value : "fast", validate_words, place, out, why);
+        rc = validate_value(value ? value : "fast", place, out, why);
         break;
     case SETTING_ENV:
         rc = one_word(value ? value : "auto", mode_words, place, out, why);

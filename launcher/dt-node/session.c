@@ -15,6 +15,7 @@
 #include "base/exitcode.h"
 #include "drain.h"
 #include "engine.h"
+#include "inspect/reuse.h"
 #include "link.h"
 #include "planner.h"
 #include "readback.h"
@@ -31,6 +32,8 @@ struct session {
     struct link link;
     bool linked; /* link is in use: validation was asked for */
     enum dt_level level;
+    bool fresh;       /* nothing of the job's earlier steps is to be reused */
+    json_t *measured; /* by one of them; NULL */
     struct dt_decision decision;
     json_t *verdict; /* holds the decision's strings */
     struct dt_proposals drains;
@@ -80,10 +83,23 @@ static int answer_failure(const char *what, const struct failure *failure)
     return failure->code;
 }
 
+/* "deep", "deep,fresh" */
+static int take_level(struct session *s)
+{
+    char *word = strdup(s->request.validate);
+    char *comma = word ? strchr(word, ',') : NULL;
+    s->fresh = comma && strcmp(comma + 1, "fresh") == 0;
+    if (s->fresh)
+        *comma = '\0';
+    int rc = word ? dt_level_parse(word, &s->level) : -1;
+    free(word);
+    return rc;
+}
+
 static int understand(struct session *s, struct failure *f)
 {
     const struct dt_request *r = &s->request;
-    if (dt_level_parse(r->validate, &s->level) < 0) {
+    if (take_level(s) < 0) {
         dt_error_set(&f->err, "--dt-validate=%s: this dt-node does not know that level",
                      r->validate);
         return fail(f, DT_EXIT_USAGE);
@@ -132,7 +148,10 @@ static int look(struct session *s, const char *config, struct failure *f)
     if (engine_load(&s->engine, NULL, config, planner_wants(r->env), &f->err) < 0)
         return fail(f, DT_EXIT_CONFIG);
     pump(s);
-    struct dt_facts_request facts = {.node_name = r->node_name,
+    if (s->level >= DT_LEVEL_DEEP && !s->fresh)
+        s->measured = dt_reuse_load(&s->engine.root, &s->engine.conf, r->job);
+    struct dt_facts_request facts = {.measured = s->measured,
+                                     .node_name = r->node_name,
                                      .uid = r->uid,
                                      .gid = r->gid,
                                      .groups = r->groups,
@@ -237,6 +256,14 @@ static int finish_checks(struct session *s, struct failure *f)
     return fail(f, DT_EXIT_HELPER);
 }
 
+/* Let run in spite of a failure, which may be a comparison's: nothing is kept. */
+static void keep_measured(const struct session *s)
+{
+    if (s->level >= DT_LEVEL_DEEP && strcmp(s->request.on_fail, "warn") != 0 &&
+        dt_check_worst(&s->engine.checks) != DT_FAIL)
+        dt_reuse_save(&s->engine.root, &s->engine.conf, s->request.job, &s->engine.facts);
+}
+
 /* Report and hear what becomes of the job. */
 static int validate(struct session *s, struct failure *f)
 {
@@ -251,8 +278,10 @@ static int validate(struct session *s, struct failure *f)
     if (take_verdict(s, f) < 0)
         return unheard(s, f, s->link.gather_gone);
     drain_self(&s->drains, &s->engine.conf, &s->decision, s->request.node_name);
-    if (s->decision.go)
+    if (s->decision.go) {
+        keep_measured(s);
         return 0;
+    }
     f->quiet = true;
     dt_error_set(&f->err, "%s", s->decision.reason);
     return fail(f, s->decision.code);
@@ -364,6 +393,7 @@ int session_run(const char *config)
     free(s.pids);
     free(s.decision.components);
     json_decref(s.verdict);
+    json_decref(s.measured);
     engine_fini(&s.engine);
     dt_request_fini(&s.request);
     return code;

@@ -31,6 +31,7 @@ static const struct number {
     {"max-zombies", offsetof(struct dt_conf, max_zombies), 20, 0, 1L << 30},
     {"max-stuck-processes", offsetof(struct dt_conf, max_stuck_processes), 20, 0, 1L << 30},
     {"lemon-losses", offsetof(struct dt_conf, lemon_losses), 3, 0, 64},
+    {"reuse-seconds", offsetof(struct dt_conf, reuse_seconds), 300, 0, 86400},
     {"lemon-days", offsetof(struct dt_conf, lemon_days), 7, 1, 365},
     {"fresh-boot-minutes", offsetof(struct dt_conf, fresh_boot_minutes), 10, 0, 100000},
     {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},

@@ -54,6 +54,7 @@ struct dt_conf {
     long long max_stuck_processes; /* in state D, twice */
     long long lemon_losses;        /* jobs lost on a node within lemon_days; 0 = not checked */
     long long lemon_days;
+    long long reuse_seconds; /* for how long a job's measurements serve its later steps; 0 = not */
     long long fresh_boot_minutes; /* a boot is told of for so long; 0 = never */
     long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
     char **drain_on;              /* NULL-terminated: severities, by name, that drain a node */

@@ -2,10 +2,12 @@
 /* Collecting the facts: the risky questions start first, in children, and are collected last, so
  * that they run while this process reads everything else. At level fast there are at most two
  * children: one that has become the user, one that asks NVML; of a recorded tree there is none. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "check/check.h"
 #include "facts/counters.h"
 #include "facts/overlay.h"
@@ -100,6 +102,35 @@ static void start_nvml(struct dt_facts_run *run)
         start(&run->nvml, reader, dt_probe_nvml);
 }
 
+/* Names of the facts that came after the first `count`. */
+static void name_measured(struct dt_reader *reader, size_t count)
+{
+    struct dt_buf names = DT_BUF_INIT;
+    const char *key;
+    json_t *value;
+    size_t i = 0;
+    json_object_foreach(reader->doc, key, value)
+    {
+        if (i++ >= count)
+            dt_buf_printf(&names, "%s%s", names.len ? " " : "", key);
+    }
+    dt_reader_string(reader, "measured.names", names.data ? names.data : "");
+    dt_buf_fini(&names);
+}
+
+/* What takes time and memory bandwidth from others: once in a while for a job. */
+static void measure(struct dt_reader *reader)
+{
+    size_t count = json_object_size(reader->doc);
+    if (reader->request->measured) {
+        if (json_object_update(reader->doc, (json_t *)(uintptr_t)reader->request->measured) < 0)
+            reader->failed = true;
+        return;
+    }
+    dt_read_bandwidth(reader);
+    name_measured(reader, count);
+}
+
 static void read_all(struct dt_reader *reader)
 {
     dt_read_host(reader);
@@ -129,7 +160,7 @@ static void read_all(struct dt_reader *reader)
         dt_read_processes(reader);
     }
     if (reader->request->level >= DT_LEVEL_DEEP)
-        dt_read_bandwidth(reader);
+        measure(reader);
 }
 
 /* A tree lies in a file system of the machine that it is read on. */

@@ -123,6 +123,9 @@
  *   process.zombies process.stuck    int; process.stuck_first  string, "dd (process 7) in nfs_wait"
  *   process.required                 array of {"name","ok"}: dt.conf's required-processes
  * At level deep:
+ *   measured.names                   string, of the facts that were measured, or taken from the job's
+ *                                    step before (lib/inspect/reuse.h)
+ *   measured.age_s                   int, then: how long ago; absent: measured now
  *   mem.copy_mib_s                   int, one core's copy rate between two 64 MiB buffers, in 100 ms
  */
 #ifndef DT_FACTS_FACTS_H
@@ -169,7 +172,8 @@ struct dt_facts_request {
     const char *job_gpus; /* SLURM_STEP_GPUS or SLURM_JOB_GPUS of the job, or NULL */
     long long memlock;    /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
     long long nofile;
-    int level;                          /* enum dt_level of check/check.h: what may be probed */
+    const json_t *measured; /* object of facts to take in place of measuring anew; NULL */
+    int level;              /* enum dt_level of check/check.h: what may be probed */
     struct dt_facts_question *question; /* or NULL; filled in */
     /* The root is a tree that this process reads itself, as the user: no child is made for its file
      * systems, nor for NVML where its dt-facts.json tells what that would (gpu.devices). */

@@ -108,6 +108,25 @@ static void say_environment(struct dt_buf *out, const struct dt_report *report)
     free(text);
 }
 
+/* What was measured by a step of the job before. */
+static void say_reused(struct dt_buf *out, const struct dt_report *report)
+{
+    long long oldest = 0, age;
+    size_t count = 0;
+    for (size_t i = 0; i < report->node_count; i++) {
+        if (!report->nodes[i].facts.doc ||
+            !dt_facts_int(&report->nodes[i].facts, "measured.age_s", &age))
+            continue;
+        oldest = age > oldest ? age : oldest;
+        count++;
+    }
+    if (count)
+        dt_buf_printf(out,
+                      "dt:   measured up to %lld s ago, by an earlier step, on %zu of %zu node%s; "
+                      "--dt-validate=deep,fresh measures again\n",
+                      oldest, count, report->node_count, report->node_count == 1 ? "" : "s");
+}
+
 void dt_report_good_nodes(struct dt_buf *out, const struct dt_report *report, int width, bool color)
 {
     struct kind kinds[LINES_MAX];
@@ -127,4 +146,5 @@ void dt_report_good_nodes(struct dt_buf *out, const struct dt_report *report, in
     dt_columns_fini(&columns);
     free(storage);
     say_environment(out, report);
+    say_reused(out, report);
 }

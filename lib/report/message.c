@@ -9,7 +9,7 @@
 #include "facts/printable.h"
 
 /* What the table tells of good nodes, and where rank 0 may be reached; the rest is compared. */
-static const char *const shown_keys[] = {"neuron.count", "net.address", NULL};
+static const char *const shown_keys[] = {"neuron.count", "net.address", "measured.age_s", NULL};
 
 enum { CHECKS_MAX = 256, ENV_MAX = 4096 };
 

@@ -166,3 +166,58 @@ ended() { # NODE JOB: the end of this job is kept, and no step runs
     assert_code 0
     assert_says "/nowhere can not be read"
 }
+
+@test "what a job has measured serves its later steps, unless fresh is asked for; and no other job" {
+    cat >steps.sh <<'TEXT'
+#!/bin/sh
+step() { srun -N1 -n1 --dt-validate="$1" --dt-report="report-$2.json" true 2>"step-$2" || exit 1; }
+step deep 1
+step deep 2
+step deep,fresh 3
+step fast 4
+TEXT
+    run sbatch --wait -N1 -w "$first" --output=batch.out steps.sh
+    assert_code 0
+    run ! grep 'measured up to' step-1
+    grep -q 'measured up to [0-9]* s ago, by an earlier step, on 1 of 1 node; --dt-validate=deep,fresh' step-2
+    run ! grep 'measured up to' step-3
+    run ! grep 'measured up to' step-4
+    run jq -c '[.nodes[0].facts | ."mem.copy_mib_s", ."measured.age_s" != null]' report-1.json report-2.json
+    [ "${lines[0]%,*}" = "${lines[1]%,*}" ]
+    [ "${lines[0]##*,}" = 'false]' ] && [ "${lines[1]##*,}" = 'true]' ]
+    # another job measures for itself
+    run srun -N1 -w "$first" --dt-validate=deep true
+    assert_code 0
+    assert_silent_about "measured up to"
+}
+
+@test "what was measured is used no longer than reuse-seconds" {
+    local conf=$state/prefix/etc/dt/dt.conf
+    cp -p "$conf" dt.conf.before
+    echo 'reuse-seconds = 1' >>"$conf"
+    cat >steps.sh <<'TEXT'
+#!/bin/sh
+srun -N1 -n1 --dt-validate=deep true 2>step-1
+sleep 2.5
+srun -N1 -n1 --dt-validate=deep true 2>step-2
+TEXT
+    run sbatch --wait -N1 -w "$first" --output=batch.out steps.sh
+    cat dt.conf.before >"$conf"
+    assert_code 0
+    grep -q 'node fits' step-2
+    run ! grep 'measured up to' step-2
+}
+
+@test "what a failed step has measured is not reused" {
+    dt_cluster break "$first" gpu-reset
+    cat >steps.sh <<'TEXT'
+#!/bin/sh
+srun -N1 -n1 --dt-validate=deep true 2>step-1
+srun -N1 -n1 --dt-validate=deep --dt-on-fail=warn true 2>step-2
+srun -N1 -n1 --dt-validate=deep --dt-on-fail=warn true 2>step-3
+TEXT
+    run sbatch --wait -N1 -w "$first" --output=batch.out steps.sh
+    on "$first" sed -i '/recovery/d' /usr/local/nvidia/lib64/nvml.conf
+    grep -q 'NOT fit' step-3
+    run ! on "$first" grep -s "\"job\":$(last_job)," "$state/cache/measured.json"
+}

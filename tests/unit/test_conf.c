@@ -86,6 +86,7 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_string_equal(a->state_directory, b->state_directory);
     assert_int_equal(a->lemon_losses, b->lemon_losses);
     assert_int_equal(a->lemon_days, b->lemon_days);
+    assert_int_equal(a->reuse_seconds, b->reuse_seconds);
     assert_int_equal(a->lemon_policy, b->lemon_policy);
     assert_null(a->drain_on[0]);
     assert_null(b->drain_on[0]);
@@ -123,7 +124,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 38); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 39); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);

@@ -64,6 +64,24 @@ static void later_sources_win_each_setting_on_its_own(void **state)
     options_fini(&options);
 }
 
+static void a_level_and_fresh_come_in_any_order(void **state)
+{
+    static const char *const rows[][2] = {{"deep,fresh", "deep,fresh"},
+                                          {"fresh,deep", "deep,fresh"},
+                                          {"fresh", "fast,fresh"},
+                                          {"full", "full"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options options = {0};
+        struct sentence why;
+        assert_int_equal(options_take(&options, SOURCE_OPTION, SETTING_VALIDATE, rows[i][0], &why),
+                         0);
+        assert_string_equal(options_value(&options, SETTING_VALIDATE), rows[i][1]);
+        assert_false(options_off(&options, SETTING_VALIDATE));
+        options_fini(&options);
+    }
+}
+
 static void admins_mistakes_are_logged_and_left_out(void **state)
 {
     (void)state;
@@ -100,8 +118,12 @@ static void wrong_values_get_a_sentence(void **state)
 {
     (void)state;
     wrong(SETTING_VALIDATE, "fats",
-          "--dt-validate=fats: 'fats' is unknown; it must be fast, full, deep or "
-          "off (did you mean fast?)");
+          "--dt-validate=fats: 'fats' is unknown; it must be fast, full, deep, off or "
+          "fresh (did you mean fast?)");
+    wrong(SETTING_VALIDATE, "deep,", "'' is unknown");
+    wrong(SETTING_VALIDATE, "deep,fast", "give one level (fast, full, deep or off), and fresh");
+    wrong(SETTING_VALIDATE, "fresh,fresh", "give one level");
+    wrong(SETTING_VALIDATE, "off,fresh", "does not go with off");
     wrong(SETTING_VALIDATE, "\033[2J\n", "--dt-validate=");
     wrong(SETTING_ENV, "on", "auto, explain or off");
     wrong(SETTING_BIND, "auto,off", "one mode");
@@ -168,6 +190,7 @@ int main(void)
         TEST(all_options_are_registered),
         TEST(no_value_is_the_same_in_every_spelling),
         TEST(later_sources_win_each_setting_on_its_own),
+        TEST(a_level_and_fresh_come_in_any_order),
         TEST(admins_mistakes_are_logged_and_left_out),
         TEST(wrong_values_get_a_sentence),
         TEST(bind_takes_a_mode_and_a_policy),
