@@ -50,6 +50,7 @@ stage() { # BUILD PLUGSTACK ARGUMENTS
 data-directory = "$prefix/share/dt"
 cache-directory = "$STATE/cache"
 state-directory = "$STATE/state"
+imds = "off"
 TEXT
     limits_conf >>"$prefix/etc/dt/dt.conf"
     printf '%s\n' "$plugin" >"$STATE/etc/plugstack.conf"

@@ -88,6 +88,11 @@ DT_JUDGE(shm_left);
 /* network.c */
 DT_JUDGE(ethernet);
 DT_JUDGE(default_route);
+DT_JUDGE(name_resolves);
+/* cloud.c */
+DT_JUDGE(imds);
+DT_JUDGE(instance_type);
+DT_JUDGE(maintenance);
 /* growth.c */
 DT_JUDGE(gpu_ecc_growth);
 DT_JUDGE(gpu_pcie_replay);

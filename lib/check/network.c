@@ -57,3 +57,23 @@ void dt_check_default_route(const struct dt_check_context *context, struct dt_ch
     if (!there)
         dt_judge_next(result, "look at 'ip route' and the log of the network service");
 }
+
+void dt_check_name_resolves(const struct dt_check_context *context, struct dt_check_result *result)
+{
+    long long good;
+    const char *name = "its own name";
+    if (!dt_facts_int(context->facts, "net.resolves", &good)) {
+        dt_check_unknown(context, result, "net.resolves", "run 'getent hosts' on the node");
+        return;
+    }
+    dt_facts_string(context->facts, "node.name", &name);
+    dt_judge(result, good ? DT_PASS : DT_WARN, "getaddrinfo");
+    if (good)
+        dt_judge_value(result, "%s has an address", name);
+    else
+        dt_judge_value(result, "%s: %s", name, dt_facts_why(context->facts, "net.resolves"));
+    dt_judge_limit(result, "an address in %lld ms (dt.conf)", context->conf->probe_timeout_ms);
+    if (!good)
+        dt_judge_next(result,
+                      "look at /etc/resolv.conf and /etc/hosts, and the VPC's DNS settings");
+}

@@ -213,6 +213,27 @@ const struct dt_check dt_checks[] = {
      "Warns when there is none: object storage, licence servers and package sources are then out "
      "of "
      "reach."},
+    {"name-resolves", "the node's own name leads to an address", FULL, NODE, MONITOR,
+     dt_check_name_resolves,
+     "Looks the host name up, in a child with the deadline probe-timeout-ms of dt.conf. Warns: "
+     "Gloo and "
+     "MPI do so when they start, and wait as long as the resolver does."},
+    {"imds", "the instance metadata service answers", FULL, NODE, MONITOR, dt_check_imds,
+     "Asks 169.254.169.254 for a token (IMDSv2), in a child with the deadline probe-timeout-ms of "
+     "dt.conf, on EC2 alone. Warns: programs get their credentials there. imds of dt.conf switches "
+     "it "
+     "off."},
+    {"ec2-type", "the node is judged by its real type", FULL, NODE, MONITOR, dt_check_instance_type,
+     "Warns when EC2's own word for the instance type is not the one that the instance table was "
+     "asked "
+     "for (DMI, or instance-type of dt.conf)."},
+    {"maintenance", "EC2 does not take the instance away", FULL, NODE, REPLACE,
+     dt_check_maintenance,
+     "Scheduled events, spot interruption and rebalance recommendation of the metadata service. "
+     "Fails "
+     "for an interruption, and for an event sooner than maintenance-hours of dt.conf; warns for a "
+     "later "
+     "one and for a recommendation."},
     {"cpu-governor", "CPUs run at full clock", FULL, NODE, MONITOR, dt_check_governor,
      "Warns when the governor is another than performance. Most EC2 guests have none."},
     {"clock-sync", "the clock is synchronized", FULL, NODE, MONITOR, dt_check_clock_sync,

@@ -33,6 +33,7 @@ static const struct number {
     {"lemon-losses", offsetof(struct dt_conf, lemon_losses), 3, 0, 64},
     {"reuse-seconds", offsetof(struct dt_conf, reuse_seconds), 300, 0, 86400},
     {"lemon-days", offsetof(struct dt_conf, lemon_days), 7, 1, 365},
+    {"maintenance-hours", offsetof(struct dt_conf, maintenance_hours), 24, 0, 10000},
     {"fresh-boot-minutes", offsetof(struct dt_conf, fresh_boot_minutes), 10, 0, 100000},
     {"probe-timeout-ms", offsetof(struct dt_conf, probe_timeout_ms), 500, 10, 60000},
     {"drain-max-nodes", offsetof(struct dt_conf, drain_max_nodes), 2, 0, 65536},
@@ -96,6 +97,7 @@ static const struct words {
     {"env-on-abort", {"warn", "refuse"}, "warn or refuse"},
     {"env-on-bad-rules", {"warn", "refuse"}, "warn or refuse"},
     {"lemon-policy", {"warn", "refuse"}, "warn or refuse"},
+    {"imds", {"auto", "off"}, "auto or off"},
     {"drain-how", {"slurm", "print"}, "slurm or print"},
     {"drain-style", {"slurm", "hyperpod"}, "slurm or hyperpod"},
 };
@@ -198,6 +200,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     conf->drain_how = (enum dt_drain_how)take_word(cfg, "drain-how");
     conf->drain_style = (enum dt_drain_style)take_word(cfg, "drain-style");
     conf->lemon_policy = (enum dt_policy)take_word(cfg, "lemon-policy");
+    conf->imds_asked = take_word(cfg, "imds") == 0;
     if (take_string(&conf->data_directory, cfg_getstr(cfg, "data-directory"), err) != 0 ||
         take_string(&conf->nvml_library, cfg_getstr(cfg, "nvml-library"), err) != 0 ||
         take_string(&conf->cache_directory, cfg_getstr(cfg, "cache-directory"), err) != 0 ||
@@ -219,7 +222,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 18, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 19, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -236,6 +239,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR_LIST("required-modules", NULL, CFGF_NODEFAULT), check_name},
         {CFG_STR_LIST("required-processes", NULL, CFGF_NODEFAULT), check_name},
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
+        {CFG_STR("imds", "auto", CFGF_NONE), check_word},
         {CFG_STR("topology-override", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
         {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_word},

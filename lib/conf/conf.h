@@ -33,6 +33,7 @@ struct dt_conf {
     char **required_modules;     /* NULL-terminated: kernel modules that must be loaded */
     char **required_processes;   /* NULL-terminated: programs that must run */
     char *instance_type;         /* "" = detect by DMI; else override */
+    bool imds_asked;             /* at level full, on EC2 */
     char *topology_override;     /* where devices hang, for machines that hide it; "" = none */
     char *env_rules_site;        /* the admin's own environment rules; "" = none */
     enum dt_policy env_on_abort; /* a variable that would end the ranks, in a validated step */
@@ -55,6 +56,7 @@ struct dt_conf {
     long long lemon_losses;        /* jobs lost on a node within lemon_days; 0 = not checked */
     long long lemon_days;
     long long reuse_seconds; /* for how long a job's measurements serve its later steps; 0 = not */
+    long long maintenance_hours;  /* an announced event that is nearer fails the node */
     long long fresh_boot_minutes; /* a boot is told of for so long; 0 = never */
     long long probe_timeout_ms;   /* deadline of one risky probe (mount, NVML) */
     char **drain_on;              /* NULL-terminated: severities, by name, that drain a node */

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "check/check.h"
 #include "facts/counters.h"
+#include "facts/imds.h"
 #include "facts/overlay.h"
 #include "facts/system.h"
 
@@ -26,8 +27,8 @@ struct asked {
 
 struct dt_facts_run {
     struct dt_reader reader;
-    struct asked user, nvml, space;
-    bool asks_nvml, is_full;
+    struct asked user, nvml, space, resolve, imds;
+    bool asks_nvml, asks_imds, is_full;
     long long took_us;
 };
 
@@ -131,6 +132,19 @@ static void measure(struct dt_reader *reader)
     name_measured(reader, count);
 }
 
+/* A tree has neither file systems nor a name of its own. */
+static void start_full(struct dt_facts_run *run)
+{
+    struct dt_reader *reader = &run->reader;
+    if (!reader->root->fake) {
+        start(&run->space, reader, dt_probe_space);
+        start(&run->resolve, reader, dt_probe_resolve);
+    }
+    run->asks_imds = dt_imds_is_wanted(reader);
+    if (run->asks_imds)
+        start(&run->imds, reader, dt_probe_imds);
+}
+
 static void read_all(struct dt_reader *reader)
 {
     dt_read_host(reader);
@@ -163,15 +177,22 @@ static void read_all(struct dt_reader *reader)
         measure(reader);
 }
 
-/* A tree lies in a file system of the machine that it is read on. */
-static void take_space(struct dt_facts_run *run)
+static void take_full(struct dt_facts_run *run)
 {
-    if (run->reader.root->fake) {
-        dt_reader_why(&run->reader, "fs.space", "a tree has no file systems");
-        return;
+    struct dt_reader *reader = &run->reader;
+    if (reader->root->fake) {
+        dt_reader_why(reader, "fs.space", "a tree has no file systems");
+        dt_reader_why(reader, "net.resolves", "a tree has no name");
+    } else {
+        finish(&run->space);
+        dt_read_space(reader, run->space.text, run->space.failure);
+        finish(&run->resolve);
+        dt_read_resolve(reader, run->resolve.text, run->resolve.failure);
     }
-    finish(&run->space);
-    dt_read_space(&run->reader, run->space.text, run->space.failure);
+    if (!run->asks_imds)
+        return;
+    finish(&run->imds);
+    dt_read_imds(reader, run->imds.text, run->imds.failure);
 }
 
 static void take_nvml(struct dt_facts_run *run)
@@ -179,6 +200,7 @@ static void take_nvml(struct dt_facts_run *run)
     if (run->asks_nvml)
         finish(&run->nvml);
     dt_read_gpu(&run->reader, run->nvml.text, run->nvml.failure);
+    dt_read_placement(&run->reader);
 }
 
 static void take_children(struct dt_facts_run *run)
@@ -195,7 +217,7 @@ static void take_children(struct dt_facts_run *run)
         take_answer(reader->request->question, &run->user);
     dt_read_files(reader, run->user.text, run->user.failure, run->user.probe.timed_out);
     if (run->is_full)
-        take_space(run);
+        take_full(run);
 }
 
 static struct dt_facts_run *create_run(const struct dt_facts_request *request, struct dt_error *err)
@@ -224,6 +246,8 @@ static int end_run(struct dt_facts_run *run, struct dt_facts *facts, struct dt_e
     free(run->nvml.text);
     free(run->user.text);
     free(run->space.text);
+    free(run->resolve.text);
+    free(run->imds.text);
     free(run);
     return rc;
 }
@@ -236,8 +260,8 @@ struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, stru
         return NULL;
     start_user(run);
     run->is_full = request->level >= DT_LEVEL_FULL;
-    if (run->is_full && !request->root->fake)
-        start(&run->space, &run->reader, dt_probe_space);
+    if (run->is_full)
+        start_full(run);
     start_nvml(run);
     run->took_us = dt_monotonic_us() - begin;
     return run;

@@ -116,6 +116,10 @@
  *   net.allowances                   array of {"interface","counter","count"}: what EC2 held back, since
  *                                    boot ("bw_in_allowance_exceeded"); of a tree: dt-ethtool/INTERFACE
  *   fs.space                         array of {"path","free_mib","free_files"}: /, /tmp, /dev/shm
+ *   net.resolves                     0 | 1: the host name leads to an address; why.net.resolves
+ *   imds.reachable                   0 | 1, where EC2's metadata service was asked
+ *   imds.type imds.interruption      string, "terminate at TIME";  imds.rebalance  1: recommended
+ *   imds.events                      array of {"code","when","in_s"}: announced; of a tree: dt-imds/
  *   swap.used_mib                    int
  *   mem.free_mib mem.free_huge_mib   int, free outright, and of that in blocks for huge pages
  *   edac.corrected edac.uncorrected cpu.machine_checks   int, since boot; absent where not counted

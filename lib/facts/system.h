@@ -17,7 +17,9 @@ void dt_read_kernel(struct dt_reader *reader);         /* kernel.c, at every lev
 void dt_read_memory_state(struct dt_reader *reader);   /* memory_state.c, from level full on */
 void dt_read_processes(struct dt_reader *reader);      /* process_state.c, full */
 void dt_read_links(struct dt_reader *reader);          /* links.c, from level full on */
-void dt_probe_space(int out, void *reader);            /* space.c: in a child */
+void dt_probe_resolve(int out, void *reader);          /* resolve.c: in a child */
+void dt_read_resolve(struct dt_reader *reader, const char *text, const char *failure);
+void dt_probe_space(int out, void *reader); /* space.c: in a child */
 void dt_read_space(struct dt_reader *reader, const char *lines, const char *failure);
 
 /* The text of /proc/buddyinfo: free memory, and what of it huge pages can be made of. */

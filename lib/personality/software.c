@@ -42,7 +42,7 @@ static void write_kernel(struct dt_tree *tree, const struct dt_persona *machine)
     dt_tree_enter(tree, "sys/fs/cgroup"); /* empty: the cgroup file system is mounted there */
 }
 
-/* The state of a machine that no job has used since it booted an hour ago. */
+/* The state of a machine that no job has used since it booted, 40 days ago. */
 static void write_state(struct dt_tree *tree, const struct dt_persona *machine)
 {
     long long free_kib = dt_persona_memory_kib(machine) - dt_persona_huge_pages(machine) * 2048;
@@ -54,7 +54,7 @@ static void write_state(struct dt_tree *tree, const struct dt_persona *machine)
                       node, 301, 220, 97, 64, 32, 16, 9, 7, 5, 3, free_kib / nodes / 4096 * 9 / 10);
     char *text = dt_buf_take(&buddies);
     dt_tree_enter(tree, "proc");
-    dt_tree_file(tree, "uptime", "3605.25 691000.00\n");
+    dt_tree_file(tree, "uptime", "3456005.25 691000.00\n");
     dt_tree_file(tree, "swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
     dt_tree_file(tree, "buddyinfo", "%s", text ? text : "");
     free(text);
@@ -67,6 +67,15 @@ static void write_state(struct dt_tree *tree, const struct dt_persona *machine)
     dt_tree_file(tree, "route",
                  "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"
                  "eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n");
+}
+
+/* The instance metadata service; what is not there is answered by 404. */
+static void write_imds(struct dt_tree *tree, const struct dt_persona *machine)
+{
+    dt_tree_enter(tree, "dt-imds/latest/meta-data");
+    dt_tree_file(tree, "instance-type", "%s", machine->type->name);
+    dt_tree_enter(tree, "dt-imds/latest/meta-data/events/maintenance");
+    dt_tree_file(tree, "scheduled", "[]");
 }
 
 static void write_disk(struct dt_tree *tree, int index, const char *model, long long gb)
@@ -192,7 +201,8 @@ static void write_facts(struct dt_tree *tree, const struct dt_persona *machine)
         "{\"clock.synced\": 1, \"clock.offset_us\": 0, \"clock.rtt_us\": 100,\n"
         " \"mem.copy_mib_s\": 10000,\n"
         " \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
-        " \"limit.memlock\": -1, \"limit.nofile\": 1048576, \"shm.left_mib\": 0,\n"
+        " \"limit.memlock\": -1, \"limit.nofile\": 1048576, \"shm.left_mib\": 0, \"net.resolves\": "
+        "1,\n"
         " \"fs.space\": [{\"path\": \"/\", \"free_mib\": 150000, \"free_files\": 12000000},\n"
         "  {\"path\": \"/dev/shm\", \"free_mib\": %lld}]}\n",
         shm, shm, shm);
@@ -213,6 +223,7 @@ void dt_persona_write_software(struct dt_tree *tree, const struct dt_persona *ma
     write_kernel(tree, machine);
     write_state(tree, machine);
     write_disks(tree, machine);
+    write_imds(tree, machine);
     write_modules(tree, machine);
     write_nvidia_proc(tree, machine);
     write_libraries(tree, machine);

@@ -490,3 +490,39 @@ costs_one_deadline() { # HUNG,... HEALTHY,...
     local dir=$BATS_TEST_TMPDIR
     costs_one_deadline "$dir/fsx,$dir/efs,$dir/old" "$dir/home"
 }
+
+# This machine as an EC2 instance with a metadata service (MODE of fake_imds.py), in namespaces of its own.
+as_ec2() { # MODE CHECKS
+    unshare --net --mount --propagation private bash -ec '
+        mount -t tmpfs none /sys/devices/virtual
+        mkdir -p /sys/devices/virtual/dmi/id
+        echo "Amazon EC2" >/sys/devices/virtual/dmi/id/sys_vendor
+        echo m5.large >/sys/devices/virtual/dmi/id/product_name
+        mode=$1; shift
+        [[ $mode != gone ]] || exec "$@"
+        exec python3 tests/cli/fake_imds.py "$mode" "$@"' _ "$1" "$validate" --config "$TREES/dt.conf" --only "$2" --all
+}
+
+@test "the metadata service: asked with a token, bounded in time, and believed" {
+    run unshare --net --mount true
+    [ "$status" -eq 0 ] || skip "no namespaces here: $output"
+    run -0 as_ec2 m5.large imds,ec2-type,maintenance
+    has "PASS     imds             it answers"; has "EC2 says m5.large"; has "nothing is announced"
+    run -1 as_ec2 p5.48xlarge ec2-type
+    has "WARN     ec2-type         EC2 says p5.48xlarge; wanted: m5.large"
+    run -2 as_ec2 stop maintenance
+    has "FAIL     maintenance      EC2 interrupts this instance: terminate at 2026-09-18T08:22:00Z"
+    run -1 as_ec2 silent imds,maintenance
+    has "WARN     imds             did not answer in 500 ms"; has "SKIP     maintenance"
+    run -1 as_ec2 v1 imds
+    has "it gives no token"
+    run -1 as_ec2 gone imds
+    has "Network is unreachable"
+    printf 'data-directory = "%s"\nimds = "off"\n' "$TREES" >"$BATS_TEST_TMPDIR/off.conf"
+    chmod 644 "$BATS_TEST_TMPDIR/off.conf"
+    run -0 "$validate" --config "$BATS_TEST_TMPDIR/off.conf" --root "$healthy" --only imds --all
+    has "SKIP     imds"
+    echo 'imds = "maybe"' >"$BATS_TEST_TMPDIR/off.conf"
+    run -78 "$validate" --config "$BATS_TEST_TMPDIR/off.conf"
+    has "expected auto or off"
+}

@@ -46,6 +46,7 @@ static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
                                     .required_modules = (char **)wanted_names,
                                     .required_processes = (char **)wanted_names,
                                     .min_free_mib = 512,
+                                    .maintenance_hours = 24,
                                     .min_free_files = 1000,
                                     .max_swap_mib = 1024,
                                     .min_huge_free_percent = 25,
@@ -149,6 +150,8 @@ static inline json_t *good_facts(void)
     json_object_update_new(doc, json_pack("{s:[{s:s,s:b}],s:[{s:s,s:i,s:i}]}", "process.required",
                                           "name", "gdrdrv", "ok", 1, "net.links", "name", "ens32",
                                           "on", 1, "carrier", 1));
+    json_object_update_new(doc, json_pack("{s:i,s:i,s:s,s:[]}", "net.resolves", 1, "imds.reachable",
+                                          1, "imds.type", "p5.48xlarge", "imds.events"));
     json_object_set_new(doc, "fs.mounted",
                         json_pack("[{s:s,s:b,s:s}]", "path", "/fsx", "ok", 1, "type", "lustre"));
     json_object_set_new(doc, "efa.devices", efas);

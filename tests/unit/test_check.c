@@ -109,6 +109,24 @@ static const struct fault faults[] = {
     {"ethernet", "{'net.links':null}", DT_UNKNOWN, "not known", NULL},
     {"default-route", "{'net.default_route':0}", DT_WARN, "there is none", NULL},
     {"default-route", "{'net.default_route':null}", DT_UNKNOWN, "not known", NULL},
+    {"name-resolves", "{'net.resolves':0,'why.net.resolves':'did not answer in 500 ms'}", DT_WARN,
+     "did not answer", NULL},
+    {"name-resolves", "{'net.resolves':null}", DT_UNKNOWN, "not known", NULL},
+    {"imds", "{'imds.reachable':0,'why.imds.reachable':'No route to host'}", DT_WARN, "No route",
+     NULL},
+    {"imds", "{'imds.reachable':null}", DT_SKIP, "not asked", NULL},
+    {"ec2-type", "{'imds.type':'m5.large'}", DT_WARN, "EC2 says m5.large", NULL},
+    {"ec2-type", "{'imds.type':null}", DT_UNKNOWN, "not known", NULL},
+    {"maintenance", "{'imds.events':[{'code':'instance-stop','in_s':86399}]}", DT_FAIL,
+     "instance-stop, in 24 h", NULL},
+    {"maintenance",
+     "{'imds.events':[{'code':'a','in_s':864000},{'code':'system-reboot','in_s':-5}]}", DT_FAIL,
+     "system-reboot, now", NULL},
+    {"maintenance", "{'imds.events':[{'code':'instance-stop','in_s':864000}]}", DT_WARN,
+     "instance-stop, in 10 days", NULL},
+    {"maintenance", "{'imds.rebalance':1}", DT_WARN, "recommends", NULL},
+    {"maintenance", "{'imds.interruption':'terminate at x'}", DT_FAIL, "terminate at x", NULL},
+    {"maintenance", "{'imds.events':null}", DT_UNKNOWN, "not known", NULL},
     {"memlock", "{'limit.memlock':65536}", DT_FAIL, "64 KiB", NULL},
     {"memlock", "{'limit.memlock':17179869184}", DT_PASS, "16 GiB", NULL},
     {"memlock", "{'limit.memlock':17179869183}", DT_FAIL, "16 GiB", NULL},
@@ -556,8 +574,8 @@ static void every_check_can_fail(void **state)
             continue;
         /* Kernels without these have no fault to hide; a GPU without NVLinks has them down. */
         if (strcmp(check->name, "cpu-governor") == 0 || strcmp(check->name, "memory-errors") == 0 ||
-            strcmp(check->name, "numa-balancing") == 0 || strcmp(check->name, "nvlink") == 0 ||
-            strcmp(check->name, "pcie-errors") == 0)
+            strcmp(check->name, "imds") == 0 || strcmp(check->name, "numa-balancing") == 0 ||
+            strcmp(check->name, "nvlink") == 0 || strcmp(check->name, "pcie-errors") == 0)
             unknown = true;
         /* What the node has not kept yet is no riddle: SKIP, with the reason. */
         if (is_of_growth(check))

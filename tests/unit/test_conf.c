@@ -70,6 +70,8 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_int_equal(a->max_clock_offset_ms, b->max_clock_offset_ms);
     assert_int_equal(a->min_memory_percent, b->min_memory_percent);
     assert_int_equal(a->min_nproc, b->min_nproc);
+    assert_int_equal(a->imds_asked, b->imds_asked);
+    assert_int_equal(a->maintenance_hours, b->maintenance_hours);
     assert_int_equal(a->fresh_boot_minutes, b->fresh_boot_minutes);
     assert_null(a->required_modules[0]);
     assert_null(b->required_modules[0]);
@@ -124,7 +126,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 39); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 41); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "facts/imds.h"
 #include "facts/system.h"
 #include "facts_tree.h"
 #include "facts_world.h"
@@ -254,12 +255,40 @@ static void placement(void **state)
     json_decref(reader.doc);
 }
 
+static void imds_answers(void **state)
+{
+    int status = 0;
+    (void)state;
+    assert_string_equal(dt_imds_body("HTTP/1.1 200 OK\r\nA: b\r\n\r\nm5.large", &status),
+                        "m5.large");
+    assert_int_equal(status, 200);
+    assert_string_equal(dt_imds_body("HTTP/1.0 404 Not Found\r\n\r\n", &status), "");
+    assert_int_equal(status, 404);
+    assert_null(dt_imds_body("HTTP/1.1 200 OK\r\nA: b\r\n", &status)); /* cut off */
+    assert_null(dt_imds_body("SSH-2.0-OpenSSH\r\n\r\n", &status));
+    assert_null(dt_imds_body("", &status));
+    assert_int_equal(dt_imds_seconds_until("1 Jan 1970 00:01:40 GMT", 40), 60);
+    assert_int_equal(dt_imds_seconds_until("1970-01-01T00:01:40Z", 140), -40);
+    assert_int_equal(dt_imds_seconds_until("soon", 140), 0);
+    assert_int_equal(dt_imds_seconds_until("", 140), 0);
+    json_t *events =
+        dt_imds_events("[{\"NotBefore\":\"1 Jan 1970 00:01:40 GMT\",\"Code\":\"a\\u001b\","
+                       "\"State\":\"active\"},{\"Code\":\"b\",\"State\":\"completed\"},7]",
+                       40);
+    assert_int_equal(json_array_size(events), 2);
+    assert_string_equal(text_of(json_array_get(events, 0), "code"), "a?");
+    assert_int_equal(int_of(json_array_get(events, 0), "in_s"), 60);
+    json_decref(events);
+    assert_null(dt_imds_events("{}", 0));
+    assert_null(dt_imds_events("<html>", 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mount_table), cmocka_unit_test(buddies),   cmocka_unit_test(memory_state),
         cmocka_unit_test(processes),   cmocka_unit_test(links),     cmocka_unit_test(kernel),
-        cmocka_unit_test(space),       cmocka_unit_test(placement),
+        cmocka_unit_test(space),       cmocka_unit_test(placement), cmocka_unit_test(imds_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
