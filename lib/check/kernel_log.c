@@ -175,7 +175,7 @@ static void put_age(struct dt_buf *text, long long seconds)
 static void tell_event(const struct dt_check_context *context, struct dt_check_result *result,
                        const json_t *event, const struct opinion *opinion)
 {
-    struct dt_buf age = DT_BUF_INIT;
+    struct dt_buf age = DT_BUF_INIT, often = DT_BUF_INIT;
     int code = (int)json_integer_value(json_object_get(event, "code"));
     bool is_xid = strcmp(text_of(event, "kind"), "xid") == 0;
     const struct dt_xid *row = is_xid ? dt_xid_find(context->xids, code) : NULL;
@@ -185,11 +185,16 @@ static void tell_event(const struct dt_check_context *context, struct dt_check_r
     else
         dt_judge(result, opinion->result, "/dev/kmsg");
     dt_judge_severity(result, opinion->severity);
-    dt_judge_value(result, "%s%s%s%s (%s ago)", text_of(event, "text"), row ? " [" : "",
-                   row ? row->meaning : "", row ? "]" : "", age.data ? age.data : "");
+    json_int_t times = json_integer_value(json_object_get(event, "times"));
+    if (times > 1)
+        dt_buf_printf(&often, "%lld times, the last ", (long long)times);
+    dt_judge_value(result, "%s%s%s%s (%s%s ago)", text_of(event, "text"), row ? " [" : "",
+                   row ? row->meaning : "", row ? "]" : "", often.data ? often.data : "",
+                   age.data ? age.data : "");
     dt_judge_limit(result, "no event that needs a reset");
     dt_judge_next(result, "%s", opinion->next);
     dt_buf_fini(&age);
+    dt_buf_fini(&often);
 }
 
 /* "3 harmless, 1 of another job's GPU" */

@@ -103,7 +103,8 @@
  *   fs.mounts                        array of {"path","type","ok","reason"}: network and user mounts,
  *                                    each asked with statfs as the user in a child of its own
  *   log.errors                       array of {"kind":"xid"|"sxid"|"efa"|"neuron"|"memory"|"disk",
- *                                    "code","bdf","age_s","text"}
+ *                                    "code","bdf","age_s","text","times"}: the newest of those that are
+ *                                    the same, and how often there were such,
  *                                    from the kernel log since boot, newest 64; of a tree: from its file dev/kmsg
  *   log.records                      int, kernel log records read
  *   log.now_s                        int, seconds since boot when it was read: event time is this less age_s

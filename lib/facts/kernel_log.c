@@ -94,14 +94,49 @@ struct log {
     long long records, now_us;
 };
 
+static bool agree(const json_t *a, const json_t *b, const char *key)
+{
+    const json_t *one = json_object_get(a, key), *other = json_object_get(b, key);
+    return one && other ? json_equal(one, other) : one == other;
+}
+
+/* Where the text alone tells apart: NVLink 5's codes, each of which stands for many things, and errors
+ * of Neuron devices. */
+static bool text_matters(const json_t *event)
+{
+    enum { NVLINK5_FIRST = 144, NVLINK5_LAST = 150 };
+    json_int_t code = json_integer_value(json_object_get(event, "code"));
+    const char *kind = json_string_value(json_object_get(event, "kind"));
+    return (code >= NVLINK5_FIRST && code <= NVLINK5_LAST) || strcmp(kind, "neuron") == 0;
+}
+
+static bool is_the_same(const json_t *a, const json_t *b)
+{
+    return agree(a, b, "code") && agree(a, b, "kind") && agree(a, b, "bdf") &&
+           (!text_matters(a) || agree(a, b, "text"));
+}
+
+/* Of events that are the same the newest is kept, with their number: a program that makes hundreds of
+ * them does not push out the one that matters. */
 static void take_record(struct log *log, const char *record)
 {
+    json_int_t times = 1;
     log->records++;
     json_t *event = dt_kernel_log_record(record, log->now_us);
-    if (event && json_array_size(log->events) >= EVENTS_MAX)
+    if (!event)
+        return;
+    for (size_t i = json_array_size(log->events); i > 0; i--) {
+        const json_t *before = json_array_get(log->events, i - 1);
+        if (!is_the_same(before, event))
+            continue;
+        times += json_integer_value(json_object_get(before, "times"));
+        json_array_remove(log->events, i - 1);
+        break;
+    }
+    if (json_array_size(log->events) >= EVENTS_MAX)
         json_array_remove(log->events, 0);
-    if (event)
-        json_array_append_new(log->events, event);
+    json_object_set_new(event, "times", json_integer(times));
+    json_array_append_new(log->events, event);
 }
 
 /* 0, or errno. */

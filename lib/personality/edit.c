@@ -48,6 +48,17 @@ int dt_edit_overwrite(struct dt_tree *tree, const char *path, const char *text)
     return rc;
 }
 
+int dt_edit_write_anew(struct dt_tree *tree, const char *path, const char *text)
+{
+    struct stat at;
+    const char *slash = strrchr(path, '/');
+    if (fstatat(tree->root, path, &at, 0) == 0 && !S_ISREG(at.st_mode))
+        return dt_edit_complain(tree, "only a tree can be broken so, and this is none");
+    dt_tree_enter(tree, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    dt_tree_file(tree, slash ? slash + 1 : path, "%s", text);
+    return tree->failed ? -1 : 0;
+}
+
 /* Replace every `from` in a file. A file that is not there, or has none, stays: 0; changed: 1. */
 int dt_edit_substitute(struct dt_tree *tree, const char *path, const char *from, const char *to)
 {

@@ -11,6 +11,8 @@
 int dt_edit_complain(struct dt_tree *tree, const char *sentence); /* returns -1 */
 char *dt_edit_read_all(struct dt_tree *tree, const char *path);   /* caller frees; NULL and errno */
 int dt_edit_overwrite(struct dt_tree *tree, const char *path, const char *text);
+/* The same, made where it is missing; refused for what is no file: the machine's own /dev/kmsg, say. */
+int dt_edit_write_anew(struct dt_tree *tree, const char *path, const char *text);
 /* Replace every `from` in a file. A file that is not there, or has none, stays: 0; changed: 1. */
 int dt_edit_substitute(struct dt_tree *tree, const char *path, const char *from, const char *to);
 /* Scale the number in the lines "[Node N ]KEY   NUMBER ..." of a meminfo file. */
@@ -28,6 +30,7 @@ bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64]);
 
 /* fault_gpu.c: parts of faults */
 int dt_plant_gpu_stranger(struct dt_tree *tree);
+int dt_plant_xid_buried(struct dt_tree *tree);
 int dt_plant_gpu_pcie_fatal(struct dt_tree *tree);
 
 /* fault_site.c */

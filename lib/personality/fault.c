@@ -337,17 +337,6 @@ static int nvme_media(struct dt_tree *tree)
 
 /* ---- faults that are but a line or a file ---- */
 
-static int write_anew(struct dt_tree *tree, const char *path, const char *text)
-{
-    struct stat at;
-    const char *slash = strrchr(path, '/');
-    if (fstatat(tree->root, path, &at, 0) == 0 && !S_ISREG(at.st_mode))
-        return dt_edit_complain(tree, "only a tree can be broken so, and this is none");
-    dt_tree_enter(tree, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    dt_tree_file(tree, slash ? slash + 1 : path, "%s", text);
-    return tree->failed ? -1 : 0;
-}
-
 static int add_nvml_line(struct dt_tree *tree, const char *line)
 {
     char bdf[32];
@@ -380,7 +369,7 @@ int dt_fault_plant(const char *root, const struct dt_fault *fault, struct dt_err
     if (rc >= 0 && fault->nvml)
         rc = add_nvml_line(tree, fault->nvml);
     if (rc >= 0 && fault->path)
-        rc = write_anew(tree, fault->path, fault->text);
+        rc = dt_edit_write_anew(tree, fault->path, fault->text);
     if (rc >= 0 && fault->fact)
         rc = add_fact(tree, fault->fact);
     if (dt_tree_close(tree) == 0 && rc >= 0)
@@ -542,6 +531,8 @@ const struct dt_fault dt_faults[] = {
           "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 79, "
           "pid='<unknown>', name=<unknown>, GPU has fallen off the bus.\n6,3,867600000000,-;eth0: "
           "up\n"),
+    BY_HAND("xid-buried", "a fatal Xid is in the kernel's log, under 200 of a user's program",
+            "kernel-log", dt_plant_xid_buried),
     FILES("xid-154", "the driver logs that a GPU needs a reset, after it needed none", "kernel-log",
           "dev/kmsg",
           "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): 154, GPU "

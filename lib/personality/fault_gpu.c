@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Faults of GPUs that take more than one line for the fake NVML: what other files of the tree say of
  * them. */
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include "personality/edit.h"
 
 /* A program of another user's job, which /proc shows. */
@@ -11,6 +14,23 @@ int dt_plant_gpu_stranger(struct dt_tree *tree)
     dt_tree_file(tree, "status", "Name:\tpython3\nUmask:\t0022\nUid:\t1007\t1007\t1007\t1007\n");
     dt_tree_file(tree, "cgroup", "0::/user.slice/user-1007.slice/session-3.scope\n");
     return tree->failed ? -1 : 0;
+}
+
+/* One event that matters, under those that a program of the user makes. */
+int dt_plant_xid_buried(struct dt_tree *tree)
+{
+    struct dt_buf text = DT_BUF_INIT;
+    dt_buf_puts(&text, "6,1,100000,-;Linux version\n3,2,864000000000,-;NVRM: Xid (PCI:0000:99:00): "
+                       "95, Uncontained: SM (0x1). RST: Yes, D-RST: No\n");
+    for (int i = 0; i < 200; i++)
+        dt_buf_printf(&text,
+                      "3,%d,8640000%05d,-;NVRM: Xid (PCI:0000:99:00): 31, pid=%d, name=python3, Ch "
+                      "00000008, MMU Fault\n",
+                      3 + i, 10 * i, 4000 + i);
+    char *log = dt_buf_take(&text);
+    int rc = log ? dt_edit_write_anew(tree, "dev/kmsg", log) : dt_edit_complain(tree, "no memory");
+    free(log);
+    return rc;
 }
 
 /* What the kernel counts for a device that can report PCIe errors. */

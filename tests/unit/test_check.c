@@ -172,6 +172,8 @@ static const struct fault faults[] = {
     {"kernel-log", "{'log.errors':null}", DT_UNKNOWN, "not known", NULL},
     {"kernel-log", "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'Xid 48'}]}", DT_FAIL,
      "(1 min ago)", NULL},
+    {"kernel-log", "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'Xid 48','times':3}]}",
+     DT_FAIL, "(3 times, the last 1 min ago)", NULL},
     /* state before history: that GPU was reset since */
     {"kernel-log",
      "{'log.errors':[{'kind':'xid','code':48,'age_s':90,'text':'x','bdf':'0000:70:00'}]}", DT_WARN,

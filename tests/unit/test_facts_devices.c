@@ -133,6 +133,37 @@ static void pcie_errors_are_read_where_the_kernel_counts(void **state)
     assert_int_equal(told, 1);
 }
 
+/* A program's own errors, however many, leave in the log what is the node's. */
+static void many_events_bury_none(void **state)
+{
+    struct world *world = *state;
+    char *text = malloc(200000);
+    size_t len = 0;
+    world->request.level = DT_LEVEL_FULL;
+    len += (size_t)sprintf(text + len, "3,1,1000000,-;NVRM: Xid (PCI:0000:83:00): 79, gone\n"
+                                       "3,2,1000000,-;NVRM: Xid (PCI:0000:83:00): 149, A Fatal "
+                                       "(0x1 0x1)\n3,3,1000000,-;NVRM: Xid (PCI:0000:83:00): 149, "
+                                       "B Non-fatal (0x2 0x1)\n");
+    for (int i = 0; i < 500; i++)
+        len += (size_t)sprintf(text + len,
+                               "3,%d,%d000000,-;NVRM: Xid (PCI:0000:83:00): 31, pid=%d, fault\n",
+                               4 + i, 2 + i, i);
+    for (int i = 0; i < 100; i++)
+        len += (size_t)sprintf(text + len, "3,%d,900000000,-;I/O error, dev nvme1n1, sector %d\n",
+                               600 + i, i);
+    tree_file(&world->tree, "dev/kmsg", text);
+    free(text);
+    collect(world);
+    const json_t *events = dt_facts_array(&world->facts, "log.errors");
+    assert_int_equal(json_array_size(events), 5); /* with that of the disk */
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(events, 0), "code")), 79);
+    const json_t *last = json_array_get(events, 3);
+    assert_int_equal(json_integer_value(json_object_get(last, "code")), 31);
+    assert_int_equal(json_integer_value(json_object_get(last, "times")), 500);
+    assert_int_equal(json_integer_value(json_object_get(last, "age_s")), 900 - 501);
+    assert_non_null(strstr(json_string_value(json_object_get(last, "text")), "pid=499"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(neuron_without_counters, setup, teardown),
         cmocka_unit_test_setup_teardown(the_jobs_gpus_are_known_by_their_minor_number, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(many_events_bury_none, setup, teardown),
         cmocka_unit_test_setup_teardown(pcie_errors_are_read_where_the_kernel_counts, setup,
                                         teardown),
     };
