@@ -368,7 +368,7 @@ bench-launch: $(BUILD)/bin/dt-launch ## dt-launch alone: start, output, store wi
 	@BUILD="$(BUILD)" bench/launch/bench-dt-launch
 
 .PHONY: bench-validate
-bench-validate: all ## validation beside NHC's and gcm's (NHC=/path/to/nhc, GCM=COMMAND), and dt-gather with 10,000 nodes
+bench-validate: all ## validation beside NHC's and gcm's (NHC=/path/to/nhc, GCM=/path/to/health_checks), and dt-gather with 10,000 nodes
 	@BUILD="$(BUILD)" bench/validate/bench-validate
 
 .PHONY: bench-env
