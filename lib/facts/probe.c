@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -13,6 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/root.h"
 
 /* How long a killed child is waited for before it is left alone. */
 enum { REAP_MS = 20 };
@@ -102,6 +105,24 @@ static int drain(struct dt_probe *probe)
     }
 }
 
+/* A child that can not be interrupted waits for a server or a device: where in the kernel, names which.
+ * The kernel tells root alone. */
+static int say_late(const struct dt_probe *probe, struct dt_error *err)
+{
+    char path[64], text[512] = "", where[64] = "";
+    struct dt_root root = {.fd = -1};
+    snprintf(path, sizeof path, "/proc/%d", (int)probe->pid);
+    root.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root.fd >= 0 && dt_root_read(&root, text, sizeof text, "stat") > 0 &&
+        strstr(text, ") D ") && dt_root_read(&root, where, sizeof where, "wchan") > 0 &&
+        strcmp(where, "0") == 0)
+        where[0] = '\0';
+    if (root.fd >= 0)
+        close(root.fd);
+    return dt_error_set(err, "did not answer in %lld ms%s%s%s", probe->timeout_ms,
+                        *where ? " (the kernel holds it in " : "", where, *where ? ")" : "");
+}
+
 static int read_all(struct dt_probe *probe, struct dt_error *err)
 {
     for (;;) {
@@ -116,7 +137,7 @@ static int read_all(struct dt_probe *probe, struct dt_error *err)
             return dt_error_set(err, "answered with more than %u bytes", DT_PROBE_OUTPUT_MAX);
         probe->timed_out = ready == 0;
         if (probe->timed_out)
-            return dt_error_set(err, "did not answer in %lld ms", probe->timeout_ms);
+            return say_late(probe, err);
     }
 }
 

@@ -11,6 +11,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "facts/probe.h"
@@ -134,9 +137,38 @@ static void probe_holds_nothing(void **state)
     close(ends[0]);
 }
 
+static int sleep_a_second(void *argument)
+{
+    (void)argument;
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){.tv_sec = 1}, NULL);
+    return 0;
+}
+
+/* One that waits for the end of its vfork is as uninterruptible as one that waits for a server. */
+static void held(int out, void *argument)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    (void)out;
+    clone(sleep_a_second, stack + sizeof stack, CLONE_VFORK | SIGCHLD, argument);
+}
+
+static void a_child_in_the_kernels_hands_says_where(void **state)
+{
+    struct dt_probe probe;
+    struct dt_error err = {{0}};
+    char *text = NULL;
+    (void)state;
+    assert_int_equal(dt_probe_start(&probe, held, NULL, -1, 100, &err), 0);
+    assert_int_equal(dt_probe_finish(&probe, &text, &err), -1);
+    if (geteuid() == 0)
+        assert_non_null(strstr(err.text, "did not answer in 100 ms (the kernel holds it in "));
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_in_the_kernels_hands_says_where),
         cmocka_unit_test(probe_ends),
         cmocka_unit_test(probe_here),
         cmocka_unit_test(probe_that_hangs_is_heard),
