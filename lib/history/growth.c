@@ -64,12 +64,16 @@ static int visit_all(const struct dt_facts *facts, counter_fn each, void *argume
     return visit_gpus(facts, each, argument);
 }
 
-static struct dt_history_counter *find(struct dt_history_counter *list, size_t count,
+/* `next`: where to look first. Counters are mostly asked for in the order in which they were kept. */
+static struct dt_history_counter *find(struct dt_history_counter *list, size_t count, size_t *next,
                                        const char *name, const char *device)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(list[i].device, device) == 0 && strcmp(list[i].name, name) == 0)
-            return &list[i];
+    for (size_t n = 0; n < count; n++) {
+        size_t i = (*next + n) % count;
+        if (strcmp(list[i].device, device) != 0 || strcmp(list[i].name, name) != 0)
+            continue;
+        *next = i + 1;
+        return &list[i];
     }
     return NULL;
 }
@@ -91,13 +95,15 @@ struct grown {
     const struct dt_history_now *now;
     int (*each)(void *argument, const struct dt_history_growth *growth);
     void *argument;
+    size_t next;
 };
 
 static int compare(void *argument, const char *name, const char *device, long long value)
 {
-    const struct grown *g = argument;
+    struct grown *g = argument;
     const struct dt_history *h = g->history;
-    const struct dt_history_counter *base = find(h->counters, h->counter_count, name, device);
+    const struct dt_history_counter *base =
+        find(h->counters, h->counter_count, &g->next, name, device);
     if (!base || value <= base->value)
         return 0;
     long long seconds = g->now->boot_s - base->seconds;
@@ -111,20 +117,21 @@ int dt_history_grown(const struct dt_history *history, const struct dt_facts *fa
                      int (*each)(void *argument, const struct dt_history_growth *growth),
                      void *argument)
 {
-    struct grown grown = {history, now, each, argument};
+    struct grown grown = {history, now, each, argument, 0};
     return visit_all(facts, compare, &grown);
 }
 
 struct taking {
     struct dt_history *history;
     const struct dt_history_now *now;
+    size_t next;
 };
 
 static int take(void *argument, const char *name, const char *device, long long value)
 {
-    const struct taking *t = argument;
+    struct taking *t = argument;
     struct dt_history *h = t->history;
-    struct dt_history_counter *have = find(h->counters, h->counter_count, name, device);
+    struct dt_history_counter *have = find(h->counters, h->counter_count, &t->next, name, device);
     if (!have)
         return put(&h->counters, &h->counter_count, name, device, value, t->now->boot_s);
     have->value = value;
@@ -135,14 +142,16 @@ static int take(void *argument, const char *name, const char *device, long long 
 int dt_history_take_counters(struct dt_history *history, const struct dt_facts *facts,
                              const struct dt_history_now *now)
 {
-    struct taking taking = {history, now};
+    struct taking taking = {history, now, 0};
     return visit_all(facts, take, &taking);
 }
 
 static int add_growth(void *argument, const struct dt_history_growth *growth)
 {
     struct dt_history *h = argument;
-    struct dt_history_counter *have = find(h->grew, h->grew_count, growth->name, growth->device);
+    size_t next = 0;
+    struct dt_history_counter *have =
+        find(h->grew, h->grew_count, &next, growth->name, growth->device);
     if (!have)
         return put(&h->grew, &h->grew_count, growth->name, growth->device, growth->by,
                    growth->seconds);
