@@ -2,7 +2,7 @@
 /* What a node sends to dt-gather, message "report": both ends build and judge it here.
  *
  * It holds what comparison, table and verdict need, and no more: the facts that are compared or
- * shown, how many checks ran, and those of them that did not pass. That is 0.5 KB of a good node,
+ * shown, how many checks ran, and those of them that did not pass. That is 1 KB of a good node,
  * where all the facts of one with 32 EFA devices are 10 KB. Where dt-gather's welcome asks for them
  * ("full": true), because a report file is wanted, they go ahead of it (detail.h). */
 #ifndef DT_REPORT_MESSAGE_H
