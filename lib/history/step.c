@@ -13,7 +13,10 @@ struct event {
 static int begin(struct dt_history *history, const struct dt_history_now *now, void *argument)
 {
     const struct event *e = argument;
+    long long stepd_start = dt_history_pid_start(e->root, e->step->stepd);
     /* A step that was over sooner than this came to be written. */
+    if (stepd_start == 0)
+        return 0;
     if (history->end_s >= 0 && history->end_job == e->step->job &&
         history->end_step == e->step->step)
         return 0;
@@ -23,8 +26,7 @@ static int begin(struct dt_history *history, const struct dt_history_now *now, v
         if (dt_history_take_counters(history, e->facts, now) < 0)
             return -1;
     }
-    return dt_history_run(history, e->step, dt_history_pid_start(e->root, e->step->stepd),
-                          now->wall_s);
+    return dt_history_run(history, e->step, stepd_start, now->wall_s);
 }
 
 static bool has_begun(const struct dt_history *history, const struct dt_history_step *step)

@@ -8,7 +8,7 @@ setup() {
     dir=$BATS_TEST_TMPDIR
     build=$(realpath "${BUILD:-build}")
     cp configs/*.conf "$dir/"
-    printf 'data-directory = "%s"\ncache-directory = ""\n' "$dir" >"$dir/dt.conf"
+    printf 'data-directory = "%s"\ncache-directory = ""\nstate-directory = ""\n' "$dir" >"$dir/dt.conf"
     chmod 644 "$dir"/*.conf
     unset CUDA_VISIBLE_DEVICES GPU_DEVICE_ORDINAL SLURM_STEP_GPUS SLURM_JOB_GPUS FI_EFA_IFACE OMP_NUM_THREADS
 }

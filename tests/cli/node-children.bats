@@ -7,7 +7,7 @@ setup() {
     dir=$BATS_TEST_TMPDIR
     build=$(realpath "${BUILD:-build}")
     cp configs/*.conf "$dir/"
-    printf 'data-directory = "%s"\ncache-directory = "%s/cache"\nprobe-timeout-ms = 300\n' "$dir" "$dir" >"$dir/dt.conf"
+    printf 'data-directory = "%s"\ncache-directory = "%s/cache"\nstate-directory = ""\nprobe-timeout-ms = 300\n' "$dir" "$dir" >"$dir/dt.conf"
     chmod 644 "$dir"/*.conf
     "$build/localcluster/dt-personality" tree --instances "$dir/instances.conf" --type p5.48xlarge \
         --nvml "$build/localcluster/libnvidia-ml.so.1" --out "$dir/tree" >/dev/null

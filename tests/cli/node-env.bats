@@ -6,7 +6,7 @@ setup() {
     dir=$BATS_TEST_TMPDIR
     build=$(realpath "${BUILD:-build}")
     cp configs/*.conf "$dir/"
-    printf 'data-directory = "%s"\ncache-directory = ""\nenv-rules-site = "%s/site.conf"\n' "$dir" "$dir" >"$dir/dt.conf"
+    printf 'data-directory = "%s"\ncache-directory = ""\nstate-directory = ""\nenv-rules-site = "%s/site.conf"\n' "$dir" "$dir" >"$dir/dt.conf"
     chmod 644 "$dir"/*.conf
     "$build/localcluster/dt-personality" tree --instances "$dir/instances.conf" --type hpc7a.96xlarge --out "$dir/tree" >/dev/null
 }

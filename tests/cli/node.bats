@@ -8,7 +8,7 @@ setup() {
     build=$(realpath "${BUILD:-build}")
     node=$build/libexec/dt-node
     cp configs/*.conf "$dir/"
-    printf 'data-directory = "%s"\ncache-directory = ""\n' "$dir" >"$dir/dt.conf"
+    printf 'data-directory = "%s"\ncache-directory = ""\nstate-directory = ""\n' "$dir" >"$dir/dt.conf"
     chmod 644 "$dir"/*.conf
 }
 has() { [[ "$output" == *"$1"* ]] || { echo "$output"; return 1; }; }

@@ -7,7 +7,7 @@ setup() {
     dir=$BATS_TEST_TMPDIR
     build=$(realpath "${BUILD:-build}")
     cp configs/*.conf "$dir/"
-    printf 'data-directory = "%s"\ncache-directory = ""\n' "$dir" >"$dir/dt.conf"
+    printf 'data-directory = "%s"\ncache-directory = ""\nstate-directory = ""\n' "$dir" >"$dir/dt.conf"
     chmod 644 "$dir"/*.conf
 }
 tell() { printf '%s\n' "$*" "--- plan:" "$plan" >&2; return 1; }
