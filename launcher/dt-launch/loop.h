@@ -27,9 +27,9 @@ struct loop {
     int poll;    /* epoll: signals, session, pidfds */
     int signals; /* signalfd */
     pid_t starter;
-    bool keeper_lost; /* killed, so that we must end too */
+    bool keeper_lost;             /* killed, so that we must end too */
     struct dt_superior *superior; /* NULL: no driver has started the step */
-    int left;         /* processes of this attempt that could not be ended; -1: not tried yet */
+    int left; /* processes of this attempt that could not be ended; -1: not tried yet */
     bool slurm_signals_all;
     int running;
     bool stopping;   /* a stop signal came from outside */
