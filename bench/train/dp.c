@@ -38,7 +38,7 @@ void dt_dp_init(struct dt_dp *dp, struct dt_comm *comm, const struct dt_model *m
 
 struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp)
 {
-    return (struct dt_model_hooks){.bucket_ready = bucket_ready, .between = between, .context = dp};
+    return (struct dt_model_hooks){bucket_ready, between, dp};
 }
 
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)

@@ -167,6 +167,25 @@ static void on_verdict(void *argument, int code)
     loop->code = code;
 }
 
+void dt_loop_finish(struct loop *loop)
+{
+    struct dt_session *session = loop->job->session;
+    if (loop->ending)
+        return;
+    begin_ending(loop, 0);
+    loop->decided = loop->muted = true;
+    loop->code = 0;
+    if (dt_session_leads(session))
+        dt_session_verdict(session, 0);
+    else
+        dt_session_tell(session, &(struct dt_link_message){.type = DT_LINK_FINISHED});
+}
+
+static void on_finished(void *argument)
+{
+    dt_loop_finish(argument);
+}
+
 static void on_again(void *argument, int restarts)
 {
     struct loop *loop = argument;
@@ -273,6 +292,7 @@ void dt_loop_hear(struct loop *loop)
                                                .lead_lost = on_lead_lost,
                                                .who = on_who,
                                                .told = on_told,
+                                               .finished = on_finished,
                                                .line = on_line,
                                                .taken = on_taken,
                                                .heard = on_heard};

@@ -74,6 +74,8 @@ void dt_loop_blame(struct loop *loop, struct dt_failure *failure);
 void dt_loop_refuse(struct loop *loop, int code, const struct dt_error *err);
 /* A rank of ours that does not end by itself any more. how: as in dt_worker_describe. */
 void dt_loop_give_up(struct loop *loop, const struct dt_worker *worker, const char *how);
+/* The job has done what it was for: end what still runs, and well. */
+void dt_loop_finish(struct loop *loop);
 /* Decide when it is time; returns whether there is nothing left to wait for. */
 bool dt_loop_settled(struct loop *loop);
 double dt_loop_next_decision(const struct loop *loop); /* 0: none */

@@ -17,10 +17,12 @@
 #include "pre.h"
 #include "prepare.h"
 #include "profile.h"
+#include "role_set.h"
 #include "show.h"
 #include "streams.h"
 #include "supervise.h"
 #include "ulimits.h"
+#include "wait_for.h"
 
 #define PRE_ONCE_S (7 * 86400.0) /* a compilation for a whole cluster may take long */
 
@@ -101,13 +103,17 @@ static int launch(struct dt_job *job, const struct dt_master *master,
         worker->local_rank = job->place->local_rank + ready;
         worker->error_file = dt_error_files_path(&files, worker->local_rank);
 
-        if (!job->refusal &&
+        if (!job->refusal && !job->roles &&
             dt_profile_command(&worker->argv, &worker->path, job->options, job->place, worker->rank,
                                &job->refusal_code, &job->late))
             job->refusal = &job->late;
         if (prepare_worker(worker, job, master, binding, ready, &err)) {
             complain_node(job->place, code, &err);
             goto out;
+        }
+        if (job->roles && dt_role_set_worker(job->roles, job->place, ready, worker, &job->late)) {
+            job->refusal = &job->late;
+            job->refusal_code = DT_EXIT_USAGE;
         }
     }
     code = !job->options->dry_run     ? dt_supervise(job)
@@ -141,7 +147,7 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
 {
     int code = DT_EXIT_UNVALIDATED;
     if (dt_guard_verdict(job->place, err) ||
-        dt_program_find(job->options->program[0], path, &code, err))
+        (!job->roles && dt_program_find(job->options->program[0], path, &code, err)))
         return code;
     if (dt_streams_check(job->options, job->place, err))
         return DT_EXIT_USAGE;
@@ -151,6 +157,8 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
         return DT_EXIT_APPLY;
     if (!job->options->dry_run && dt_pre_run(job->options, job->place, &code, err))
         return code;
+    if (!job->options->dry_run && dt_wait_for(job->options, err))
+        return DT_EXIT_HELPER;
     if (!job->options->dry_run)
         dt_prewarm(job->options, job->place);
     return 0;
@@ -177,12 +185,12 @@ static int run_session(struct dt_job *job, struct dt_master *master,
 }
 
 static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place,
-                              const struct dt_keeper *keeper)
+                              const struct dt_role_set *roles, const struct dt_keeper *keeper)
 {
     struct dt_error err = {""}, refusal = {""};
     struct dt_master master = {.hold = -1};
     struct dt_binding binding = {0};
-    struct dt_job job = {.options = options, .place = place, .keeper = *keeper};
+    struct dt_job job = {.options = options, .place = place, .roles = roles, .keeper = *keeper};
     char *path = NULL;
     int code = prepare(&job, &path, &binding, &refusal);
     if (code && !is_joint(options, place)) {
@@ -210,10 +218,14 @@ int main(int argc, char **argv)
     struct dt_error err = {""};
     bool everywhere = true;
     bool drive = false;
+    struct dt_role_set *roles = NULL;
     if (dt_options_parse(&options, argc, argv, &err) || dt_driver_wanted(&options, &drive, &err) ||
         (!drive &&
-         (dt_python_program(&options, &err) || dt_place_find(&place, &options, &everywhere, &err) ||
+         (dt_role_set_open(&roles, &options, &err) || dt_python_program(&options, &err) ||
+          dt_place_find(&place, &options, &everywhere, &err) ||
+          (roles && dt_role_set_settle(roles, &place, &err)) ||
           dt_checkpoint_check(&options, &place, &err) || dt_pre_check(&options, &place, &err)))) {
+        dt_role_set_close(roles);
         dt_options_fini(&options);
         return complain(everywhere, DT_EXIT_USAGE, &err);
     }
@@ -224,8 +236,9 @@ int main(int argc, char **argv)
     }
     if (place.shape == DT_SHAPE_FANOUT && !options.dry_run)
         dt_keeper_split(&keeper, &place);
-    int code = prepare_and_launch(&options, &place, &keeper);
+    int code = prepare_and_launch(&options, &place, roles, &keeper);
     dt_place_fini(&place);
+    dt_role_set_close(roles);
     dt_options_fini(&options);
     return code;
 }

@@ -3,7 +3,6 @@
  * words are looked at first by check_words(), because getopt's own message for an unknown option is
  * two lines and does not say what was meant. */
 #include "options_rows.h"
-#include "session.h"
 
 #include <argp.h>
 #include <ctype.h>
@@ -287,7 +286,7 @@ static int default_env(struct dt_options *options, struct dt_error *err)
 
 static int check_together(const struct dt_options *o, struct dt_error *err)
 {
-    if (!o->program || !*o->program[0])
+    if (!o->roles && (!o->program || !*o->program[0]))
         return dt_error_set(err,
                             "no program was given: dt-launch [OPTION...] -- PROGRAM ARGUMENT...");
     if (o->per_task && o->nproc != DT_NPROC_UNSET)
@@ -309,7 +308,6 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                                    .doctor = -1,
                                    .kill_grace_s = 5,
                                    .missing_after_s = 10,
-                                   .lost_after_s = DT_PATIENCE_S,
                                    .hang = {.timeout_s = 600},
                                    .checkpoint = {.window_s = 300},
                                    .env = DT_ENV_MODE_UNSET};

@@ -33,6 +33,8 @@ enum dt_platform {
 };
 extern const char *const dt_platform_names[DT_PLATFORMS];
 
+#define DT_WAIT_FOR_MAX 64
+
 enum dt_fold_mode { DT_FOLD_OFF, DT_FOLD_LINES, DT_FOLD_NUMBERS };
 
 /* What becomes of the ranks' output; strings as given, NULL: not given. */
@@ -82,9 +84,8 @@ struct dt_options {
     int max_restarts;
     const char *restart_progress; /* pattern of file names; NULL: none */
     bool restart_always;          /* progress or not */
-    double lost_after_s;
-    enum dt_store_mode store; /* UNSET: dt_store_of() decides */
-    enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
+    enum dt_store_mode store;     /* UNSET: dt_store_of() decides */
+    enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
     int doctor;                /* rank to be explained (with dry_run); -1: none */
     struct dt_log_options log;
@@ -92,6 +93,9 @@ struct dt_options {
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
     struct dt_extras extras;
+    const char *roles; /* file; NULL: one program for all */
+    const char *wait_for[DT_WAIT_FOR_MAX];
+    int wait_for_count;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */
     char **python;  /* owned: `program` behind a Python interpreter; NULL: as it is */
 };

@@ -2,6 +2,7 @@
 /* Options about the run itself: store, environment, binding, ending. */
 #include "fold/ranks.h"
 #include "options_rows.h"
+#include "wait_for.h"
 
 static int take_store(struct dt_options *o, const char *name, const char *value,
                       struct dt_error *err)
@@ -45,6 +46,15 @@ static int take_bind(struct dt_options *o, const char *name, const char *value,
     int result = dt_bind_words_parse(&o->bind, name, value, err);
     o->bind.by_option = true;
     return result;
+}
+
+static int take_wait_for(struct dt_options *o, const char *name, const char *value,
+                         struct dt_error *err)
+{
+    if (o->wait_for_count == DT_WAIT_FOR_MAX)
+        return dt_error_set(err, "%s is given more than %d times", name, DT_WAIT_FOR_MAX);
+    o->wait_for[o->wait_for_count++] = value;
+    return dt_wait_for_check(value, err);
 }
 
 static int take_dry_run(struct dt_options *o, const char *name, const char *value,
@@ -92,6 +102,12 @@ const struct dt_option_row dt_options_of_running[] = {
             "for tasks, within what dt-launch was given; explain: and say why. WORDs as there "
             "(default: as srun --dt-bind, else DT_BIND, else off)",
      .take = take_bind},
+    {.name = "wait-for",
+     .value = "URL[,SECONDS]",
+     .doc =
+         "Start when tcp://HOST:PORT listens, when http://HOST:PORT/PATH answers well; at most 600 "
+         "s, or SECONDS; may be given several times",
+     .take = take_wait_for},
     {.name = "dry-run",
      .doc = "Print arguments and environment of each rank, start nothing",
      .take = take_dry_run},

@@ -80,6 +80,13 @@ static int take_platform(struct dt_options *o, const char *name, const char *val
     return 0;
 }
 
+static int take_roles(struct dt_options *o, const char *name, const char *value,
+                      struct dt_error *err)
+{
+    o->roles = value;
+    return *value ? 0 : dt_error_set(err, "%s is empty: a file is needed", name);
+}
+
 const struct dt_option_row dt_options_of_shape[] = {
     {.name = "per-task",
      .doc = "Wrap the one process of each Slurm task (default when --nproc-per-node is not given)",
@@ -90,6 +97,11 @@ const struct dt_option_row dt_options_of_shape[] = {
      .doc = "Start N processes on each node; srun must start one task a node. auto: one for each "
             "visible GPU, else one for each core allowed; gpu, cpu: one for each of these",
      .take = take_nproc},
+    {.name = "roles",
+     .value = "FILE",
+     .doc =
+         "Groups of nodes with different programs, as FILE describes them (no program behind --)",
+     .take = take_roles},
     {.name = "platform",
      .value = "NAME",
      .doc = "Where the numbers of the nodes come from: auto (default), slurm, batch (AWS Batch "

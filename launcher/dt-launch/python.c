@@ -31,6 +31,8 @@ static const char *interpreter(void)
 
 int dt_python_program(struct dt_options *options, struct dt_error *err)
 {
+    if (!options->program)
+        return 0;
     bool wanted = options->module || options->run_path || is_script(options->program[0]);
     size_t count = 0, at = 0;
     if (!wanted || options->no_python)

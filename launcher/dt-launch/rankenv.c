@@ -93,7 +93,7 @@ static void set_fanout(struct dt_environ *env, const struct dt_place *place,
     dt_environ_unset_prefix(env, "PMI_");
     dt_environ_unset_prefix(env, "PMIX_");
     dt_environ_unset(env, "SLURM_LAUNCH_DRIVER");
-    if (place->in_step)
+    if (place->in_step || getenv("SLURM_PROCID")) /* a role's agent may be within a step, too */
         set_slurm(env, place, index);
     int restarts;
     if (dt_superior_present(place, &restarts)) /* one run, whichever step it has come to */

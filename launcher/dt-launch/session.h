@@ -16,9 +16,6 @@
 
 struct dt_session;
 
-#define DT_PATIENCE_S     30.0
-#define DT_PATIENCE_LEAST 3.0 /* peers speak every 2 s */
-
 struct dt_session_handler {
     void *argument;
     /* The lead: a rank of another node, or a node, has failed. Takes the failure over. */
@@ -36,6 +33,8 @@ struct dt_session_handler {
     void (*who)(void *argument, long long query);
     /* A member: the lead looks for what hangs, or has the job saved (look, give-up, save). */
     void (*told)(void *argument, const struct dt_link_message *message);
+    /* The lead: the role whose end is the job's has ended well. */
+    void (*finished)(void *argument);
     /* The lead: a folded line of a member (NULL: none). Whether there is room for more. */
     bool (*line)(void *argument, const struct dt_link_message *message);
     /* A member: the lead has shown so many bytes of our lines. */
@@ -52,9 +51,6 @@ struct dt_session *dt_session_lead(const struct dt_place *place, struct dt_maste
 struct dt_session *dt_session_member(const struct dt_place *place, struct dt_master *master,
                                      struct dt_error *err);
 void dt_session_close(struct dt_session *session);
-
-/* A peer that says nothing for so long is lost: its network is cut. At first 30 s. */
-void dt_session_patience(struct dt_session *session, double seconds);
 
 bool dt_session_leads(const struct dt_session *session);
 /* To be polled for input; then dt_session_work. Both roles also call it at least once a second. */

@@ -211,7 +211,10 @@ int dt_streams_open(struct loop *loop, struct dt_error *err)
         struct dt_buf prefix = DT_BUF_INIT;
         if (kind == DT_PREFIX_NODE)
             dt_buf_printf(&prefix, "%s:", place->node_name);
-        dt_buf_printf(&prefix, "%d", worker->rank);
+        if (worker->role)
+            dt_buf_puts(&prefix, worker->role);
+        else
+            dt_buf_printf(&prefix, "%d", worker->rank);
         char *text = dt_buf_take(&prefix);
         result = text ? open_worker(loop, i, kind == DT_PREFIX_NONE ? NULL : text, err)
                       : dt_error_set(err, "out of memory");

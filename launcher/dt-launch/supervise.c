@@ -70,6 +70,8 @@ static void on_end(struct loop *loop, struct dt_worker *worker, long long now_ns
     worker->pidfd = -1;
     if (dt_status_code(status) != 0)
         dt_loop_on_failure(loop, worker, now_ns);
+    else if (worker->ends_job)
+        dt_loop_finish(loop);
 }
 
 /* Orphans of the ranks, whose subreaper dt-launch is, and ranks where the kernel has no pidfd. A rank
@@ -398,17 +400,12 @@ int dt_supervise(struct dt_job *job)
     if (dt_streams_prepare(&loop, &err) || open_events(&loop, &err)) {
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err.text, job->place->node_name);
     } else {
-        dt_session_patience(job->session, job->options->lost_after_s);
         dt_loop_restarts_begin(&loop);
         dt_checkpoint_begin(&loop);
         open_superior(&loop);
         while (code = attempt(&loop), loop.restarts.start)
             dt_loop_restart(&loop);
     }
-    if (loop.superior && code == 0) /* a failure was told when it was named */
-        dt_superior_tell(
-            loop.superior,
-            &(struct dt_superior_report){.follow = DT_FOLLOW_STOP, .restarts = loop.restarts.done});
     dt_superior_close(loop.superior);
     dt_loop_restarts_end(&loop);
     dt_checkpoint_finish(&loop, code);

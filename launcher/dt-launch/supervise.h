@@ -15,7 +15,8 @@ struct dt_job {
     const struct dt_options *options;
     const struct dt_place *place;
     struct dt_session *session;
-    struct dt_events *events; /* NULL: nothing is written */
+    const struct dt_role_set *roles; /* NULL: the processes are ranks of one program */
+    struct dt_events *events;        /* NULL: nothing is written */
     struct dt_keeper keeper;
     const char *path;               /* of the program; NULL: there is a refusal */
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */

@@ -164,8 +164,11 @@ static void put_command(struct dt_buf *text, char *const *argv)
 void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, const char *node,
                         const char *how, char *const *argv)
 {
-    dt_buf_printf(text, "rank %d (local %d on %s, pid %d) ", worker->rank, worker->local_rank, node,
-                  (int)worker->pid);
+    if (worker->role)
+        dt_buf_printf(text, "role %s (on %s, pid %d) ", worker->role, node, (int)worker->pid);
+    else
+        dt_buf_printf(text, "rank %d (local %d on %s, pid %d) ", worker->rank, worker->local_rank,
+                      node, (int)worker->pid);
     if (how) {
         dt_buf_puts(text, how);
     } else if (WIFSIGNALED(worker->status)) {
@@ -177,5 +180,5 @@ void dt_worker_describe(struct dt_buf *text, const struct dt_worker *worker, con
         dt_buf_printf(text, "exited with code %d", WEXITSTATUS(worker->status));
     }
     dt_buf_printf(text, " after %.1f s: ", worker->lived);
-    put_command(text, argv);
+    put_command(text, worker->role && worker->argv ? worker->argv : argv);
 }

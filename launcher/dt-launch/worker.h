@@ -27,6 +27,8 @@ struct dt_worker {
     bool has_tail;
     size_t tail_id;                    /* of its standard error, when has_tail */
     char **argv, *path;                /* its own command, owned; NULL: that of all */
+    const char *role;                  /* of --roles (borrowed); NULL: it is a rank */
+    bool ends_job;                     /* when it ends well, the job has */
     struct dt_gate *gate;              /* NULL: none */
     const struct dt_bind_target *bind; /* borrowed; NULL: runs where dt-launch may */
     char *error_file;                  /* TORCHELASTIC_ERROR_FILE; owned; NULL: none */

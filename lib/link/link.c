@@ -25,8 +25,8 @@ static const struct {
     [DT_LINK_SEEN] = {"seen", 7, 3},       [DT_LINK_GIVE_UP] = {"give-up", 1, 0},
     [DT_LINK_WARNED] = {"warned", 1, 0},   [DT_LINK_SAVE] = {"save", 1, 0},
     [DT_LINK_SAVED] = {"saved", 1, 0},     [DT_LINK_LINE] = {"line", 1, 2},
-    [DT_LINK_TAKEN] = {"taken", 1, 0},     [DT_LINK_AGENT] = {"dt-agent", 3, 2},
-    [DT_LINK_CAUSE] = {"cause", 3, 2},
+    [DT_LINK_TAKEN] = {"taken", 1, 0},     [DT_LINK_FINISHED] = {"finished", 0, 0},
+    [DT_LINK_AGENT] = {"dt-agent", 3, 2},  [DT_LINK_CAUSE] = {"cause", 3, 2},
 };
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -30,6 +30,7 @@
  *   lead -> member    save TIME                             (signal your ranks then, by the lead's clock)
  *   member -> lead    saved RANK                            (it has said so)
  *   member -> lead    line STREAM RANKS TEXT                (these ranks wrote this line)
+ *   member -> lead    finished                              (the job has done what it was for: end it well)
  *   lead -> member    taken BYTES                           (of such texts: so many more may come)
  *
  * To the driver (launcher/dt-launch/driver.h), which never answers:
@@ -78,6 +79,7 @@ enum dt_link_type {
     DT_LINK_SAVED,
     DT_LINK_LINE,
     DT_LINK_TAKEN,
+    DT_LINK_FINISHED,
     DT_LINK_AGENT,
     DT_LINK_CAUSE,
     DT_LINK_TYPES,

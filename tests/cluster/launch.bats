@@ -214,3 +214,37 @@ time.sleep(4714)'
     jobs_gone
     run -1 pgrep -f 'time.sleep.4714'
 }
+
+@test "--fold: what the ranks of all nodes write is one line" {
+    timed srun -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --fold --missing-after 60 -- python3 -c '
+import os, socket, time
+here, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
+s = socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))  # they come here one after the other
+time.sleep(0.2)
+print("ready", flush=True)
+print("rank", here, flush=True)'
+    assert_code 0
+    [ "$(grep -c ready <<<"$output")" -le 4 ] # 1, but for nodes that are late by more than the window
+    diff <(grep -o 'rank [0-7]$' <<<"$output" | sort) <(printf 'rank %d\n' 0 1 2 3 4 5 6 7)
+}
+
+@test "--roles: each role has its nodes and its world; where another role is, by address; its end is the job's" {
+    cat >serve.py <<'PY'
+import http.server, os
+open("server.pid", "w").write(str(os.getpid()))
+http.server.test(http.server.SimpleHTTPRequestHandler, port=8765, bind="0.0.0.0")
+PY
+    cat >job.roles <<'ROLES'
+role  server  last:1 -- python3 serve.py
+ready server  http://@server.0@:8765/ 60
+role  trainer rest --nproc-per-node 2 -- sh -c 'echo $RANK/$WORLD_SIZE node $NODE_RANK slurm $SLURM_PROCID/$SLURM_NTASKS asks @server.0@ of @server.count@'
+end   trainer
+ROLES
+    timed timeout 90 srun -N4 --ntasks-per-node=1 dt-launch --roles job.roles
+    assert_code 0
+    address=$(srun -N1 -w n4 -n1 sh -c 'getent ahosts n4 | head -n 1 | cut -d" " -f1' 2>/dev/null || true)
+    diff <(grep asks <<<"$output" | sed 's/ asks .*//' | sort) \
+        <(for r in 0 1 2 3 4 5; do echo "$r/6 node $((r / 2)) slurm $r/6"; done)
+    [ -z "$address" ] || [ "$(grep -c "asks $address of 1" <<<"$output")" -eq 6 ]
+    [ ! -d "/proc/$(cat server.pid)" ]
+}
