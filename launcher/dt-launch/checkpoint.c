@@ -143,6 +143,8 @@ bool dt_checkpoint_warned(struct loop *loop, int number, bool ranks_have_it)
     if (ranks_have_it && signal_number == number) {
         checkpoint->signalled = true;
         checkpoint->signal_ns = dt_now_ns();
+    } else if (ranks_have_it) { /* and may end of it, which is then no failure */
+        loop->stopping = loop->muted = true;
     }
     return true;
 }
@@ -210,6 +212,8 @@ static void end_job(struct loop *loop, bool saved)
     if (length < 0)
         failure.sentence = NULL;
     loop->checkpoint.over = true;
+    loop->muted =
+        loop->muted || !speaks(loop); /* of many dt-launch with a rank each, one tells it */
     dt_loop_blame(loop, &failure);
 }
 
@@ -266,18 +270,27 @@ int dt_checkpoint_code(const struct loop *loop)
     return loop->checkpoint.signalled ? DT_EXIT_CHECKPOINTED : 0;
 }
 
+/* What ends by itself in the grace that preemption gives, Slurm takes for ended, and does not requeue it.
+ * What was cancelled is to stay so. */
+static bool is_to_requeue(const struct loop *loop, int code)
+{
+    if (loop->checkpoint.why == DT_CHECKPOINT_WARNED)
+        return dt_job_preempted(loop->job->place);
+    return code == DT_EXIT_CHECKPOINTED && loop->job->place->job >= 0;
+}
+
 void dt_checkpoint_finish(struct loop *loop, int code)
 {
     struct dt_error err = {""};
     const struct dt_place *place = loop->job->place;
-    if (!loop->checkpoint.signalled || code != DT_EXIT_CHECKPOINTED || !speaks(loop))
+    if (!loop->checkpoint.signalled || !speaks(loop))
         return;
-    if (!loop->checkpoint.over)
+    if (!loop->checkpoint.over && code == DT_EXIT_CHECKPOINTED)
         dprintf(STDERR_FILENO,
                 "dt-launch: all ranks ended after SIG%s: the job is to be run again\n",
                 sigabbrev_np(loop->job->options->checkpoint.signal));
-    if (loop->checkpoint.why != DT_CHECKPOINT_LIMIT || place->job < 0)
-        return; /* Slurm requeues what it preempts, and what was cancelled is to stay so */
+    if (!is_to_requeue(loop, code))
+        return;
     if (dt_requeue(place, NULL, &err))
         dprintf(STDERR_FILENO,
                 "dt-launch: the job is not requeued (%s): put \"[ $? != 75 ] || scontrol requeue "

@@ -45,6 +45,20 @@ int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_erro
     return result;
 }
 
+bool dt_job_preempted(const struct dt_place *place)
+{
+    char job[32];
+    char *argv[] = {(char *)"dt-slurm", (char *)"preempted", job, NULL};
+    struct dt_buf answer = DT_BUF_INIT;
+    struct dt_error err;
+    if (place->job < 0)
+        return false;
+    snprintf(job, sizeof job, "%lld", place->job);
+    bool yes = ask(argv, 0, &answer, &err) == 0 && answer.data && strcmp(answer.data, "yes") == 0;
+    dt_buf_fini(&answer);
+    return yes;
+}
+
 static int read_time(const char *text, long long *end)
 {
     char *rest;

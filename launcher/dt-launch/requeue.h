@@ -4,6 +4,8 @@
 #ifndef DT_LAUNCH_REQUEUE_H
 #define DT_LAUNCH_REQUEUE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "place.h"
@@ -14,6 +16,9 @@ int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_erro
 
 /* When the job's time is over, seconds since 1970: SLURM_JOB_END_TIME, else as the controller says. */
 int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_error *err);
+
+/* Was the job told to make way for another one? No, where the controller can not be asked. */
+bool dt_job_preempted(const struct dt_place *place);
 
 /* Those of the nodes that the controller calls down, failing or not responding, in bracket notation; "":
  * none. */

@@ -3,6 +3,7 @@
  * is static and runs where no Slurm is. A helper, not a command for users.
  *
  *   dt-slurm end-time JOB                    prints when the job's time is over, seconds since 1970
+ *   dt-slurm preempted JOB                   prints "yes" if it runs, told to make way for another job
  *   dt-slurm requeue [--exclude NODES] JOB   puts the batch job back into the queue
  *   dt-slurm down NODES                      prints which of the nodes are down, failing or silent
  *   dt-slurm unfit FILE                      prints which nodes a report of the validation leaves out
@@ -41,6 +42,19 @@ static int end_time(unsigned job)
     if (slurm_get_end_time(job, &end))
         return refused("tell the end of", job);
     printf("%lld\n", (long long)end);
+    return 0;
+}
+
+/* One that was cancelled is not preempted any more: it is to stay away. */
+static int preempted(unsigned job)
+{
+    job_info_msg_t *info = NULL;
+    if (slurm_load_job(&info, job, SHOW_ALL) || !info->record_count)
+        return refused("tell of", job);
+    const slurm_job_info_t *found = &info->job_array[0];
+    bool runs = (found->job_state & JOB_STATE_BASE) == JOB_RUNNING;
+    printf("%s\n", runs && found->preempt_time ? "yes" : "no");
+    slurm_free_job_info_msg(info);
     return 0;
 }
 
@@ -143,7 +157,8 @@ static int unfit(const char *path)
 
 static int usage(void)
 {
-    fprintf(stderr, "Usage: dt-slurm end-time JOB | requeue [--exclude NODES] JOB | down NODES | "
+    fprintf(stderr, "Usage: dt-slurm end-time JOB | preempted JOB | requeue [--exclude NODES] JOB "
+                    "| down NODES | "
                     "unfit FILE\n");
     return DT_EXIT_USAGE;
 }
@@ -170,5 +185,7 @@ int main(int argc, char **argv)
         return usage();
     if (strcmp(argv[1], "end-time") == 0 && !nodes)
         return end_time((unsigned)job);
+    if (strcmp(argv[1], "preempted") == 0 && !nodes)
+        return preempted((unsigned)job);
     return strcmp(argv[1], "requeue") == 0 ? requeue((unsigned)job, nodes) : usage();
 }
