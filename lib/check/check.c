@@ -95,6 +95,16 @@ const char *dt_severity_name(enum dt_severity severity)
     return (unsigned)severity <= DT_SEVERITY_REPLACE ? severity_names[severity] : "NONE";
 }
 
+const char *dt_unit_name(enum dt_unit unit)
+{
+    static const char *const names[] = {[DT_UNIT_NONE] = "",
+                                        [DT_UNIT_COUNT] = "count",
+                                        [DT_UNIT_BYTES] = "bytes",
+                                        [DT_UNIT_PERCENT] = "percent",
+                                        [DT_UNIT_GBPS] = "gbps"};
+    return (unsigned)unit <= DT_UNIT_GBPS ? names[unit] : "";
+}
+
 const char *dt_level_name(enum dt_level level)
 {
     return (unsigned)level <= DT_LEVEL_DEEP ? level_names[level] : "off";

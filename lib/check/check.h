@@ -35,6 +35,13 @@ enum dt_scope {
     DT_SCOPE_JOB /* limits, file systems and variables of one job: means nothing outside its step */
 };
 
+/* Of a check that holds one number against one limit: both of them, for graphs. */
+enum dt_unit { DT_UNIT_NONE, DT_UNIT_COUNT, DT_UNIT_BYTES, DT_UNIT_PERCENT, DT_UNIT_GBPS };
+struct dt_check_number {
+    enum dt_unit unit; /* NONE: there is no such number */
+    long long value, limit;
+};
+
 struct dt_check_result {
     const char *name; /* "efa-count"; static */
     enum dt_result result;
@@ -44,6 +51,7 @@ struct dt_check_result {
     char *source;  /* file or call the value came from */
     char *next;    /* what to do about it: "reboot or replace the instance"; "" where nothing is */
     char *message; /* one sentence for people: found, wanted, and what to do next */
+    struct dt_check_number number;
     long us;
 };
 
@@ -98,6 +106,7 @@ enum dt_result dt_check_worst(const struct dt_check_results *results);
 
 const char *dt_result_name(enum dt_result result);          /* "PASS" ... */
 const char *dt_severity_name(enum dt_severity severity);    /* "NONE", "MONITOR" ... */
+const char *dt_unit_name(enum dt_unit unit);                /* "count", "bytes" ... */
 int dt_level_parse(const char *text, enum dt_level *level); /* -1: no such level */
 const char *dt_level_name(enum dt_level level);
 
@@ -111,15 +120,18 @@ void dt_judge_limit(struct dt_check_result *result, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void dt_judge_next(struct dt_check_result *result, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Value and limit once more, as numbers. Left out where either has none ("unlimited"). */
+void dt_judge_number(struct dt_check_result *result, enum dt_unit unit, long long value,
+                     long long limit);
 /* Another severity than the registry's. */
 void dt_judge_severity(struct dt_check_result *result, enum dt_severity severity);
 /* Compose the message of what is there, and make absent texts "". -1: out of memory. */
 int dt_judge_finish(struct dt_check_result *result);
 void dt_check_result_fini(struct dt_check_result *result);
 
-/* Array of {"name","result","severity","value","limit","source","next","message","us"}. From
- * outside: names must be in the registry, texts are made printable; severity, source, message and
- * us may be left out. */
+/* Array of {"name","result","severity","value","limit","source","next","message","us"}, and "number"
+ * {"unit","value","limit"} where there is one. From outside: names must be in the registry, texts
+ * are made printable; severity, source, message, number and us may be left out. */
 json_t *dt_check_result_to_json(const struct dt_check_result *result);
 json_t *dt_check_results_to_json(const struct dt_check_results *results);
 int dt_check_results_from_json(struct dt_check_results *results, const json_t *array,

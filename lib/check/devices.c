@@ -80,15 +80,19 @@ void dt_check_gpu_count(const struct dt_check_context *context, struct dt_check_
     if (has_pci && pci < wanted) {
         dt_judge(result, DT_FAIL, "/sys/bus/pci/devices");
         dt_judge_value(result, "%lld GPU%s on the PCI bus", pci, plural(pci));
+        dt_judge_number(result, DT_UNIT_COUNT, pci, wanted);
         dt_judge_next(result, REPLACE);
     } else if (refused || (has_count && count < wanted)) {
         gpu_driver(context, result, wanted);
+        if (has_count)
+            dt_judge_number(result, DT_UNIT_COUNT, count, wanted);
     } else if (!has_count || (!context->instance && !has_pci)) {
         dt_check_unknown(context, result, has_count ? "gpu.pci_count" : "gpu.count",
                          "run nvidia-smi there; if it is slow, turn persistence mode on");
     } else {
         dt_judge(result, DT_PASS, "NVML, /proc/driver/nvidia, /sys/bus/pci/devices");
         dt_judge_value(result, "%lld GPU%s", count, plural(count));
+        dt_judge_number(result, DT_UNIT_COUNT, count, wanted);
     }
 }
 
@@ -107,6 +111,7 @@ void dt_check_neuron_count(const struct dt_check_context *context, struct dt_che
         dt_judge(result, count < wanted ? DT_FAIL : DT_PASS, "/sys/class/neuron_device");
         dt_judge_value(result, "%lld Neuron device%s", count, plural(count));
         dt_judge_limit(result, "%d (%s)", wanted, dt_check_type(context));
+        dt_judge_number(result, DT_UNIT_COUNT, count, wanted);
         if (count == 0)
             dt_judge_next(result, "load the driver (modprobe neuron) or fix the image");
         else if (count < wanted)
@@ -144,6 +149,7 @@ void dt_check_efa_count(const struct dt_check_context *context, struct dt_check_
     }
     dt_judge(result, count >= wanted ? DT_PASS : DT_FAIL, "/sys/class/infiniband");
     dt_judge_value(result, "%lld EFA device%s", count, plural(count));
+    dt_judge_number(result, DT_UNIT_COUNT, count, wanted);
     if (count == 0 && wanted == 1) {
         /* One EFA device is an option of the instance's launch, and such a cluster can be meant so.
          */

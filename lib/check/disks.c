@@ -102,6 +102,7 @@ void dt_check_local_storage(const struct dt_check_context *context, struct dt_ch
     dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/class/nvme");
     dt_judge_value(result, "%zu instance store disk%s, %lld GB", count, count == 1 ? "" : "s", gb);
     dt_judge_limit(result, "%lld GB (%s)", wanted, dt_check_type(context));
+    dt_judge_number(result, DT_UNIT_BYTES, gb * 1000000000, wanted * 1000000000);
     if (!good)
         dt_judge_next(result, "reboot; replace the instance if it stays");
 }

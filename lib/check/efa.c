@@ -82,6 +82,8 @@ void dt_check_efa_rate(const struct dt_check_context *context, struct dt_check_r
         dt_judge_value(result, "%s runs at %lld Gb/s (%zu of %zu devices are slow)", name_of(slow),
                        (long long)json_integer_value(json_object_get(slow, "gbps")), slow_count,
                        count);
+        dt_judge_number(result, DT_UNIT_GBPS, json_integer_value(json_object_get(slow, "gbps")),
+                        wanted);
         dt_judge_next(result, "reboot or replace the instance");
     } else if (silent) {
         dt_judge_value(result, "not known: %s does not tell its rate", name_of(silent));
@@ -89,6 +91,7 @@ void dt_check_efa_rate(const struct dt_check_context *context, struct dt_check_r
                       name_of(silent));
     } else {
         dt_judge_value(result, "%zu devices at %d Gb/s", count, wanted);
+        dt_judge_number(result, DT_UNIT_GBPS, wanted, wanted);
     }
 }
 

@@ -209,6 +209,7 @@ void dt_check_lemon(const struct dt_check_context *context, struct dt_check_resu
                    conf->lemon_days, count ? ": " : "", text.data ? text.data : "",
                    count > SHOWN ? ", ..." : "");
     dt_judge_limit(result, "less than %lld (lemon-losses)", conf->lemon_losses);
+    dt_judge_number(result, DT_UNIT_COUNT, (long long)count, conf->lemon_losses);
     if (lemon) {
         dt_judge_severity(result, DT_SEVERITY_REPLACE);
         dt_judge_next(result, "replace the instance");

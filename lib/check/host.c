@@ -18,6 +18,7 @@ static void judge_present(const struct dt_check_context *context, struct dt_chec
     dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/devices/system/cpu/online");
     dt_judge_value(result, "%lld CPUs%s", online, threads_off ? " (hyper-threads are off)" : "");
     dt_judge_limit(result, "all %lld that are present", present);
+    dt_judge_number(result, DT_UNIT_COUNT, online, present);
     if (!good)
         dt_judge_next(result, "look who took CPUs offline, or reboot");
 }
@@ -40,6 +41,7 @@ void dt_check_cpu_count(const struct dt_check_context *context, struct dt_check_
     dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/devices/system/cpu/online");
     dt_judge_value(result, "%lld CPUs%s", online, threads_off ? " (hyper-threads are off)" : "");
     dt_judge_limit(result, "%d (%s)", type->vcpus, dt_check_type(context));
+    dt_judge_number(result, DT_UNIT_COUNT, online, type->vcpus);
     if (!good)
         dt_judge_next(result, "look for CPUs taken offline or maxcpus= on the kernel's command "
                               "line; reboot or replace the instance");
@@ -61,6 +63,7 @@ void dt_check_numa_count(const struct dt_check_context *context, struct dt_check
     dt_judge(result, good ? DT_PASS : DT_FAIL, "/sys/devices/system/node/online");
     dt_judge_value(result, "%lld NUMA node%s", nodes, nodes == 1 ? "" : "s");
     dt_judge_limit(result, "%d (%s)", type->numa_nodes, dt_check_type(context));
+    dt_judge_number(result, DT_UNIT_COUNT, nodes, type->numa_nodes);
     if (!good)
         dt_judge_next(result,
                       "look for numa=off on the kernel's command line; reboot or replace the "
@@ -131,6 +134,7 @@ void dt_check_memory_free(const struct dt_check_context *context, struct dt_chec
     dt_judge(result, good ? DT_PASS : DT_WARN, "/proc/meminfo");
     dt_judge_value(result, "%lld of %lld MiB available", available + huge, total);
     dt_judge_limit(result, "%d%%", WANTED_PERCENT);
+    dt_judge_number(result, DT_UNIT_BYTES, (available + huge) << 20, wanted << 20);
     if (!good)
         dt_judge_next(result, "look for what earlier jobs left: ps, /dev/shm, tmpfs mounts");
 }

@@ -37,6 +37,8 @@ void dt_check_memlock(const struct dt_check_context *context, struct dt_check_re
         dt_judge_value(result, "%lld KiB", bytes >> 10);
     else
         dt_judge_value(result, SIZE_FORMAT, SIZE_ARGS(bytes >> 20));
+    if (bytes >= 0 && wanted >= 0)
+        dt_judge_number(result, DT_UNIT_BYTES, bytes, wanted << 20);
     if (!enough)
         dt_judge_next(result, "LimitMEMLOCK=infinity for slurmd, and "
                               "PropagateResourceLimitsExcept=MEMLOCK in slurm.conf");
@@ -56,6 +58,8 @@ void dt_check_nofile(const struct dt_check_context *context, struct dt_check_res
         dt_judge_value(result, "unlimited");
     else
         dt_judge_value(result, "%lld open files", files);
+    if (files >= 0)
+        dt_judge_number(result, DT_UNIT_COUNT, files, wanted);
     if (!enough)
         dt_judge_next(result, "'ulimit -n %lld' before srun, or LimitNOFILE for slurmd", wanted);
 }
@@ -76,6 +80,7 @@ void dt_check_shm(const struct dt_check_context *context, struct dt_check_result
     dt_judge(result, size >= wanted ? DT_PASS : DT_FAIL, "/dev/shm");
     dt_judge_value(result, SIZE_FORMAT, SIZE_ARGS(size));
     dt_judge_limit(result, SIZE_FORMAT " (%lld%% of memory, dt.conf)", SIZE_ARGS(wanted), percent);
+    dt_judge_number(result, DT_UNIT_BYTES, size << 20, wanted << 20);
     if (size < wanted) {
         dt_judge_next(result,
                       "mount -o remount,size=%lld%% /dev/shm; in a container, raise its shm size",
@@ -106,6 +111,7 @@ void dt_check_memory(const struct dt_check_context *context, struct dt_check_res
     dt_judge_value(result, SIZE_FORMAT, SIZE_ARGS(memory));
     dt_judge_limit(result, SIZE_FORMAT " (%lld%% of %s)", SIZE_ARGS(wanted), percent,
                    dt_check_type(context));
+    dt_judge_number(result, DT_UNIT_BYTES, memory << 20, wanted << 20);
     if (memory < wanted)
         dt_judge_next(result,
                       "replace the instance, or look for mem= on the kernel's command line");
@@ -130,6 +136,7 @@ void dt_check_hugepages(const struct dt_check_context *context, struct dt_check_
     dt_judge(result, free_mib >= wanted ? DT_PASS : DT_FAIL, "/proc/meminfo");
     dt_judge_value(result, SIZE_FORMAT " free", SIZE_ARGS(free_mib));
     dt_judge_limit(result, SIZE_FORMAT " (dt.conf)", SIZE_ARGS(wanted));
+    dt_judge_number(result, DT_UNIT_BYTES, free_mib << 20, wanted << 20);
     if (free_mib >= wanted)
         return;
     if (dt_facts_int(context->facts, "hugepages.size_kib", &size_kib) && size_kib > 0)

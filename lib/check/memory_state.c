@@ -12,6 +12,7 @@ void dt_check_swap(const struct dt_check_context *context, struct dt_check_resul
     dt_judge(result, used <= most ? DT_PASS : DT_WARN, "/proc/swaps");
     dt_judge_value(result, "%lld MiB of swap in use", used);
     dt_judge_limit(result, "at most %lld MiB (dt.conf)", most);
+    dt_judge_number(result, DT_UNIT_BYTES, used << 20, most << 20);
     if (used > most)
         dt_judge_next(result, "look for what fills the memory; then swapoff -a && swapon -a");
 }
@@ -42,6 +43,7 @@ void dt_check_memory_fragments(const struct dt_check_context *context,
     dt_judge(result, good ? DT_PASS : DT_WARN, "/proc/buddyinfo");
     dt_judge_value(result, "%lld%% of the free memory is in blocks of a huge page's size", percent);
     dt_judge_limit(result, "%lld%% (dt.conf)", wanted);
+    dt_judge_number(result, DT_UNIT_PERCENT, percent, wanted);
     if (!good)
         dt_judge_next(result, "echo 1 > /proc/sys/vm/compact_memory, or reboot");
 }
@@ -89,6 +91,7 @@ void dt_check_shm_left(const struct dt_check_context *context, struct dt_check_r
     else
         dt_judge_value(result, "%lld MiB of users who run nothing here", left);
     dt_judge_limit(result, "at most %lld MiB (dt.conf)", most);
+    dt_judge_number(result, DT_UNIT_BYTES, left << 20, most << 20);
     if (!good)
         dt_judge_next(result, "remove what earlier jobs left there: find /dev/shm -ls");
 }

@@ -48,6 +48,12 @@ void dt_judge_next(struct dt_check_result *result, const char *format, ...)
     SET_TEXT(&result->next);
 }
 
+void dt_judge_number(struct dt_check_result *result, enum dt_unit unit, long long value,
+                     long long limit)
+{
+    result->number = (struct dt_check_number){unit, value, limit};
+}
+
 void dt_judge_severity(struct dt_check_result *result, enum dt_severity severity)
 {
     result->severity = severity;
@@ -116,13 +122,21 @@ void dt_check_skip(struct dt_check_result *result, const char *format, ...)
     SET_TEXT(&result->value);
 }
 
+static json_t *number_to_json(const struct dt_check_number *number)
+{
+    return number->unit == DT_UNIT_NONE
+               ? NULL
+               : json_pack("{s:s,s:I,s:I}", "unit", dt_unit_name(number->unit), "value",
+                           (json_int_t)number->value, "limit", (json_int_t)number->limit);
+}
+
 json_t *dt_check_result_to_json(const struct dt_check_result *result)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "name", result->name, "result",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o*,s:I}", "name", result->name, "result",
                      dt_result_name(result->result), "severity", dt_severity_name(result->severity),
                      "value", result->value, "limit", result->limit, "source", result->source,
-                     "next", result->next, "message", result->message, "us",
-                     (json_int_t)result->us);
+                     "next", result->next, "message", result->message, "number",
+                     number_to_json(&result->number), "us", (json_int_t)result->us);
 }
 
 json_t *dt_check_results_to_json(const struct dt_check_results *results)
@@ -166,6 +180,23 @@ static bool severity_named(const char *name, struct dt_check_result *result)
     return false;
 }
 
+static bool take_number(struct dt_check_number *number, json_t *json)
+{
+    const char *unit;
+    json_int_t value, limit;
+    if (!json)
+        return true;
+    if (json_unpack(json, "{s:s,s:I,s:I}", "unit", &unit, "value", &value, "limit", &limit) < 0)
+        return false;
+    for (int i = DT_UNIT_NONE + 1; i <= DT_UNIT_GBPS; i++) {
+        if (strcmp(dt_unit_name((enum dt_unit)i), unit) == 0) {
+            *number = (struct dt_check_number){(enum dt_unit)i, value, limit};
+            return true;
+        }
+    }
+    return false;
+}
+
 static int take_text(char **text, const char *from)
 {
     *text = strndup(from, TEXT_MAX);
@@ -201,6 +232,9 @@ static int from_json(struct dt_check_result *result, json_t *json, struct dt_err
     result->name = check->name;
     if (!result_named(verdict, &result->result))
         return dt_error_set(err, "check %s has an unknown result '%.40s'", result->name, verdict);
+    if (!take_number(&result->number, json_object_get(json, "number")))
+        return dt_error_set(err, "check %s has a number without value, limit or a known unit",
+                            result->name);
     if (!severity_named(severity, result))
         return dt_error_set(err, "check %s has an unknown severity '%.40s'", result->name,
                             severity);

@@ -159,11 +159,14 @@ void dt_check_fs_space(const struct dt_check_context *context, struct dt_check_r
     dt_judge(result, full || no_files ? DT_FAIL : DT_PASS, "statvfs");
     dt_judge_limit(result, "%lld MiB and %lld files free (dt.conf)", conf->min_free_mib,
                    conf->min_free_files);
-    if (no_files && !full)
+    if (no_files && !full) {
         dt_judge_value(result, "%s has room for %lld more files", text_of(most_files, "path"),
                        free_files);
-    else
+        dt_judge_number(result, DT_UNIT_COUNT, free_files, conf->min_free_files);
+    } else {
         dt_judge_value(result, "%s has %lld MiB free", text_of(fullest, "path"), free_mib);
+        dt_judge_number(result, DT_UNIT_BYTES, free_mib << 20, conf->min_free_mib << 20);
+    }
     if (full || no_files)
         dt_judge_next(result, "remove what earlier jobs left there: %s",
                       full ? "du -x, find" : "df -i, find");

@@ -111,6 +111,49 @@ static void put_durations(struct dt_buf *out, const struct dt_suites *suites,
     }
 }
 
+static bool has_numbers(const struct dt_suites *suites)
+{
+    for (size_t i = 0; i < suites->count; i++) {
+        const struct dt_check_results *checks = suites->items[i].checks;
+        for (size_t k = 0; k < checks->count; k++) {
+            if (checks->items[k].number.unit != DT_UNIT_NONE)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void put_number(struct dt_buf *out, const struct dt_suites *suites,
+                       const struct dt_suite *suite, const struct dt_check_result *result,
+                       const char *metric, long long number)
+{
+    dt_buf_puts(out, metric);
+    bool first = put_common(out, suites, suite);
+    put_label(out, &first, "check", result->name);
+    put_label(out, &first, "unit", dt_unit_name(result->number.unit));
+    dt_buf_printf(out, "} %lld\n", number);
+}
+
+static void put_values(struct dt_buf *out, const struct dt_suites *suites,
+                       const struct dt_suite *suite)
+{
+    for (size_t i = 0; i < suite->checks->count; i++) {
+        const struct dt_check_result *result = &suite->checks->items[i];
+        if (result->number.unit != DT_UNIT_NONE)
+            put_number(out, suites, suite, result, "dt_check_value", result->number.value);
+    }
+}
+
+static void put_limits(struct dt_buf *out, const struct dt_suites *suites,
+                       const struct dt_suite *suite)
+{
+    for (size_t i = 0; i < suite->checks->count; i++) {
+        const struct dt_check_result *result = &suite->checks->items[i];
+        if (result->number.unit != DT_UNIT_NONE)
+            put_number(out, suites, suite, result, "dt_check_limit", result->number.limit);
+    }
+}
+
 static int each(const struct dt_suites *suites, struct dt_buf *out,
                 void (*put)(struct dt_buf *out, const struct dt_suites *suites,
                             const struct dt_suite *suite),
@@ -146,6 +189,13 @@ int dt_prometheus_write(const struct dt_suites *suites, json_dump_callback_t wri
     head(&out, "dt_check_status",
          "A check's result: 0 pass, 1 warn, 2 fail, 3 skipped, 4 unknown.");
     int rc = each(suites, &out, put_statuses, write, context);
+    if (rc == 0 && has_numbers(suites)) { /* a metric without a series would be none */
+        head(&out, "dt_check_value", "What a check found, where it is one number.");
+        rc = each(suites, &out, put_values, write, context);
+        head(&out, "dt_check_limit", "What that number is held against.");
+        if (rc == 0)
+            rc = each(suites, &out, put_limits, write, context);
+    }
     head(&out, "dt_check_duration_seconds", "How long a check took.");
     if (rc == 0)
         rc = each(suites, &out, put_durations, write, context);

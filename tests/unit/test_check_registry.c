@@ -113,6 +113,7 @@ static void json_there_and_back(void **state)
 {
     struct dt_check_results results, back;
     struct dt_error err = {0};
+    size_t numbers = 0;
     json_t *doc = with_fault("{'efa.count':31}");
     (void)state;
     run(&results, doc, &p5);
@@ -126,7 +127,12 @@ static void json_there_and_back(void **state)
         assert_string_equal(back.items[i].next, results.items[i].next);
         assert_string_equal(back.items[i].message, results.items[i].message);
         assert_int_equal(back.items[i].severity, results.items[i].severity);
+        assert_int_equal(back.items[i].number.unit, results.items[i].number.unit);
+        assert_int_equal(back.items[i].number.value, results.items[i].number.value);
+        assert_int_equal(back.items[i].number.limit, results.items[i].number.limit);
+        numbers += back.items[i].number.unit != DT_UNIT_NONE;
     }
+    assert_true(numbers > 10);
     dt_check_results_fini(&back);
     dt_check_results_fini(&results);
 
@@ -135,6 +141,14 @@ static void json_there_and_back(void **state)
     assert_int_equal(dt_check_results_from_json(&back, json, &err), 0);
     assert_string_equal(back.items[0].value, "?[31mred??");
     dt_check_results_fini(&back);
+    json_object_set_new(first, "number",
+                        json_pack("{s:s,s:i,s:i}", "unit", "furlong", "value", 1, "limit", 2));
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    assert_string_equal(err.text,
+                        "check gpu-count has a number without value, limit or a known unit");
+    json_object_set_new(first, "number", json_string("8 of 8"));
+    assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
+    json_object_del(first, "number");
     json_object_set_new(first, "severity", json_string("AWFUL"));
     assert_int_equal(dt_check_results_from_json(&back, json, &err), -1);
     json_object_del(first, "severity");
