@@ -312,6 +312,17 @@ DEPS_NUMA := qemu-system-x86 cpio
 deps-numa: DEPS := $(DEPS_NUMA)
 deps-numa: deps ## install what check-numa needs (root)
 
+# Not part of check: several GB of Python packages, in a virtual environment of their own. VENV names it, so that checkouts may share one.
+VENV ?= $(BUILD)/programs
+.PHONY: check-programs deps-programs
+check-programs: all ## PyTorch, JAX, Lightning, MPI programs: the same result as without dt-launch (make deps-programs first)
+	@BUILD="$(BUILD)" VENV="$(VENV)" tests/programs/run
+
+DEPS_PROGRAMS := python3-venv python3-torch
+deps-programs: DEPS := $(DEPS_PROGRAMS)
+deps-programs: deps ## install what check-programs needs (root)
+	@VENV="$(VENV)" tests/programs/install
+
 .PHONY: unit-programs
 unit-programs: $(UNIT) $(FAKE_NVML)
 
