@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,4 +239,18 @@ bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64])
         snprintf(name, 64, "%s", names[count - 1]);
     dt_edit_free_names(names);
     return count > 0;
+}
+
+int dt_edit_add_to_nvml(struct dt_tree *tree, const char *format, ...)
+{
+    int fd = openat(tree->root, NVML_DATA, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? dt_edit_complain(tree, "this machine has no NVIDIA GPU")
+                               : dt_tree_fail(tree, "changing", NVML_DATA);
+    va_list args;
+    va_start(args, format);
+    int n = vdprintf(fd, format, args);
+    va_end(args);
+    close(fd);
+    return n < 0 ? dt_tree_fail(tree, "changing", NVML_DATA) : 0;
 }

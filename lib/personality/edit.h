@@ -6,6 +6,8 @@
 
 #include "personality/internal.h"
 
+#define NVML_DATA "usr/local/nvidia/lib64/nvml.conf" /* what the fake NVML answers */
+
 #define PCI "sys/bus/pci/devices"
 
 int dt_edit_complain(struct dt_tree *tree, const char *sentence); /* returns -1 */
@@ -28,10 +30,44 @@ bool dt_edit_last_device(struct dt_tree *tree, const char *vendor, const char *c
 /* Name of the last entry of a sysfs class; false: none. */
 bool dt_edit_last_name(struct dt_tree *tree, const char *path, char name[64]);
 
-/* fault_gpu.c: parts of faults */
+/* A line for the fake NVML. */
+int dt_edit_add_to_nvml(struct dt_tree *tree, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* What plants a fault, or a part of it: fault_gpu.c */
+int dt_plant_gpu_lost(struct dt_tree *tree);
+int dt_plant_gpu_off_bus(struct dt_tree *tree);
+int dt_plant_gpu_memory_missing(struct dt_tree *tree);
+int dt_plant_nvml_hang(struct dt_tree *tree);
+int dt_plant_nvml_error(struct dt_tree *tree);
 int dt_plant_gpu_stranger(struct dt_tree *tree);
 int dt_plant_xid_buried(struct dt_tree *tree);
 int dt_plant_gpu_pcie_fatal(struct dt_tree *tree);
+
+/* fault_device.c */
+int dt_plant_neuron_lost(struct dt_tree *tree);
+int dt_plant_neuron_ecc(struct dt_tree *tree);
+int dt_plant_neuron_core_error(struct dt_tree *tree);
+int dt_plant_efa_lost(struct dt_tree *tree);
+int dt_plant_efa_port_down(struct dt_tree *tree);
+int dt_plant_efa_slow(struct dt_tree *tree);
+int dt_plant_efa_gid_zero(struct dt_tree *tree);
+int dt_plant_efa_verbs_gone(struct dt_tree *tree);
+int dt_plant_efa_retransmits(struct dt_tree *tree);
+
+/* fault_host.c */
+int dt_plant_memory_missing(struct dt_tree *tree);
+int dt_plant_hugepages_gone(struct dt_tree *tree);
+int dt_plant_memory_taken(struct dt_tree *tree);
+int dt_plant_local_disk_missing(struct dt_tree *tree);
+int dt_plant_ethernet_down(struct dt_tree *tree);
+int dt_plant_processes_stuck(struct dt_tree *tree);
+int dt_plant_link_flaps(struct dt_tree *tree);
+int dt_plant_edac_growth(struct dt_tree *tree);
+int dt_plant_nvme_media(struct dt_tree *tree);
+int dt_plant_kernel_odd(struct dt_tree *tree);
+int dt_plant_driver_odd(struct dt_tree *tree);
+int dt_plant_libfabric_odd(struct dt_tree *tree);
 
 /* fault_site.c */
 int dt_plant_fabric_manager_dead(struct dt_tree *tree);

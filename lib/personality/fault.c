@@ -1,348 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaking a tree in place, the way that real machines break. */
-#include "personality/edit.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
+/* The list of faults, the way that real machines break, and planting one of them. Those that take more
+ * than a line or a file are functions of fault_*.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define NVML_DATA "usr/local/nvidia/lib64/nvml.conf"
-
-/* ---- the faults ---- */
-
-static int add_to_nvml(struct dt_tree *tree, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int add_to_nvml(struct dt_tree *tree, const char *format, ...)
-{
-    int fd = openat(tree->root, NVML_DATA, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? dt_edit_complain(tree, "this machine has no NVIDIA GPU")
-                               : dt_tree_fail(tree, "changing", NVML_DATA);
-    va_list args;
-    va_start(args, format);
-    int n = vdprintf(fd, format, args);
-    va_end(args);
-    close(fd);
-    return n < 0 ? dt_tree_fail(tree, "changing", NVML_DATA) : 0;
-}
-
-static int lose_neuron(struct dt_tree *tree)
-{
-    char name[64];
-    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
-        return dt_edit_complain(tree, "this machine has no accelerator");
-    return dt_edit_remove_linked(tree, "sys/class/neuron_device", name);
-}
-
-static int gpu_lost(struct dt_tree *tree)
-{
-    char bdf[32], path[512];
-    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
-        return lose_neuron(tree);
-    snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
-    return dt_edit_remove_tree(tree, path) == 0 ? add_to_nvml(tree, "lost %s\n", bdf) : -1;
-}
-
-static int gpu_off_bus(struct dt_tree *tree)
-{
-    char bdf[32], path[512], from[64], to[64];
-    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf)) {
-        if (lose_neuron(tree) != 0)
-            return -1;
-        return dt_edit_last_device(tree, "0x1d0f", "0x0880", bdf)
-                   ? dt_edit_remove_linked(tree, PCI, bdf)
-                   : 0;
-    }
-    snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
-    snprintf(from, sizeof from, "gpu %s", bdf);
-    snprintf(to, sizeof to, "# gone: %s", bdf);
-    return dt_edit_remove_tree(tree, path) == 0 &&
-                   dt_edit_substitute(tree, NVML_DATA, from, to) >= 0 &&
-                   dt_edit_remove_linked(tree, PCI, bdf) == 0
-               ? 0
-               : -1;
-}
-
-static int efa_lost(struct dt_tree *tree)
-{
-    char name[64], path[1024], target[512];
-    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
-        return dt_edit_complain(tree, "this machine has no EFA device");
-    snprintf(path, sizeof path, "sys/class/infiniband/%s/device", name);
-    ssize_t n = readlinkat(tree->root, path, target, sizeof target - 1);
-    if (n < 0)
-        return dt_tree_fail(tree, "reading the link", path);
-    target[n] = '\0';
-    const char *bdf = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
-
-    char verbs[64] = "";
-    snprintf(path, sizeof path, PCI "/%s/infiniband_verbs", bdf);
-    if (dt_edit_last_name(tree, path, verbs)) {
-        snprintf(path, sizeof path, "sys/class/infiniband_verbs/%s", verbs);
-        if (dt_edit_remove_tree(tree, path) != 0)
-            return -1;
-    }
-    snprintf(path, sizeof path, "sys/class/infiniband/%s", name);
-    return dt_edit_remove_tree(tree, path) == 0 ? dt_edit_remove_linked(tree, PCI, bdf) : -1;
-}
-
-static int efa_port_down(struct dt_tree *tree)
-{
-    char name[64], path[512];
-    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
-        return dt_edit_complain(tree, "this machine has no EFA device");
-    snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/state", name);
-    if (dt_edit_overwrite(tree, path, "1: DOWN\n") != 0)
-        return -1;
-    snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/phys_state", name);
-    return dt_edit_overwrite(tree, path, "3: Disabled\n");
-}
-
-/* The same change in proc/meminfo and in each NUMA node's. */
-static int scale_memory(struct dt_tree *tree, const char *const *keys, int percent)
-{
-    if (dt_edit_scale_lines(tree, "proc/meminfo", keys, percent) != 0)
-        return -1;
-    int rc = 0;
-    char **names = dt_edit_list_names(tree, "sys/devices/system/node");
-    for (size_t i = 0; names && names[i] && rc == 0; i++) {
-        char path[512];
-        snprintf(path, sizeof path, "sys/devices/system/node/%s/meminfo", names[i]);
-        if (strncmp(names[i], "node", 4) == 0)
-            rc = dt_edit_scale_lines(tree, path, keys, percent);
-    }
-    dt_edit_free_names(names);
-    return rc;
-}
-
-static int memory_missing(struct dt_tree *tree)
-{
-    static const char *const keys[] = {"MemTotal:", "MemFree:", "MemAvailable:", NULL};
-    return scale_memory(tree, keys, 75);
-}
-
-static int empty_pool(struct dt_tree *tree, const char *pool)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/hugepages-2048kB/nr_hugepages", pool);
-    if (dt_edit_overwrite(tree, path, "0\n") != 0)
-        return -1;
-    snprintf(path, sizeof path, "%s/hugepages-2048kB/free_hugepages", pool);
-    return dt_edit_overwrite(tree, path, "0\n");
-}
-
-static int hugepages_gone(struct dt_tree *tree)
-{
-    static const char *const keys[] = {"HugePages_Total:", "HugePages_Free:", "Hugetlb:", NULL};
-    int rc = empty_pool(tree, "sys/kernel/mm/hugepages");
-    char **names = dt_edit_list_names(tree, "sys/devices/system/node");
-    for (size_t i = 0; names && names[i] && rc == 0; i++) {
-        char path[512];
-        snprintf(path, sizeof path, "sys/devices/system/node/%s/hugepages", names[i]);
-        if (strncmp(names[i], "node", 4) == 0)
-            rc = empty_pool(tree, path);
-    }
-    dt_edit_free_names(names);
-    return rc == 0 ? scale_memory(tree, keys, 0) : -1;
-}
-
-static int kernel_odd(struct dt_tree *tree)
-{
-    return dt_edit_overwrite(tree, "proc/sys/kernel/osrelease", "6.8.0-1019-aws\n");
-}
-
-/* An older driver: of the accelerator, or of EFA where there is none. */
-static int driver_odd(struct dt_tree *tree)
-{
-    static const struct change {
-        const char *path, *from, *to;
-    } changes[] = {
-        {"sys/module/nvidia/version", PERSONALITY_NVIDIA, "570.133.20"},
-        {"proc/driver/nvidia/version", PERSONALITY_NVIDIA, "570.133.20"},
-        {NVML_DATA, "driver " PERSONALITY_NVIDIA, "driver 570.133.20"},
-        {"sys/module/neuron/version", PERSONALITY_NEURON, "2.21.37.0"},
-    };
-    int changed = 0;
-    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        int rc = dt_edit_substitute(tree, changes[i].path, changes[i].from, changes[i].to);
-        if (rc < 0)
-            return -1;
-        changed += rc;
-    }
-    if (changed == 0)
-        changed =
-            dt_edit_substitute(tree, "sys/module/efa/version", PERSONALITY_EFA_DRIVER, "2.15.3g");
-    return changed > 0
-               ? 0
-               : dt_edit_complain(tree, "there is no driver whose version could be changed");
-}
-
-static int libfabric_odd(struct dt_tree *tree)
-{
-    static const char old[] = "2.1.0amzn3.0";
-    int changed = dt_edit_substitute(tree, "opt/amazon/efa/lib64/pkgconfig/libfabric.pc",
-                                     PERSONALITY_LIBFABRIC, old);
-    if (changed == 0)
-        return dt_edit_complain(tree, "this machine has no libfabric");
-    return changed > 0 &&
-                   dt_edit_substitute(tree, "opt/amazon/efa/lib64/libfabric.so.1",
-                                      PERSONALITY_LIBFABRIC, old) >= 0 &&
-                   dt_edit_substitute(tree, "opt/amazon/efa_installed_packages",
-                                      PERSONALITY_LIBFABRIC, old) >= 0
-               ? 0
-               : -1;
-}
-
-static int nvml_hang(struct dt_tree *tree)
-{
-    return add_to_nvml(tree, "hang nvmlInit_v2\n");
-}
-
-static int nvml_error(struct dt_tree *tree)
-{
-    return add_to_nvml(tree, "fail nvmlInit_v2 18\n");
-}
-
-/* "gpu BDF UUID ID MIB ...": the number of the last such line is halved. */
-static int gpu_memory_missing(struct dt_tree *tree)
-{
-    char bdf[32], from[64];
-    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
-        return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
-    char *text = dt_edit_read_all(tree, NVML_DATA);
-    snprintf(from, sizeof from, "gpu %s ", bdf);
-    const char *line = text ? strstr(text, from) : NULL;
-    char uuid[96], id[16], to[256], old[256];
-    long long mib;
-    int rc = -1;
-    if (line && sscanf(line, "gpu %*s %95s %15s %lld", uuid, id, &mib) == 3) {
-        snprintf(old, sizeof old, "%s%s %s %lld ", from, uuid, id, mib);
-        snprintf(to, sizeof to, "%s%s %s %lld ", from, uuid, id, mib / 2);
-        rc = dt_edit_substitute(tree, NVML_DATA, old, to);
-    }
-    free(text);
-    return rc > 0 ? 0 : dt_edit_complain(tree, "the fake NVML does not know the last GPU");
-}
-
-static int neuron_ecc(struct dt_tree *tree)
-{
-    char name[64], path[512];
-    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
-        return dt_edit_complain(tree, "this machine has no Neuron device");
-    snprintf(path, sizeof path, "sys/class/neuron_device/%s/stats/hardware/mem_ecc_uncorrected",
-             name);
-    return dt_edit_overwrite(tree, path, "2\n");
-}
-
-static int neuron_core_error(struct dt_tree *tree)
-{
-    char name[64], path[512];
-    if (!dt_edit_last_name(tree, "sys/class/neuron_device", name))
-        return dt_edit_complain(tree, "this machine has no Neuron device");
-    snprintf(path, sizeof path,
-             "sys/class/neuron_device/%s/neuron_core1/stats/status/hw_nc_ue_error/total", name);
-    return dt_edit_overwrite(tree, path, "1\n");
-}
-
-static int change_efa(struct dt_tree *tree, const char *file, const char *text)
-{
-    char name[64], path[512];
-    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
-        return dt_edit_complain(tree, "this machine has no EFA device");
-    snprintf(path, sizeof path, "sys/class/infiniband/%s/ports/1/%s", name, file);
-    return dt_edit_overwrite(tree, path, text);
-}
-
-static int efa_slow(struct dt_tree *tree)
-{
-    return change_efa(tree, "rate", "25 Gb/sec (1X EDR)\n");
-}
-
-static int efa_gid_zero(struct dt_tree *tree)
-{
-    return change_efa(tree, "gids/0", "0000:0000:0000:0000:0000:0000:0000:0000\n");
-}
-
-static int efa_verbs_gone(struct dt_tree *tree)
-{
-    char name[64];
-    if (!dt_edit_last_name(tree, "sys/class/infiniband", name))
-        return dt_edit_complain(tree, "this machine has no EFA device");
-    return dt_edit_remove_tree(tree, "sys/module/ib_uverbs");
-}
-
-static int memory_taken(struct dt_tree *tree)
-{
-    static const char *const keys[] = {"MemFree:", "MemAvailable:", NULL};
-    return scale_memory(tree, keys, 20);
-}
-
-static int local_disk_missing(struct dt_tree *tree)
-{
-    char name[64], path[512];
-    if (!dt_edit_last_name(tree, "sys/class/nvme", name) || strcmp(name, "nvme0") == 0)
-        return dt_edit_complain(tree, "this machine has no instance store");
-    snprintf(path, sizeof path, "sys/class/nvme/%s", name);
-    return dt_edit_remove_tree(tree, path);
-}
-
-static int ethernet_down(struct dt_tree *tree)
-{
-    return dt_edit_overwrite(tree, "sys/class/net/eth0/carrier", "0\n") == 0
-               ? dt_edit_overwrite(tree, "sys/class/net/eth0/operstate", "down\n")
-               : -1;
-}
-
-static int processes_stuck(struct dt_tree *tree)
-{
-    for (int pid = 4000; pid < 4030; pid++) {
-        dt_tree_enter(tree, "proc/%d", pid);
-        dt_tree_file(tree, "stat", "%d (python3 (data)) D 1 1 1 0 -1 4194560\n", pid);
-        dt_tree_file(tree, "wchan", "%s", "cl_sync_io_wait");
-    }
-    return tree->failed ? -1 : 0;
-}
-
-static int efa_retransmits(struct dt_tree *tree)
-{
-    return change_efa(tree, "hw_counters/retrans_pkts", "1000000000000\n");
-}
-
-static int link_flaps(struct dt_tree *tree)
-{
-    return dt_edit_overwrite(tree, "sys/class/net/eth0/carrier_changes", "1000000\n");
-}
-
-static int edac_growth(struct dt_tree *tree)
-{
-    return dt_persona_raise(tree, "sys/devices/system/edac/mc/mc0", "ce_count");
-}
-
-static int nvme_media(struct dt_tree *tree)
-{
-    dt_tree_enter(tree, "sys/class/nvme/nvme0");
-    dt_tree_file(tree, "state", "live\n");
-    dt_tree_enter(tree, "dt-smart");
-    dt_tree_file(tree, "nvme0", "critical_warning : 0\nmedia_errors : 0\n");
-    if (dt_persona_remember(tree) < 0)
-        return -1;
-    return dt_edit_overwrite(tree, "dt-smart/nvme0", "critical_warning : 0\nmedia_errors : 2\n");
-}
-
-/* ---- faults that are but a line or a file ---- */
+#include "personality/edit.h"
 
 static int add_nvml_line(struct dt_tree *tree, const char *line)
 {
     char bdf[32];
     if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
         return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
-    return add_to_nvml(tree, line, bdf);
+    return dt_edit_add_to_nvml(tree, line, bdf);
 }
 
 static int add_fact(struct dt_tree *tree, const char *fact)
@@ -405,24 +75,26 @@ const struct dt_fault *dt_fault_find(const char *name)
 const struct dt_fault dt_faults[] = {
     BY_HAND("gpu-lost",
             "the driver answers no more for the last GPU or Neuron device; PCI still shows it",
-            "gpu-count or neuron-count", gpu_lost, .types = "p4d.24xlarge trn1.32xlarge"),
+            "gpu-count or neuron-count", dt_plant_gpu_lost, .types = "p4d.24xlarge trn1.32xlarge"),
     BY_HAND("gpu-off-bus", "the last GPU or Neuron device is gone from the PCI bus as well",
-            "gpu-count or neuron-count", gpu_off_bus, .types = "p4d.24xlarge trn1.32xlarge"),
-    BY_HAND("efa-lost", "the last EFA device is gone", "efa-count", efa_lost),
-    BY_HAND("efa-port-down", "the port of the last EFA device is DOWN", "efa-port", efa_port_down),
-    BY_HAND("memory-missing", "a quarter of the memory is gone", "memory", memory_missing),
-    BY_HAND("hugepages-gone", "no huge page is reserved", "hugepages", hugepages_gone),
-    BY_HAND("kernel-odd", "an older kernel than other nodes have", "kernel", kernel_odd),
+            "gpu-count or neuron-count", dt_plant_gpu_off_bus,
+            .types = "p4d.24xlarge trn1.32xlarge"),
+    BY_HAND("efa-lost", "the last EFA device is gone", "efa-count", dt_plant_efa_lost),
+    BY_HAND("efa-port-down", "the port of the last EFA device is DOWN", "efa-port",
+            dt_plant_efa_port_down),
+    BY_HAND("memory-missing", "a quarter of the memory is gone", "memory", dt_plant_memory_missing),
+    BY_HAND("hugepages-gone", "no huge page is reserved", "hugepages", dt_plant_hugepages_gone),
+    BY_HAND("kernel-odd", "an older kernel than other nodes have", "kernel", dt_plant_kernel_odd),
     BY_HAND("driver-odd", "an older accelerator driver than other nodes have (EFA's, without one)",
-            "nvidia-driver, neuron-driver or efa-driver", driver_odd,
+            "nvidia-driver, neuron-driver or efa-driver", dt_plant_driver_odd,
             .types = "p4d.24xlarge trn1.32xlarge hpc7a.96xlarge"),
     BY_HAND("libfabric-odd", "an older libfabric than other nodes have", "libfabric",
-            libfabric_odd),
-    BY_HAND("nvml-hang", "NVML never returns from its start", "gpu-count", nvml_hang,
+            dt_plant_libfabric_odd),
+    BY_HAND("nvml-hang", "NVML never returns from its start", "gpu-count", dt_plant_nvml_hang,
             .also = "gpu-recovery=UNKNOWN", .result = "UNKNOWN", .compared = "UNKNOWN",
             .conf = "probe-timeout-ms = 300\n"),
-    BY_HAND("nvml-error", "NVML says that library and driver do not match", "gpu-count", nvml_error,
-            .also = "gpu-recovery=UNKNOWN", .compared = "UNKNOWN"),
+    BY_HAND("nvml-error", "NVML says that library and driver do not match", "gpu-count",
+            dt_plant_nvml_error, .also = "gpu-recovery=UNKNOWN", .compared = "UNKNOWN"),
     NVML("nvml-crash", "NVML takes the program down that asks it", "gpu-count",
          "crash nvmlDeviceGetCount_v2\n", .also = "gpu-recovery=UNKNOWN", .result = "UNKNOWN",
          .compared = "UNKNOWN"),
@@ -481,17 +153,17 @@ const struct dt_fault dt_faults[] = {
     NVML("fabric-refused", "the last GPU could not join the NVSwitch fabric", "fabric",
          "set %s fabric_status 999\n", .types = "p5.48xlarge"),
     BY_HAND("gpu-memory-missing", "half of the last GPU's memory is gone", "gpu-memory",
-            gpu_memory_missing),
+            dt_plant_gpu_memory_missing),
     BY_HAND("fabric-manager-dead", "there are NVSwitches, and no fabric manager", "fabric-manager",
             dt_plant_fabric_manager_dead),
     BY_HAND("neuron-ecc", "the last Neuron device has an uncorrected memory error", "neuron-errors",
-            neuron_ecc, .types = "trn1.32xlarge"),
+            dt_plant_neuron_ecc, .types = "trn1.32xlarge"),
     BY_HAND("neuron-core", "a core of the last Neuron device has an uncorrected error",
-            "neuron-errors", neuron_core_error, .types = "trn1.32xlarge"),
-    BY_HAND("efa-slow", "the last EFA device runs at 25 Gb/s", "efa-rate", efa_slow),
-    BY_HAND("efa-gid-zero", "the last EFA device has no address", "efa-gid", efa_gid_zero),
+            "neuron-errors", dt_plant_neuron_core_error, .types = "trn1.32xlarge"),
+    BY_HAND("efa-slow", "the last EFA device runs at 25 Gb/s", "efa-rate", dt_plant_efa_slow),
+    BY_HAND("efa-gid-zero", "the last EFA device has no address", "efa-gid", dt_plant_efa_gid_zero),
     BY_HAND("efa-verbs-gone", "the kernel module ib_uverbs is not loaded", "efa-verbs",
-            efa_verbs_gone, .also = "modules=WARN"),
+            dt_plant_efa_verbs_gone, .also = "modules=WARN"),
     FILES("cpus-offline", "half of the first 96 CPUs are offline", "cpu-count",
           "sys/devices/system/cpu/online", "0-46\n"),
     FILES("governor-powersave", "CPUs run on the governor powersave", "cpu-governor",
@@ -499,8 +171,8 @@ const struct dt_fault dt_faults[] = {
           .types = "g4dn.metal", .compared = "WARN"),
     FILES("numa-balancing", "automatic NUMA balancing is on", "numa-balancing",
           "proc/sys/kernel/numa_balancing", "1\n", .result = "WARN"),
-    BY_HAND("memory-taken", "four fifths of the memory are in use", "memory-free", memory_taken,
-            .result = "WARN"),
+    BY_HAND("memory-taken", "four fifths of the memory are in use", "memory-free",
+            dt_plant_memory_taken, .result = "WARN"),
     NVML("gpu-ecc-growth", "the last GPU has corrected many memory errors since the last job",
          "gpu-ecc-growth", "set %s ecc_corrected 1000000000\n", .result = "WARN"),
     NVML("gpu-pcie-replays", "the last GPU's PCIe link has repeated itself since the last job",
@@ -508,13 +180,13 @@ const struct dt_fault dt_faults[] = {
     NVML("nvlink-errors", "the last GPU's NVLinks have made errors since the last job",
          "nvlink-growth", "set %s nvlink_crc 1000000000\n", .result = "WARN"),
     BY_HAND("efa-retransmits", "the last EFA device has retransmitted since the last job",
-            "efa-retransmits", efa_retransmits, .result = "WARN"),
+            "efa-retransmits", dt_plant_efa_retransmits, .result = "WARN"),
     BY_HAND("link-flaps", "the network's link came and went since the last job", "link-flaps",
-            link_flaps, .result = "WARN"),
+            dt_plant_link_flaps, .result = "WARN"),
     BY_HAND("edac-growth", "a memory controller has corrected errors since the last job",
-            "edac-growth", edac_growth, .result = "WARN"),
+            "edac-growth", dt_plant_edac_growth, .result = "WARN"),
     BY_HAND("nvme-media", "an NVMe device has lost data since the last job", "nvme-media",
-            nvme_media, .result = "WARN"),
+            dt_plant_nvme_media, .result = "WARN"),
     BY_HAND("lemon", "the node went down under three jobs", "lemon", dt_persona_lose_jobs,
             .result = "WARN"),
     FACT("clock-free", "no time service disciplines the clock", "clock-sync", "\"clock.synced\": 0",
@@ -561,12 +233,12 @@ const struct dt_fault dt_faults[] = {
           "proc/self/mountinfo",
           "1 0 259:1 / / rw,relatime shared:1 - ext4 /dev/root ro\n" PERSONALITY_FSX),
     BY_HAND("local-disk-missing", "a disk of the instance store is gone", "local-storage",
-            local_disk_missing),
+            dt_plant_local_disk_missing),
     FACT("disk-full", "the root file system has 12 MiB free", "fs-space",
          "\"fs.space\": [{\"path\": \"/\", \"free_mib\": 12, \"free_files\": 90000}]"),
     FACT("inodes-gone", "no file can be made in the root file system", "fs-space",
          "\"fs.space\": [{\"path\": \"/\", \"free_mib\": 12000, \"free_files\": 0}]"),
-    BY_HAND("ethernet-down", "the Ethernet device has no link", "ethernet", ethernet_down),
+    BY_HAND("ethernet-down", "the Ethernet device has no link", "ethernet", dt_plant_ethernet_down),
     FILES("route-gone", "there is no default route", "default-route", "proc/net/route",
           "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n", .result = "WARN",
           .also = "mtu=UNKNOWN"),
@@ -583,8 +255,8 @@ const struct dt_fault dt_faults[] = {
           .result = "WARN"),
     FACT("shm-left", "earlier jobs left 200 GiB in /dev/shm", "shm-left",
          "\"shm.left_mib\": 204800, \"shm.left_uid\": 1001", .result = "WARN"),
-    BY_HAND("processes-stuck", "30 processes wait for a file server", "processes", processes_stuck,
-            .result = "WARN"),
+    BY_HAND("processes-stuck", "30 processes wait for a file server", "processes",
+            dt_plant_processes_stuck, .result = "WARN"),
     BY_HAND("fsx-gone", "no file system is mounted at /fsx", "fs-mounted or network-mounts",
             dt_plant_fsx_gone, .also = "mount-options=WARN"),
     FILES("fsx-options-odd", "/fsx is mounted with other options than on other nodes",

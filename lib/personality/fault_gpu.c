@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Faults of GPUs that take more than one line for the fake NVML: what other files of the tree say of
- * them. */
+ * them. The last accelerator of a machine may be a Neuron device, too. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "personality/edit.h"
@@ -44,4 +46,64 @@ int dt_plant_gpu_pcie_fatal(struct dt_tree *tree)
     dt_tree_file(tree, "aer_dev_fatal", "Undefined 0\nDLP 0\nSDES 1\nTOTAL_ERR_FATAL 1\n");
     dt_tree_file(tree, "aer_dev_nonfatal", "Undefined 0\nTOTAL_ERR_NONFATAL 0\n");
     return tree->failed ? -1 : 0;
+}
+
+int dt_plant_gpu_lost(struct dt_tree *tree)
+{
+    char bdf[32], path[512];
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
+        return dt_plant_neuron_lost(tree);
+    snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
+    return dt_edit_remove_tree(tree, path) == 0 ? dt_edit_add_to_nvml(tree, "lost %s\n", bdf) : -1;
+}
+
+int dt_plant_gpu_off_bus(struct dt_tree *tree)
+{
+    char bdf[32], path[512], from[64], to[64];
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf)) {
+        if (dt_plant_neuron_lost(tree) != 0)
+            return -1;
+        return dt_edit_last_device(tree, "0x1d0f", "0x0880", bdf)
+                   ? dt_edit_remove_linked(tree, PCI, bdf)
+                   : 0;
+    }
+    snprintf(path, sizeof path, "proc/driver/nvidia/gpus/%s", bdf);
+    snprintf(from, sizeof from, "gpu %s", bdf);
+    snprintf(to, sizeof to, "# gone: %s", bdf);
+    return dt_edit_remove_tree(tree, path) == 0 &&
+                   dt_edit_substitute(tree, NVML_DATA, from, to) >= 0 &&
+                   dt_edit_remove_linked(tree, PCI, bdf) == 0
+               ? 0
+               : -1;
+}
+
+/* "gpu BDF UUID ID MIB ...": the number of the last such line is halved. */
+int dt_plant_gpu_memory_missing(struct dt_tree *tree)
+{
+    char bdf[32], from[64];
+    if (!dt_edit_last_device(tree, "0x10de", "0x0302", bdf))
+        return dt_edit_complain(tree, "this machine has no NVIDIA GPU");
+    char *text = dt_edit_read_all(tree, NVML_DATA);
+    snprintf(from, sizeof from, "gpu %s ", bdf);
+    const char *line = text ? strstr(text, from) : NULL;
+    char uuid[96], id[16], to[256], old[256];
+    long long mib;
+    int rc = -1;
+    if (line && sscanf(line, "gpu %*s %95s %15s %lld", uuid, id, &mib) == 3) {
+        snprintf(old, sizeof old, "%s%s %s %lld ", from, uuid, id, mib);
+        snprintf(to, sizeof to, "%s%s %s %lld ", from, uuid, id, mib / 2);
+        rc = dt_edit_substitute(tree, NVML_DATA, old, to);
+    }
+    free(text);
+    return rc > 0 ? 0 : dt_edit_complain(tree, "the fake NVML does not know the last GPU");
+}
+
+int dt_plant_nvml_hang(struct dt_tree *tree)
+{
+    return dt_edit_add_to_nvml(tree, "hang nvmlInit_v2\n");
+}
+
+int dt_plant_nvml_error(struct dt_tree *tree)
+{
+    return dt_edit_add_to_nvml(tree, "fail nvmlInit_v2 18\n");
 }
