@@ -10,6 +10,7 @@
 
 #include "base/exitcode.h"
 #include "checkpoint.h"
+#include "compat.h"
 #include "driver.h"
 #include "ending.h"
 #include "options.h"
@@ -71,6 +72,10 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
                                  job->options, index, err);
     dt_injection_fini(&injection);
     worker->bind = dt_binding_target(binding, index);
+    if (result == 0)
+        dt_compat_apply(&worker->env, job->compat);
+    if (worker->env.failed)
+        return dt_error_set(err, "out of memory");
     if (result == 0 && job->stacks)
         dt_stacks_apply(&worker->env, job->stacks, worker->local_rank);
     if (result == 0 && worker->error_file)
@@ -157,6 +162,8 @@ static int prepare(struct dt_job *job, char **path, struct dt_binding *binding,
         return DT_EXIT_APPLY;
     if (!job->options->dry_run && dt_pre_run(job->options, job->place, &code, err))
         return code;
+    if (!job->options->dry_run && dt_compat_hostfile(job->options, job->place, err))
+        return DT_EXIT_USAGE;
     if (!job->options->dry_run && dt_wait_for(job->options, err))
         return DT_EXIT_HELPER;
     if (!job->options->dry_run)
@@ -184,13 +191,53 @@ static int run_session(struct dt_job *job, struct dt_master *master,
     return code;
 }
 
-static int prepare_and_launch(const struct dt_options *options, const struct dt_place *place,
-                              const struct dt_role_set *roles, const struct dt_keeper *keeper)
+/* What the command line, the environment and the files that they name say. */
+struct inputs {
+    struct dt_options options;
+    struct dt_compat compat;
+    struct dt_role_set *roles; /* NULL: one program for all */
+    struct dt_place place;
+    bool drive;      /* the steps are started from here */
+    bool everywhere; /* a mistake is the same on all ranks */
+};
+
+static int read_inputs(struct inputs *in, int argc, char **argv, struct dt_error *err)
+{
+    struct dt_options *options = &in->options;
+    *in = (struct inputs){.everywhere = true};
+    if (dt_options_parse(options, argc, argv, err) || dt_driver_wanted(options, &in->drive, err))
+        return -1;
+    if (in->drive)
+        return 0;
+    if (dt_role_set_open(&in->roles, options, err) || dt_compat_open(&in->compat, options, err) ||
+        dt_python_program(options, err) ||
+        dt_place_find(&in->place, options, &in->everywhere, err) ||
+        (in->roles && dt_role_set_settle(in->roles, &in->place, err)) ||
+        dt_checkpoint_check(options, &in->place, err) || dt_pre_check(options, &in->place, err))
+        return -1;
+    return 0;
+}
+
+static void free_inputs(struct inputs *in)
+{
+    dt_place_fini(&in->place);
+    dt_role_set_close(in->roles);
+    dt_compat_close(&in->compat);
+    dt_options_fini(&in->options);
+}
+
+static int prepare_and_launch(const struct inputs *in, const struct dt_keeper *keeper)
 {
     struct dt_error err = {""}, refusal = {""};
+    const struct dt_options *options = &in->options;
+    const struct dt_place *place = &in->place;
     struct dt_master master = {.hold = -1};
     struct dt_binding binding = {0};
-    struct dt_job job = {.options = options, .place = place, .roles = roles, .keeper = *keeper};
+    struct dt_job job = {.options = options,
+                         .place = place,
+                         .roles = in->roles,
+                         .compat = &in->compat,
+                         .keeper = *keeper};
     char *path = NULL;
     int code = prepare(&job, &path, &binding, &refusal);
     if (code && !is_joint(options, place)) {
@@ -212,33 +259,19 @@ static int prepare_and_launch(const struct dt_options *options, const struct dt_
 
 int main(int argc, char **argv)
 {
-    struct dt_options options;
-    struct dt_place place;
+    struct inputs in;
     struct dt_keeper keeper = {.starter = getppid(), .alive = -1};
     struct dt_error err = {""};
-    bool everywhere = true;
-    bool drive = false;
-    struct dt_role_set *roles = NULL;
-    if (dt_options_parse(&options, argc, argv, &err) || dt_driver_wanted(&options, &drive, &err) ||
-        (!drive &&
-         (dt_role_set_open(&roles, &options, &err) || dt_python_program(&options, &err) ||
-          dt_place_find(&place, &options, &everywhere, &err) ||
-          (roles && dt_role_set_settle(roles, &place, &err)) ||
-          dt_checkpoint_check(&options, &place, &err) || dt_pre_check(&options, &place, &err)))) {
-        dt_role_set_close(roles);
-        dt_options_fini(&options);
-        return complain(everywhere, DT_EXIT_USAGE, &err);
+    int code;
+    if (read_inputs(&in, argc, argv, &err)) {
+        code = complain(in.everywhere, DT_EXIT_USAGE, &err);
+    } else if (in.drive) {
+        code = dt_driver_run(&in.options, argv);
+    } else {
+        if (in.place.shape == DT_SHAPE_FANOUT && !in.options.dry_run)
+            dt_keeper_split(&keeper, &in.place);
+        code = prepare_and_launch(&in, &keeper);
     }
-    if (drive) {
-        int result = dt_driver_run(&options, argv);
-        dt_options_fini(&options);
-        return result;
-    }
-    if (place.shape == DT_SHAPE_FANOUT && !options.dry_run)
-        dt_keeper_split(&keeper, &place);
-    int code = prepare_and_launch(&options, &place, roles, &keeper);
-    dt_place_fini(&place);
-    dt_role_set_close(roles);
-    dt_options_fini(&options);
+    free_inputs(&in);
     return code;
 }

@@ -93,7 +93,9 @@ struct dt_options {
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
     struct dt_extras extras;
-    const char *roles; /* file; NULL: one program for all */
+    const char *accelerate; /* configuration file of accelerate; NULL: none */
+    const char *hostfile;   /* to be written for DeepSpeed; NULL: none */
+    const char *roles;      /* file; NULL: one program for all */
     const char *wait_for[DT_WAIT_FOR_MAX];
     int wait_for_count;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options about the run itself: store, environment, binding, ending. */
+#include <string.h>
+
 #include "fold/ranks.h"
 #include "options_rows.h"
 #include "wait_for.h"
@@ -57,6 +59,19 @@ static int take_wait_for(struct dt_options *o, const char *name, const char *val
     return dt_wait_for_check(value, err);
 }
 
+static int take_compat(struct dt_options *o, const char *name, const char *value,
+                       struct dt_error *err)
+{
+    if (strncmp(value, "accelerate:", 11) == 0 && value[11])
+        o->accelerate = value + 11;
+    else if (strncmp(value, "deepspeed:", 10) == 0 && value[10])
+        o->hostfile = value + 10;
+    else
+        return dt_error_set(err, "%s is \"%s\": accelerate:FILE or deepspeed:FILE is needed", name,
+                            value);
+    return 0;
+}
+
 static int take_dry_run(struct dt_options *o, const char *name, const char *value,
                         struct dt_error *err)
 {
@@ -108,6 +123,12 @@ const struct dt_option_row dt_options_of_running[] = {
          "Start when tcp://HOST:PORT listens, when http://HOST:PORT/PATH answers well; at most 600 "
          "s, or SECONDS; may be given several times",
      .take = take_wait_for},
+    {.name = "compat",
+     .value = "accelerate:FILE|deepspeed:FILE",
+     .doc =
+         "Give ranks the variables that accelerate launch makes of its configuration FILE; write "
+         "DeepSpeed's hostfile to FILE",
+     .take = take_compat},
     {.name = "dry-run",
      .doc = "Print arguments and environment of each rank, start nothing",
      .take = take_dry_run},

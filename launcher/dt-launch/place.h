@@ -37,6 +37,11 @@ void dt_place_fini(struct dt_place *place);
 /* Does this job's store run in the dt-launch of node 0? */
 bool dt_place_serves(const struct dt_place *place, const struct dt_options *options);
 
+/* Names of all nodes, by node rank; an entry is NULL where it is not known (only Slurm tells all). addresses: numeric
+ * ones where /etc/hosts has them, since a container may have no other resolver. NULL: err. */
+char **dt_place_names(const struct dt_place *place, bool addresses, struct dt_error *err);
+void dt_place_names_free(char **names, int count);
+
 /* ---- adapters ------------------------------------------------------------------------------ */
 
 /* `present` looks at the environment only; `find` fills node_rank, node_count, first_node and

@@ -2,42 +2,19 @@
 /* Roles as processes; see role_set.h. */
 #include "role_set.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hostlist.h"
-#include "hosts.h"
+#include "text_file.h"
 
-#define FILE_MAX (1 << 20)
 /* The ports of the roles' worlds, apart from those that the job's own session tries. */
 #define PORT_FIRST 20000
 #define PORT_COUNT 12768
 #define PORT_APART 4099
 
 /* ---- the file ------------------------------------------------------------------------------ */
-
-static char *read_file(const char *path, struct dt_error *err)
-{
-    FILE *file = fopen(path, "re");
-    char *text = file ? malloc(FILE_MAX + 1) : NULL;
-    size_t length = text ? fread(text, 1, FILE_MAX + 1, file) : 0;
-    if (!file || !text || ferror(file) || length > FILE_MAX || memchr(text, '\0', length)) {
-        dt_error_set(err, "--roles: %s: %s", path,
-                     !file               ? strerror(errno)
-                     : length > FILE_MAX ? "it is larger than 1 MiB"
-                                         : "it can not be read as text");
-        free(text);
-        text = NULL;
-    } else {
-        text[length] = '\0';
-    }
-    if (file)
-        fclose(file);
-    return text;
-}
 
 static const char *variable(const char *name)
 {
@@ -66,7 +43,8 @@ int dt_role_set_open(struct dt_role_set **result, struct dt_options *options, st
     *result = NULL;
     if (!options->roles)
         return 0;
-    char *text = refuse_together(options, err) ? NULL : read_file(options->roles, err);
+    char *text =
+        refuse_together(options, err) ? NULL : dt_text_file("--roles", options->roles, err);
     struct dt_role_set *set = text ? calloc(1, sizeof *set) : NULL;
     int failed = !set || dt_roles_parse(&set->roles, text, options->roles, variable, err);
     free(text);
@@ -86,38 +64,13 @@ void dt_role_set_close(struct dt_role_set *set)
 {
     if (!set)
         return;
-    for (int i = 0; set->names && i < set->node_count; i++)
-        free(set->names[i]);
-    free(set->names);
+    dt_place_names_free(set->names, set->node_count);
     free(set->here);
     dt_roles_fini(&set->roles);
     free(set);
 }
 
 /* ---- nodes --------------------------------------------------------------------------------- */
-
-/* Addresses where /etc/hosts has them, since a container may have no other resolver. */
-static int find_names(struct dt_role_set *set, const struct dt_place *place, struct dt_error *err)
-{
-    const char *list = getenv("SLURM_STEP_NODELIST");
-    struct dt_hostlist hosts = {0};
-    set->node_count = place->node_count;
-    set->names = calloc((size_t)place->node_count, sizeof *set->names);
-    if (!set->names)
-        return dt_error_set(err, "out of memory");
-    if (place->in_step && list && dt_hostlist_parse(&hosts, list, err))
-        return -1;
-    for (int node = 0; node < place->node_count; node++) {
-        const char *name = (size_t)node < hosts.count ? hosts.names[node]
-                           : node == place->node_rank ? place->node_name
-                           : node == 0                ? place->first_node
-                                                      : NULL;
-        char *address = name ? dt_hosts_lookup(name) : NULL;
-        set->names[node] = address ? address : name ? strdup(name) : NULL;
-    }
-    dt_hostlist_fini(&hosts);
-    return 0;
-}
 
 static int count_roles(const struct dt_role_set *set, int node)
 {
@@ -129,8 +82,9 @@ static int count_roles(const struct dt_role_set *set, int node)
 
 int dt_role_set_settle(struct dt_role_set *set, struct dt_place *place, struct dt_error *err)
 {
+    set->node_count = place->node_count;
     if (dt_roles_place(&set->roles, place->node_count, set->path, err) ||
-        find_names(set, place, err))
+        !(set->names = dt_place_names(place, true, err)))
         return -1;
     place->rank = place->world_size = 0;
     for (int node = 0; node < place->node_count; node++) {

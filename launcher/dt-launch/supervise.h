@@ -15,6 +15,7 @@ struct dt_job {
     const struct dt_options *options;
     const struct dt_place *place;
     struct dt_session *session;
+    const struct dt_compat *compat;
     const struct dt_role_set *roles; /* NULL: the processes are ranks of one program */
     struct dt_events *events;        /* NULL: nothing is written */
     struct dt_keeper keeper;

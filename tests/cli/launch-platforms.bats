@@ -185,3 +185,34 @@ own_host() { # NAME COMMAND...: in a namespace with this host name, and /etc/hos
     run -64 "$launch" -mx -- true
     [[ $output == *'unknown option -mx'* ]]
 }
+
+# ---- other launchers' files -----------------------------------------------------------------
+
+@test "--compat accelerate: the variables of accelerate launch, and its number of processes" {
+    cat >config.yaml <<'END'
+distributed_type: FSDP
+num_machines: 1
+num_processes: 2
+fsdp_config:
+  fsdp_sharding_strategy: FULL_SHARD
+mixed_precision: bf16
+END
+    run -0 "$launch" --compat accelerate:config.yaml -- sh -c 'echo $RANK $WORLD_SIZE $ACCELERATE_USE_FSDP $FSDP_SHARDING_STRATEGY $ACCELERATE_MIXED_PRECISION'
+    [ "$(sort <<<"$output")" = $'0 2 true FULL_SHARD bf16\n1 2 true FULL_SHARD bf16' ]
+    run -0 "$launch" --compat accelerate:config.yaml --nproc-per-node 3 -- sh -c 'echo $WORLD_SIZE'
+    [ "${lines[0]}" = 3 ]
+    echo 'num_processes 2' >config.yaml
+    refused 'config.yaml:1: "num_processes 2" is not "key: value"' --compat accelerate:config.yaml
+    refused '--compat accelerate: nowhere: No such file' --compat accelerate:nowhere
+    refused '--compat is "horovod:x": accelerate:FILE or deepspeed:FILE' --compat horovod:x
+}
+
+@test "--compat deepspeed: a hostfile, before the ranks start" {
+    run -0 "$launch" --compat deepspeed:hosts --nproc-per-node 2 -- cat hosts
+    [ "$output" = "$(hostname) slots=2"$'\n'"$(hostname) slots=2" ]
+    export SLURM_JOB_ID=7 SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_STEP_NUM_TASKS=1 \
+        SLURM_STEP_NUM_NODES=1 SLURM_STEP_TASKS_PER_NODE=1 SLURM_STEP_NODELIST=p5-3
+    run -0 "$launch" --compat deepspeed:hosts --nproc-per-node 8 -- true
+    [ "$(cat hosts)" = 'p5-3 slots=8' ]
+    refused 'nowhere/hosts can not be written: No such file' --compat deepspeed:nowhere/hosts --nproc-per-node 1
+}
