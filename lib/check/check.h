@@ -123,6 +123,9 @@ void dt_judge_next(struct dt_check_result *result, const char *format, ...)
 /* Value and limit once more, as numbers. Left out where either has none ("unlimited"). */
 void dt_judge_number(struct dt_check_result *result, enum dt_unit unit, long long value,
                      long long limit);
+/* Speeds that level deep measures, as texts: "212.4 GB/s", "413000 units/s". */
+void dt_speed_memory(char *text, size_t size, long long mb_s);
+void dt_speed_cpu(char *text, size_t size, long long units_s);
 /* Another severity than the registry's. */
 void dt_judge_severity(struct dt_check_result *result, enum dt_severity severity);
 /* Compose the message of what is there, and make absent texts "". -1: out of memory. */

@@ -102,6 +102,9 @@ DT_JUDGE(link_flaps);
 DT_JUDGE(edac_growth);
 DT_JUDGE(nvme_media);
 DT_JUDGE(lemon);
+/* speed.c */
+DT_JUDGE(memory_bandwidth);
+DT_JUDGE(cpu_speed);
 /* environment.c */
 DT_JUDGE(env);
 /* kernel_log.c */

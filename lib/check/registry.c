@@ -9,6 +9,7 @@
 
 #define FAST    DT_LEVEL_FAST
 #define FULL    DT_LEVEL_FULL
+#define DEEP    DT_LEVEL_DEEP
 #define NODE    DT_SCOPE_NODE
 #define JOB     DT_SCOPE_JOB
 #define MONITOR DT_SEVERITY_MONITOR
@@ -164,6 +165,20 @@ const struct dt_check dt_checks[] = {
     {"lemon", "few jobs were lost here", FAST, NODE, REPLACE, dt_check_lemon,
      "Jobs that the node went down under, or that failed while its hardware did, over boots. Warns "
      "from lemon-losses of dt.conf within lemon-days on, and fails by lemon-policy."},
+    /* ---- measured ---- */
+    {"memory-bandwidth", "memory is as fast on all NUMA nodes", DEEP, NODE, MONITOR,
+     dt_check_memory_bandwidth,
+     "GB/s (10^9 bytes) of a triad, a = b + s * c, 24 bytes an element: one thread on each core of "
+     "a "
+     "NUMA node, bound to it with its memory, over arrays of four times its last caches (192 MiB "
+     "to "
+     "4 GiB, a quarter of what is free at most), the best round in 0.2 s; one NUMA node after the "
+     "other. Warns when one is slower than another by more than deep-slower-percent of dt.conf. A "
+     "job's nodes are compared with their median, by their slowest NUMA node."},
+    {"cpu-speed", "cores are as fast on all NUMA nodes", DEEP, NODE, MONITOR, dt_check_cpu_speed,
+     "Units of work a second of one core of each NUMA node, the best of 0.05 s: a unit is 1000 "
+     "turns "
+     "of a fixed loop, integer and floating, that needs no memory. Judged as memory-bandwidth."},
     /* ---- the job's own context ---- */
     {"memlock", "ranks may lock memory for EFA", FAST, JOB, RESET, dt_check_memlock,
      "The limit on locked memory that the ranks will have, where there is EFA; limit "

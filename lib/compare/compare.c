@@ -7,22 +7,30 @@
 
 #include "compare/values.h"
 
-#define CLOCK_RTT "clock.rtt_us"
+#define CLOCK_RTT      "clock.rtt_us"
+#define BANDWIDTH_NODE "mem.bandwidth_node"
+#define SPEED_NODE     "cpu.speed_node"
 
-const char *const dt_compare_keys[] = {"clock.offset_us",  CLOCK_RTT,        "instance.type",
-                                       "mem.total_mib",    "mem.copy_mib_s", "kernel.release",
-                                       "driver.nvidia",    "driver.efa",     "driver.neuron",
-                                       "lib.libfabric",    "lib.nccl",       "lib.ofi_nccl",
-                                       "gpu.count",        "efa.count",      "cpu.online",
-                                       "topology.summary", "fs.network",     "fs.network_options",
-                                       "net.mtu",          "module.list",    "clock.source",
-                                       "kernel.thp",       "cpu.governor",   "limit.memlock",
-                                       "limit.nofile",     "boot.uptime_s",  NULL};
+const char *const dt_compare_keys[] = {"clock.offset_us",    CLOCK_RTT,
+                                       "instance.type",      "mem.total_mib",
+                                       "kernel.release",     "driver.nvidia",
+                                       "driver.efa",         "driver.neuron",
+                                       "lib.libfabric",      "lib.nccl",
+                                       "lib.ofi_nccl",       "gpu.count",
+                                       "efa.count",          "cpu.online",
+                                       "topology.summary",   "fs.network",
+                                       "fs.network_options", "net.mtu",
+                                       "module.list",        "clock.source",
+                                       "kernel.thp",         "cpu.governor",
+                                       "limit.memlock",      "limit.nofile",
+                                       "boot.uptime_s",      "mem.bandwidth_mb_s",
+                                       BANDWIDTH_NODE,       "cpu.speed",
+                                       SPEED_NODE,           NULL};
 
 const char *dt_compare_check(size_t index)
 {
-    static const char *const others[] = {"clock", "instance-type", "memory", "memory-bandwidth",
-                                         "boot"};
+    static const char *const others[] = {"clock", "instance-type",    "memory",
+                                         "boot",  "memory-bandwidth", "cpu-speed"};
     const size_t count = sizeof others / sizeof others[0];
     return index < count ? others[index] : dt_compare_value_name(index - count);
 }
@@ -51,8 +59,8 @@ static void compare_alike(struct dt_comparison *comparison, const size_t *member
 {
     dt_compare_values(comparison, members, count, type);
     dt_compare_memory(comparison, members, count);
-    dt_compare_bandwidth(comparison, members, count);
     dt_compare_boot(comparison, members, count);
+    dt_compare_speed(comparison, members, count);
 }
 
 static bool anyone_has(const struct dt_comparison *comparison, const size_t *members, size_t count,
@@ -65,13 +73,20 @@ static bool anyone_has(const struct dt_comparison *comparison, const size_t *mem
     return false;
 }
 
-/* Comparisons that had something to compare: one a key, but for how sure a clock is. */
+/* Told beside another fact, and not compared. */
+static bool is_beside(const char *key)
+{
+    return strcmp(key, CLOCK_RTT) == 0 || strcmp(key, BANDWIDTH_NODE) == 0 ||
+           strcmp(key, SPEED_NODE) == 0;
+}
+
+/* Comparisons that had something to compare: one a key. */
 static size_t count_checks(const struct dt_comparison *comparison, const size_t *members,
                            size_t count)
 {
     size_t checks = 0;
     for (const char *const *key = dt_compare_keys; *key; key++)
-        checks += strcmp(*key, CLOCK_RTT) != 0 && anyone_has(comparison, members, count, *key);
+        checks += !is_beside(*key) && anyone_has(comparison, members, count, *key);
     return checks;
 }
 

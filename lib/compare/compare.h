@@ -2,7 +2,8 @@
 /* Judging nodes against each other: the odd one out, by name, without a golden file.
  * Versions (kernel, NVIDIA, EFA and Neuron drivers, libfabric, NCCL, aws-ofi-nccl), counts,
  * sizes, where devices are, network file systems and MTU must be equal among the nodes of one instance type; instance types should be, and must be
- * where EFA can not connect them; the clock is compared with the median of the nodes. A value that
+ * where EFA can not connect them; the clock, and what level deep has measured, is compared with the
+ * median of the nodes. A value that
  * a minority has is that minority's failure, or, of settings (mount options, modules, clock source, huge
  * pages, governor, limits), a warning; with no majority every group is named and nobody is
  * called odd. A node that lacks a fact which others have is UNKNOWN.

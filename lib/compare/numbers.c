@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Facts that are compared with the median of the nodes: clock, memory size, memory bandwidth. */
+/* Facts that are compared with the median of the nodes: clock, memory size, and how fast
+ * memory and cores are. */
 #include <stdlib.h>
 
 #include "compare/values.h"
 
 /* Memory that equal machines differ by: firmware and kernel reservations. */
-enum { MEMORY_PERCENT = 2, BANDWIDTH_PERCENT = 70 };
+enum { MEMORY_PERCENT = 2 };
 
 /* Numbers from outside are cut to this, so that differences can not overflow: 11 days in us. */
 #define NUMBER_MAX 1000000000000LL
@@ -197,28 +198,81 @@ void dt_compare_memory(struct dt_comparison *comparison, const size_t *members, 
     numbers_fini(&memory);
 }
 
-void dt_compare_bandwidth(struct dt_comparison *comparison, const size_t *members, size_t count)
+/* What level deep measures. */
+static const struct speed {
+    const char *name, *key, *key_of_node, *next;
+    void (*write)(char *text, size_t size, long long value);
+} speeds[] = {
+    {"memory-bandwidth", "mem.bandwidth_mb_s", "mem.bandwidth_node",
+     "look for other programs on the node; dmidecode -t memory shows a module that is missing",
+     dt_speed_memory},
+    {"cpu-speed", "cpu.speed", "cpu.speed_node",
+     "look for other programs on the node, and for a clock that is capped (cpupower "
+     "frequency-info)",
+     dt_speed_cpu},
+};
+
+/* The upper median: nothing makes a machine too fast, so of two nodes the faster one is right. */
+static int speed_median(const struct numbers *rate, long long *median, long long *scatter)
 {
-    struct numbers rate;
-    if (numbers_init(&rate, comparison, members, count, "mem.copy_mib_s") < 0) {
-        comparison->failed = true;
+    long long *sorted = calloc(rate->count + 1, sizeof *sorted);
+    if (!sorted)
+        return -1;
+    for (size_t i = 0; i < rate->count; i++)
+        sorted[i] = rate->values[i];
+    qsort(sorted, rate->count, sizeof *sorted, by_value);
+    *median = sorted[rate->count / 2];
+    for (size_t i = 0; i < rate->count; i++)
+        sorted[i] = magnitude(rate->values[i] - *median);
+    qsort(sorted, rate->count, sizeof *sorted, by_value);
+    *scatter = rate->count ? sorted[(rate->count - 1) / 2] : 0;
+    free(sorted);
+    return 0;
+}
+
+static void slower(struct dt_comparison *comparison, const struct numbers *rate, size_t i,
+                   const struct speed *speed, long long median)
+{
+    char found[64], wanted[64];
+    long long numa = 0;
+    struct dt_check_result *result = dt_finding_add(comparison, rate->nodes[i], speed->name);
+    if (!result)
         return;
+    dt_facts_int(comparison->nodes[rate->nodes[i]].facts, speed->key_of_node, &numa);
+    speed->write(found, sizeof found, rate->values[i]);
+    speed->write(wanted, sizeof wanted, median);
+    /* One short measurement on a machine that may be busy: worth telling, no proof. */
+    dt_judge(result, DT_WARN, "%s", speed->key);
+    dt_judge_value(result, "%s on NUMA node %lld", found, numa);
+    dt_judge_limit(result, "at least %lld%% of %s, the median (dt.conf)",
+                   100 - comparison->conf->deep_slower_percent, wanted);
+    dt_judge_next(result, "%s", speed->next);
+}
+
+void dt_compare_speed(struct dt_comparison *comparison, const size_t *members, size_t count)
+{
+    /* About three standard deviations, of a median deviation: nodes that scatter (small machines, with
+     * neighbours) do not make one of them sick. */
+    enum { SCATTERS = 4 };
+    const long long least = 100 - comparison->conf->deep_slower_percent;
+    for (size_t k = 0; k < sizeof speeds / sizeof *speeds; k++) {
+        const struct speed *speed = &speeds[k];
+        struct numbers rate;
+        long long median = 0, scatter = 0;
+        if (numbers_init(&rate, comparison, members, count, speed->key) < 0) {
+            comparison->failed = true;
+            return;
+        }
+        lacking(comparison, &rate, members, count, speed->name, speed->key);
+        if (speed_median(&rate, &median, &scatter) < 0)
+            comparison->failed = true;
+        for (size_t i = 0; i < rate.count; i++) {
+            if (rate.values[i] * 100 < median * least &&
+                median - rate.values[i] > SCATTERS * scatter)
+                slower(comparison, &rate, i, speed, median);
+        }
+        numbers_fini(&rate);
     }
-    lacking(comparison, &rate, members, count, "memory-bandwidth", "mem.copy_mib_s");
-    for (size_t i = 0; i < rate.count; i++) {
-        if (rate.values[i] * 100 >= rate.median * BANDWIDTH_PERCENT)
-            continue;
-        struct dt_check_result *result =
-            dt_finding_add(comparison, rate.nodes[i], "memory-bandwidth");
-        if (!result)
-            break;
-        /* One short measurement on a machine that may be busy: worth telling, no proof. */
-        dt_judge(result, DT_WARN, "mem.copy_mib_s");
-        dt_judge_value(result, "%lld MiB/s", rate.values[i]);
-        dt_judge_limit(result, "%d%% of %lld MiB/s, the median", BANDWIDTH_PERCENT, rate.median);
-        dt_judge_next(result, "look for other programs on the node; run dt-bench there");
-    }
-    numbers_fini(&rate);
 }
 
 /* A node that has just booted among nodes that run for days: it may have crashed, or be a replacement

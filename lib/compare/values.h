@@ -26,10 +26,10 @@ void dt_compare_values(struct dt_comparison *comparison, const size_t *members, 
                        const char *type);
 /* Name of such a row; NULL: no more. */
 const char *dt_compare_value_name(size_t index);
-/* numbers.c: clock, memory, memory bandwidth: within a tolerance of the median. */
+/* numbers.c: clock, memory, what was measured: within a tolerance of the median. */
 void dt_compare_clock(struct dt_comparison *comparison, const size_t *members, size_t count);
 void dt_compare_memory(struct dt_comparison *comparison, const size_t *members, size_t count);
-void dt_compare_bandwidth(struct dt_comparison *comparison, const size_t *members, size_t count);
+void dt_compare_speed(struct dt_comparison *comparison, const size_t *members, size_t count);
 void dt_compare_boot(struct dt_comparison *comparison, const size_t *members, size_t count);
 /* types.c: instance types; calls `each` with the members of each type. */
 void dt_compare_types(struct dt_comparison *comparison, const size_t *members, size_t count,

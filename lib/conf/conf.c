@@ -30,6 +30,7 @@ static const struct number {
     {"max-shm-left-mib", offsetof(struct dt_conf, max_shm_left_mib), 1024, 0, 1L << 30},
     {"max-zombies", offsetof(struct dt_conf, max_zombies), 20, 0, 1L << 30},
     {"max-stuck-processes", offsetof(struct dt_conf, max_stuck_processes), 20, 0, 1L << 30},
+    {"deep-slower-percent", offsetof(struct dt_conf, deep_slower_percent), 15, 1, 90},
     {"lemon-losses", offsetof(struct dt_conf, lemon_losses), 3, 0, 64},
     {"reuse-seconds", offsetof(struct dt_conf, reuse_seconds), 300, 0, 86400},
     {"lemon-days", offsetof(struct dt_conf, lemon_days), 7, 1, 365},

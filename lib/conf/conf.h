@@ -52,6 +52,7 @@ struct dt_conf {
     long long min_huge_free_percent; /* of free memory: in blocks that make a huge page */
     long long max_shm_left_mib;      /* in /dev/shm, of users without a process */
     long long max_zombies;
+    long long deep_slower_percent; /* than the median, from which on a node is slow */
     long long max_stuck_processes; /* in state D, twice */
     long long lemon_losses;        /* jobs lost on a node within lemon_days; 0 = not checked */
     long long lemon_days;

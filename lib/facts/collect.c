@@ -128,7 +128,7 @@ static void measure(struct dt_reader *reader)
             reader->failed = true;
         return;
     }
-    dt_read_bandwidth(reader);
+    dt_read_speed(reader);
     name_measured(reader, count);
 }
 

@@ -131,7 +131,12 @@
  *   measured.names                   string, of the facts that were measured, or taken from the job's
  *                                    step before (lib/inspect/reuse.h)
  *   measured.age_s                   int, then: how long ago; absent: measured now
- *   mem.copy_mib_s                   int, one core's copy rate between two 64 MiB buffers, in 100 ms
+ *   measured.nodes                   array of {"node","cores","mb_s","speed"}: the NUMA nodes, one after the
+ *                                    other. mb_s: MB/s of a triad by one thread a core, over 4 times
+ *                                    its last caches (192 MiB to 4 GiB), in 200 ms; speed: units of work
+ *                                    a second of one core, in 50 ms (lib/facts/speed.h)
+ *   mem.bandwidth_mb_s mem.bandwidth_node    int, the least of them, and whose it is
+ *   cpu.speed cpu.speed_node         int, likewise
  */
 #ifndef DT_FACTS_FACTS_H
 #define DT_FACTS_FACTS_H

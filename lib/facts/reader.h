@@ -72,10 +72,10 @@ void dt_read_files(struct dt_reader *reader, const char *lines, const char *fail
                    bool timed_out);
 int dt_become_user(
     const struct dt_facts_request *request); /* -errno; only ever called in a child */
-/* mounts.c, kernel_log.c, bandwidth.c: from level full, full, deep */
+/* mounts.c, kernel_log.c, measure.c: from level full, full, deep */
 void dt_read_mounts(struct dt_reader *reader);
 void dt_read_kernel_log(struct dt_reader *reader);
-void dt_read_bandwidth(struct dt_reader *reader);
+void dt_read_speed(struct dt_reader *reader);
 
 /* One kernel log record as /dev/kmsg gives it ("3,1234,5678901,-;text"). Returns a new object when
  * it tells of an Xid, SXid or EFA error, else NULL. */

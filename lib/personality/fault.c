@@ -288,8 +288,16 @@ const struct dt_fault dt_faults[] = {
          "\"lib.ofi_nccl\": \"1.13.2\""),
     FACT("clock-off", "the clock is 2 s ahead of the other nodes", "clock",
          "\"clock.offset_us\": 2000000"),
-    FACT("memory-slow", "memory is copied at half of the other nodes' speed", "memory-bandwidth",
-         "\"mem.copy_mib_s\": 5000", .result = "WARN"),
+    FACT("memory-slow", "a NUMA node's memory has five of eight channels", "memory-bandwidth",
+         "\"measured.nodes\": [{\"node\": 0, \"cores\": 48, \"mb_s\": 230000, \"speed\": 400000}, "
+         "{\"node\": 1, \"cores\": 48, \"mb_s\": 143000, \"speed\": 401000}], "
+         "\"mem.bandwidth_mb_s\": 143000",
+         .result = "WARN"),
+    FACT("cpu-slow", "the cores of a NUMA node run at half of their clock", "cpu-speed",
+         "\"measured.nodes\": [{\"node\": 0, \"cores\": 48, \"mb_s\": 230000, \"speed\": 200000}, "
+         "{\"node\": 1, \"cores\": 48, \"mb_s\": 228000, \"speed\": 401000}], "
+         "\"cpu.speed\": 200000",
+         .result = "WARN"),
     FACT("type-odd", "the machine is of a type that has no EFA to the others", "instance-type",
          "\"instance.type\": \"p4d.24xlarge\", \"imds.type\": \"p4d.24xlarge\"",
          .types = "p4de.24xlarge"),

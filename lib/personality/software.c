@@ -199,7 +199,10 @@ static void write_facts(struct dt_tree *tree, const struct dt_persona *machine)
     dt_tree_file(
         tree, "dt-facts.json",
         "{\"clock.synced\": 1, \"clock.offset_us\": 0, \"clock.rtt_us\": 100,\n"
-        " \"mem.copy_mib_s\": 10000,\n"
+        " \"measured.nodes\": [{\"node\": 0, \"cores\": 48, \"mb_s\": 230000, \"speed\": 400000},\n"
+        "  {\"node\": 1, \"cores\": 48, \"mb_s\": 228000, \"speed\": 401000}],\n"
+        " \"mem.bandwidth_mb_s\": 228000, \"mem.bandwidth_node\": 1,\n"
+        " \"cpu.speed\": 400000, \"cpu.speed_node\": 0,\n"
         " \"shm.size_mib\": %lld, \"shm.free_mib\": %lld,\n"
         " \"limit.memlock\": -1, \"limit.nofile\": 1048576, \"shm.left_mib\": 0, \"net.resolves\": "
         "1,\n"

@@ -52,6 +52,7 @@ static const struct dt_conf conf = {.env_on_abort = DT_POLICY_REFUSE,
                                     .min_huge_free_percent = 25,
                                     .max_shm_left_mib = 1024,
                                     .max_zombies = 20,
+                                    .deep_slower_percent = 15,
                                     .max_stuck_processes = 20,
                                     .lemon_losses = 3,
                                     .lemon_days = 7,
@@ -147,6 +148,10 @@ static inline json_t *good_facts(void)
             "free_files", 1000000, "mem.free_mib", 1900000, "mem.free_huge_mib", 1800000,
             "swap.used_mib", 0, "edac.uncorrected", 0, "shm.left_mib", 0, "process.zombies", 1,
             "process.stuck", 0, "net.interface", "ens32"));
+    json_object_update_new(doc, json_pack("{s:[{s:i,s:i,s:i},{s:i,s:i,s:i}],s:i,s:i}",
+                                          "measured.nodes", "node", 0, "mb_s", 230000, "speed",
+                                          400000, "node", 1, "mb_s", 228000, "speed", 401000,
+                                          "mem.bandwidth_mb_s", 228000, "cpu.speed", 400000));
     json_object_update_new(doc, json_pack("{s:[{s:s,s:b}],s:[{s:s,s:i,s:i}]}", "process.required",
                                           "name", "gdrdrv", "ok", 1, "net.links", "name", "ens32",
                                           "on", 1, "carrier", 1));

@@ -13,7 +13,8 @@
 
 enum { NODES_MAX = 64 };
 
-static const struct dt_conf conf = {.max_clock_offset_ms = 100, .fresh_boot_minutes = 10};
+static const struct dt_conf conf = {
+    .max_clock_offset_ms = 100, .fresh_boot_minutes = 10, .deep_slower_percent = 15};
 
 struct job {
     struct dt_facts facts[NODES_MAX];
@@ -368,12 +369,55 @@ static void slow_memory_is_told(void **state)
     static struct job job;
     (void)state;
     job_init(&job, 4);
-    for (size_t i = 0; i < 4; i++)
-        put_int(&job, i, "mem.copy_mib_s", i == 3 ? 4000 : 10000);
+    for (size_t i = 0; i < 4; i++) {
+        put_int(&job, i, "mem.bandwidth_mb_s", i == 3 ? 84900 : 100000);
+        put_int(&job, i, "mem.bandwidth_node", 1);
+        put_int(&job, i, "cpu.speed", 400000);
+        put_int(&job, i, "cpu.speed_node", 0);
+    }
+    size_t checks = 2; /* what is told beside a speed is no comparison */
     compare(&job);
     assert_int_equal(job.findings.count, 1);
-    assert_finding(&job, 0, 3, "memory-bandwidth", DT_WARN, "4000 MiB/s");
+    assert_finding(&job, 0, 3, "memory-bandwidth", DT_WARN, "84.9 GB/s on NUMA node 1");
+    assert_non_null(strstr(job.findings.items[0].result.limit, "85% of 100.0 GB/s"));
+    checks = job.findings.checks - checks;
     job_fini(&job);
+    job_init(&job, 4);
+    compare(&job);
+    assert_int_equal(job.findings.checks, checks);
+    job_fini(&job);
+}
+
+static void slow_core_is_told(void **state)
+{
+    static struct job job;
+    (void)state;
+    job_init(&job, 2);
+    put_int(&job, 0, "cpu.speed", 200000);
+    put_int(&job, 1, "cpu.speed", 400000);
+    compare(&job);
+    assert_int_equal(job.findings.count, 1);
+    assert_finding(&job, 0, 0, "cpu-speed", DT_WARN, "200000 units/s");
+    job_fini(&job);
+}
+
+/* 15 % is dt.conf's, and nodes that differ by more than that among themselves have none that is slow. */
+static void scatter_blames_nobody(void **state)
+{
+    static const long long rates[][6] = {
+        {100000, 100000, 100000, 100000, 100000, 85000}, /* not more than 15 % */
+        {100000, 90000, 80000, 70000, 60000, 50000},     /* each another */
+    };
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        static struct job job;
+        job_init(&job, 6);
+        for (size_t i = 0; i < 6; i++)
+            put_int(&job, i, "mem.bandwidth_mb_s", rates[k][i]);
+        compare(&job);
+        assert_int_equal(job.findings.count, 0);
+        job_fini(&job);
+    }
 }
 
 int main(void)
@@ -393,6 +437,8 @@ int main(void)
         cmocka_unit_test(unknown_type_is_no_mix),
         cmocka_unit_test(half_of_the_clocks_blame_nobody),
         cmocka_unit_test(slow_memory_is_told),
+        cmocka_unit_test(slow_core_is_told),
+        cmocka_unit_test(scatter_blames_nobody),
     };
     return cmocka_run_group_tests_name("compare", tests, NULL, NULL);
 }

@@ -83,6 +83,7 @@ static void assert_equal_conf(const struct dt_conf *a, const struct dt_conf *b)
     assert_int_equal(a->min_huge_free_percent, b->min_huge_free_percent);
     assert_int_equal(a->max_shm_left_mib, b->max_shm_left_mib);
     assert_int_equal(a->max_zombies, b->max_zombies);
+    assert_int_equal(a->deep_slower_percent, b->deep_slower_percent);
     assert_int_equal(a->max_stuck_processes, b->max_stuck_processes);
     assert_int_equal(a->probe_timeout_ms, b->probe_timeout_ms);
     assert_string_equal(a->state_directory, b->state_directory);
@@ -126,7 +127,7 @@ static void documented_defaults_are_the_real_ones(void **state)
     struct dt_error err = {0};
     size_t options;
     char *text = documented(&options);
-    assert_int_equal(options, 41); /* members of struct dt_conf but `path` */
+    assert_int_equal(options, 42); /* members of struct dt_conf but `path` */
     assert_int_equal(dt_conf_parse(&built_in, "", "", 0, &err), 0);
     if (dt_conf_parse(&written, "configs/dt.conf", text, strlen(text), &err) != 0)
         fail_msg("%s", err.text);

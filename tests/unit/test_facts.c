@@ -116,7 +116,33 @@ static void measures_at_deep(void **state)
     struct world *world = *state;
     world->request.level = DT_LEVEL_DEEP;
     collect(world);
-    assert_true(number(world, "mem.copy_mib_s") > 10);
+    assert_absent(world, "mem.bandwidth_mb_s", "a tree has no memory");
+    assert_absent(world, "cpu.speed", "a tree has no memory");
+}
+
+/* Of this machine: each NUMA node that this process may use, and the least of them. */
+static void measures_this_machine(void **state)
+{
+    struct world *world = *state;
+    struct dt_root root;
+    assert_int_equal(dt_root_init(&root, NULL, NULL), 0);
+    world->request.root = &root;
+    world->request.level = DT_LEVEL_DEEP;
+    collect(world);
+    json_t *nodes = dt_facts_array(&world->facts, "measured.nodes"), *node;
+    size_t i;
+    assert_true(json_array_size(nodes) > 0);
+    json_array_foreach(nodes, i, node)
+    {
+        assert_true(json_integer_value(json_object_get(node, "cores")) > 0);
+        assert_true(json_integer_value(json_object_get(node, "mb_s")) >=
+                    number(world, "mem.bandwidth_mb_s"));
+        assert_true(json_integer_value(json_object_get(node, "speed")) >=
+                    number(world, "cpu.speed"));
+    }
+    assert_true(number(world, "mem.bandwidth_mb_s") > 100); /* slower than any memory */
+    assert_true(number(world, "cpu.speed") > 1000);         /* a clock of 10 MHz */
+    dt_root_fini(&root);
 }
 
 static void reads_this_machine(void **state)
@@ -145,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sees_broken_efa, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_rates_at_full, setup, teardown),
         cmocka_unit_test_setup_teardown(measures_at_deep, setup, teardown),
+        cmocka_unit_test_setup_teardown(measures_this_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_this_machine, setup, teardown),
     };
     return cmocka_run_group_tests_name("facts", tests, NULL, NULL);

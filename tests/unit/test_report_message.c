@@ -20,7 +20,7 @@ static void node_init(struct dt_report_node *node, size_t i, unsigned seed)
                   "driver.nvidia", "550.127.05", "driver.efa", "2.13", "lib.libfabric", "1.22",
                   "why.lib.nccl", "no libnccl.so.2", "clock.offset_us", seed % 17 ? 10 : 900000,
                   "clock.rtt_us", 100, "net.address", "10.0.0.5", "node.boot_id", "x",
-                  "mem.copy_mib_s", (json_int_t)(seed % 19 ? 9000 : 900), "neuron.count", 0,
+                  "mem.bandwidth_mb_s", (json_int_t)(seed % 19 ? 9000 : 900), "neuron.count", 0,
                   "cpu.list", "0-191", "took_us", 5, "node.name", node->name);
     for (int k = 0; k < 32; k++)
         json_array_append_new(efas, json_pack("{s:s,s:s,s:i}", "name", "rdmap79s0", "bdf",

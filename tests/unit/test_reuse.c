@@ -53,8 +53,8 @@ static void save_facts(const char *text)
 
 static void save(void)
 {
-    save_facts("{\"node.name\":\"n\",\"mem.copy_mib_s\":9000,"
-               "\"measured.names\":\"mem.copy_mib_s\"}");
+    save_facts("{\"node.name\":\"n\",\"mem.bandwidth_mb_s\":9000,"
+               "\"measured.names\":\"mem.bandwidth_mb_s\"}");
 }
 
 static bool is_there(long long job)
@@ -71,10 +71,10 @@ static void the_same_job_has_what_was_measured_and_no_more(void **state)
     assert_false(is_there(7));
     save();
     json_t *facts = dt_reuse_load(&root, &conf, 7);
-    assert_int_equal(json_integer_value(json_object_get(facts, "mem.copy_mib_s")), 9000);
+    assert_int_equal(json_integer_value(json_object_get(facts, "mem.bandwidth_mb_s")), 9000);
     assert_true(json_integer_value(json_object_get(facts, "measured.age_s")) < 60);
     assert_string_equal(json_string_value(json_object_get(facts, "measured.names")),
-                        "mem.copy_mib_s");
+                        "mem.bandwidth_mb_s");
     assert_int_equal(json_object_size(facts), 3);
     json_decref(facts);
     assert_false(is_there(8));
@@ -150,11 +150,11 @@ static void what_is_damaged_or_foreign_is_not_there(void **state)
 static void what_was_reused_or_not_measured_is_not_kept(void **state)
 {
     (void)state;
-    save_facts("{\"mem.copy_mib_s\":9000}");
+    save_facts("{\"mem.bandwidth_mb_s\":9000}");
     assert_false(is_there(7));
-    save_facts("{\"why.mem.copy_mib_s\":\"no memory\",\"measured.names\":\"why.mem.copy_mib_s\"}");
+    save_facts("{\"why.mem.bandwidth_mb_s\":\"no memory\",\"measured.names\":\"why.mem.bandwidth_mb_s\"}");
     assert_false(is_there(7));
-    save_facts("{\"mem.copy_mib_s\":1,\"measured.names\":\"mem.copy_mib_s\",\"measured.age_s\":0}");
+    save_facts("{\"mem.bandwidth_mb_s\":1,\"measured.names\":\"mem.bandwidth_mb_s\",\"measured.age_s\":0}");
     assert_false(is_there(7));
 }
 
