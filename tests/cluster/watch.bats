@@ -49,10 +49,15 @@ saved_step() { # the last step that was saved before TEXT in out
     awk -v until="$1" 'index($0, until) { exit } / saved in / { step = $1 } END { print step + 0 }' out
 }
 
-# Slurm lets two minutes pass before a requeued job starts.
+# Slurm lets two minutes pass before a requeued job starts. Sent on its way while its first life is still being cleaned up, that
+# life's end counts for the second: so only once the nodes are idle, and a moment later.
 has_resumed() {
     grep -Eqs 'resumed after step [0-9]+' out && return
-    squeue --noheader --states=PENDING --format=%i | xargs -I{} scontrol update JobId={} StartTime=now >/dev/null 2>&1
+    local job
+    job=$(squeue --noheader --states=PENDING --format=%i)
+    [[ -n $job && $(sinfo --noheader --format=%T) == idle ]] || return 1
+    sleep 3
+    scontrol update "JobId=$job" StartTime=now >/dev/null 2>&1
     return 1
 }
 
