@@ -2,6 +2,7 @@
 /* The kernel's log while the job runs. Reading it needs a right in most places (dmesg_restrict). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,10 +61,28 @@ static void read_new(struct dt_kernel_log *log)
     }
 }
 
-/* By dt's own table, where it is installed; as part of dt it needs no more trust than this program. */
+/* dt's own table, where it is installed, or in the share of this program's prefix. */
+static FILE *open_table(void)
+{
+    char path[PATH_MAX];
+    FILE *file = fopen(DT_DATADIR "/xid.conf", "re");
+    ssize_t n = file ? -1 : readlink("/proc/self/exe", path, sizeof path - 1);
+    for (int level = 0; n > 0 && level < 2; level++) { /* PREFIX/bin/dt-launch */
+        while (n > 0 && path[n - 1] != '/')
+            n--;
+        n -= n > 0;
+    }
+    if (n > 0 && (size_t)n + sizeof "/share/dt/xid.conf" <= sizeof path) {
+        strcpy(path + n, "/share/dt/xid.conf");
+        file = fopen(path, "re");
+    }
+    return file;
+}
+
+/* As part of dt it needs no more trust than this program. */
 static bool load_table(struct dt_xids *xids)
 {
-    FILE *file = fopen(DT_DATADIR "/xid.conf", "re");
+    FILE *file = open_table();
     struct dt_error err;
     char *text = NULL;
     size_t size = 0;
