@@ -46,8 +46,13 @@ void dt_compat_close(struct dt_compat *compat)
     dt_accelerate_fini(&compat->accelerate);
 }
 
-void dt_compat_apply(struct dt_environ *env, const struct dt_compat *compat)
+void dt_compat_apply(struct dt_environ *env, const struct dt_compat *compat,
+                     const struct dt_options *options)
 {
+    if (options->megatron) /* its sequence parallelism asserts it; others it would slow down */
+        dt_environ_default(env, "CUDA_DEVICE_MAX_CONNECTIONS", "1");
+    if (options->composer)
+        dt_environ_default(env, "PYTHONUNBUFFERED", "1");
     for (size_t i = 0; i < compat->accelerate.count; i++) {
         const char *item = compat->accelerate.variables[i], *equals = strchr(item, '=');
         char *name = strndup(item, (size_t)(equals - item));

@@ -17,7 +17,8 @@ struct dt_compat {
 int dt_compat_open(struct dt_compat *compat, struct dt_options *options, struct dt_error *err);
 void dt_compat_close(struct dt_compat *compat);
 
-void dt_compat_apply(struct dt_environ *env, const struct dt_compat *compat);
+void dt_compat_apply(struct dt_environ *env, const struct dt_compat *compat,
+                     const struct dt_options *options);
 
 /* Node 0 writes the hostfile before its ranks start. */
 int dt_compat_hostfile(const struct dt_options *options, const struct dt_place *place,

@@ -47,6 +47,10 @@ struct loop {
     int code;      /* what the job ends with, once decided */
     bool reported; /* a member has told the lead that it is done */
     bool lead_lost;
+    struct {
+        double began, next, at; /* s; when the line was last made */
+        long long steps;
+    } status;
     struct dt_arrival arrival;
     struct dt_hang *hang;
     struct dt_kernel_log kernel_log;

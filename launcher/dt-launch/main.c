@@ -73,7 +73,7 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
     dt_injection_fini(&injection);
     worker->bind = dt_binding_target(binding, index);
     if (result == 0)
-        dt_compat_apply(&worker->env, job->compat);
+        dt_compat_apply(&worker->env, job->compat, job->options);
     if (worker->env.failed)
         return dt_error_set(err, "out of memory");
     if (result == 0 && job->stacks)

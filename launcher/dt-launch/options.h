@@ -89,13 +89,15 @@ struct dt_options {
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
     int doctor;                /* rank to be explained (with dry_run); -1: none */
     struct dt_log_options log;
+    double progress_s;            /* between two lines of progress; 0: none */
     const char *events, *metrics; /* files; NULL: none */
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
     struct dt_extras extras;
-    const char *accelerate; /* configuration file of accelerate; NULL: none */
-    const char *hostfile;   /* to be written for DeepSpeed; NULL: none */
-    const char *roles;      /* file; NULL: one program for all */
+    const char *accelerate;  /* configuration file of accelerate; NULL: none */
+    bool megatron, composer; /* what these want in the environment */
+    const char *hostfile;    /* to be written for DeepSpeed; NULL: none */
+    const char *roles;       /* file; NULL: one program for all */
     const char *wait_for[DT_WAIT_FOR_MAX];
     int wait_for_count;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options_rows.h"
 
@@ -108,6 +109,13 @@ static int take_tee(struct dt_options *o, const char *name, const char *value, s
     return check_streams(name, value, err);
 }
 
+static int take_progress(struct dt_options *o, const char *name, const char *value,
+                         struct dt_error *err)
+{
+    o->progress_s = isatty(STDERR_FILENO) ? 1 : 60;
+    return value ? dt_option_seconds(name, value, &o->progress_s, err) : 0;
+}
+
 static int take_events(struct dt_options *o, const char *name, const char *value,
                        struct dt_error *err)
 {
@@ -172,6 +180,13 @@ const struct dt_option_row dt_options_of_output[] = {
      .value = "STREAMS",
      .doc = "What is both kept and shown; default with --log-dir: 3",
      .take = take_tee},
+    {.name = "progress",
+     .value = "SECONDS",
+     .may_lack_value = true,
+     .doc = "Tell every so often how far the job is: time, ranks, step, speed; on a terminal in a "
+            "line "
+            "that stays below the output (every second there, else every minute)",
+     .take = take_progress},
     {.name = "events",
      .value = "FILE",
      .doc = "Append what happens to the job to FILE, a JSON object a line",

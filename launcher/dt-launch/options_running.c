@@ -66,9 +66,16 @@ static int take_compat(struct dt_options *o, const char *name, const char *value
         o->accelerate = value + 11;
     else if (strncmp(value, "deepspeed:", 10) == 0 && value[10])
         o->hostfile = value + 10;
+    else if (strcmp(value, "megatron") == 0)
+        o->megatron = true;
+    else if (strcmp(value, "composer") == 0)
+        o->composer = true;
     else
-        return dt_error_set(err, "%s is \"%s\": accelerate:FILE or deepspeed:FILE is needed", name,
-                            value);
+        return dt_error_set(
+            err,
+            "%s is \"%s\": accelerate:FILE, deepspeed:FILE, megatron or composer is "
+            "needed",
+            name, value);
     return 0;
 }
 
@@ -124,10 +131,11 @@ const struct dt_option_row dt_options_of_running[] = {
          "s, or SECONDS; may be given several times",
      .take = take_wait_for},
     {.name = "compat",
-     .value = "accelerate:FILE|deepspeed:FILE",
-     .doc =
-         "Give ranks the variables that accelerate launch makes of its configuration FILE; write "
-         "DeepSpeed's hostfile to FILE",
+     .value = "WHAT",
+     .doc = "What a framework's own launcher does besides. accelerate:FILE: the variables that it "
+            "makes "
+            "of its configuration; deepspeed:FILE: write its hostfile; megatron: "
+            "CUDA_DEVICE_MAX_CONNECTIONS=1; composer: PYTHONUNBUFFERED=1",
      .take = take_compat},
     {.name = "dry-run",
      .doc = "Print arguments and environment of each rank, start nothing",

@@ -42,10 +42,29 @@ static int write_all(struct dt_output *output, int fd, const char *bytes, size_t
     return 0;
 }
 
+static void wipe_status(struct dt_output *output)
+{
+    static const char wipe[] = "\r\033[K";
+    if (atomic_exchange(&output->status, false) && write(STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
+        errno = 0; /* the terminal is gone */
+}
+
+void dt_output_status(struct dt_output *output, const char *text)
+{
+    if (!isatty(STDERR_FILENO)) {
+        dprintf(STDERR_FILENO, "%s\n", text);
+        return;
+    }
+    wipe_status(output);
+    dprintf(STDERR_FILENO, "%s", text);
+    atomic_store(&output->status, true);
+}
+
 void dt_output_deliver(struct dt_output *output, int out, const char *bytes, size_t len)
 {
     if (!len || out == DT_OUTPUT_DROP || output->broken[out])
         return;
+    wipe_status(output);
     int result = write_all(output, out, bytes, len);
     if (!result)
         return;
@@ -338,6 +357,7 @@ void dt_output_tail(struct dt_output *output, size_t id, struct dt_tail *tail)
 
 static void destroy(struct dt_output *output)
 {
+    wipe_status(output);
     for (size_t i = 0; i < output->count; i++)
         free_stream(output->streams[i]);
     pthread_mutex_destroy(&output->lock);

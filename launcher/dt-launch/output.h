@@ -45,6 +45,9 @@ int dt_output_add(struct dt_output *output, const struct dt_output_stream *strea
 
 int dt_output_start(struct dt_output *output, struct dt_error *err);
 
+/* Show a line about the job on standard error: on a terminal it is wiped before the next output. */
+void dt_output_status(struct dt_output *output, const char *text);
+
 /* A line of ranks of another node, to be folded with ours. Its like may be waited for. */
 void dt_output_feed(struct dt_output *output, int stream, const struct dt_ranks *ranks,
                     const char *text);

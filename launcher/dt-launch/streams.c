@@ -136,6 +136,8 @@ static int open_progress(struct loop *loop, struct dt_worker *worker, struct dt_
 static bool goes_through(const struct loop *loop, const struct dt_output_stream *stream)
 {
     const struct dt_options *options = loop->job->options;
+    if (options->progress_s > 0 && isatty(STDERR_FILENO)) /* it must not be written over */
+        return true;
     if (stream->prefix || stream->log || stream->hidden || options->log.fold != DT_FOLD_OFF)
         return true;
     if (isatty(stream->out))

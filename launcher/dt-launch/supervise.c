@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "status_line.h"
 #include "streams.h"
 #include "teardown.h"
 
@@ -118,6 +119,7 @@ static int wait_ms(const struct loop *loop)
 {
     double next = sooner(dt_loop_next_decision(loop), loop->deadline);
     next = sooner(next, dt_hang_next(loop->hang));
+    next = sooner(next, dt_status_next(loop));
     next = sooner(next, dt_checkpoint_next(loop));
     if (next <= 0)
         return TICK_MS;
@@ -193,6 +195,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
         dt_arrival_work(&loop->arrival, loop->job->session, loop->job->workers,
                         loop->job->place->processes);
     dt_hang_work(loop->hang);
+    dt_status_work(loop);
     dt_checkpoint_work(loop);
 }
 
@@ -321,6 +324,7 @@ static void begin_attempt(struct loop *loop)
     loop->muted = loop->stopping;
     loop->ended_at = loop->deadline = loop->quiet_until = loop->decide_by = 0;
     loop->code = 0;
+    dt_status_begin(loop);
     loop->oom_kills = dt_oom_kills();
     dt_arrival_begin(&loop->arrival, job->options->missing_after_s);
     dt_checkpoint_begin_attempt(loop);

@@ -24,6 +24,15 @@ offered() { # WORD...: the command line so far; the last word is being completed
     done
 }
 
+@test "every option of --help is in the man page" {
+    for command in dt-launch dt-topo dt-validate dt-train; do
+        page=$(ls docs/man/"$command".*.scd)
+        for option in $("$command" --help | grep -oE '^ +(-[A-Za-z?], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u); do
+            grep -qF -- "$option" "$page" || { echo "$option is not in $page"; false; }
+        done
+    done
+}
+
 @test "words of an option, files where a file is wanted" {
     [ "$(offered dt-launch --store = '' | sort | paste -sd' ')" = 'launcher rank0' ]
     [ "$(offered dt-launch --store = r)" = rank0 ]

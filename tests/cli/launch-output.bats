@@ -217,6 +217,19 @@ END
     [[ $output == *'--metrics is "job.txt": a file whose name ends in .prom'* ]]
 }
 
+@test "--progress: how far the job is; a line that is wiped on a terminal" {
+    steps='for i in 1 2 3 4 5 6; do echo step $i; sleep 0.2; done'
+    run -0 --separate-stderr "$launch" --progress=0.3 --nproc-per-node 2 -- sh -c "$steps"
+    grep -qE '^dt-launch: 0:00:0[0-9], 2 ranks on 1 node, step [2-6], [0-9.]+ (steps/s|s a step)$' <<<"$stderr"
+    [ "$(grep -c '^step' <<<"$output")" -eq 12 ]
+    command -v script >/dev/null || skip "script(1) is not installed"
+    printf '%s\n' "$steps" >steps
+    run -0 script -qec "'$launch' --progress=0.3 --nproc-per-node 2 -- sh steps" /dev/null
+    [[ $output == *'2 ranks on 1 node, step '*$'\r\e[K'* ]]
+    [ "$(tr -d '\r' <<<"$output" | sed 's/.*\x1b\[K//' | grep -c '^step')" -eq 12 ] # none was written over
+    run -64 "$launch" --progress=soon -- true
+}
+
 # ---- doctor ---------------------------------------------------------------------------------
 
 @test "--doctor: what a rank will find and where it comes from" {

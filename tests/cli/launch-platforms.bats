@@ -204,7 +204,11 @@ END
     echo 'num_processes 2' >config.yaml
     refused 'config.yaml:1: "num_processes 2" is not "key: value"' --compat accelerate:config.yaml
     refused '--compat accelerate: nowhere: No such file' --compat accelerate:nowhere
-    refused '--compat is "horovod:x": accelerate:FILE or deepspeed:FILE' --compat horovod:x
+    refused '--compat is "horovod:x": accelerate:FILE, deepspeed:FILE, megatron or composer' --compat horovod:x
+    run -0 "$launch" --compat megatron --compat composer -- sh -c 'echo $CUDA_DEVICE_MAX_CONNECTIONS $PYTHONUNBUFFERED'
+    [ "$output" = '1 1' ]
+    CUDA_DEVICE_MAX_CONNECTIONS=8 run -0 "$launch" --compat megatron -- sh -c 'echo $CUDA_DEVICE_MAX_CONNECTIONS'
+    [ "$output" = 8 ]
 }
 
 @test "--compat deepspeed: a hostfile, before the ranks start" {
