@@ -208,7 +208,7 @@ TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi.c bench/tra
 TRAIN_DOUBLE := $(patsubst bench/train/%.c,$(BUILD)/obj/train-double/%.o,$(TRAIN_CORE))
 TRAIN_FLAGS   = $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS)
 
-$(BUILD)/obj/train-double/%.o: bench/train/%.c | $(GENERATED)
+$(TRAIN_DOUBLE): $(BUILD)/obj/train-double/%.o: bench/train/%.c | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(TRAIN_FLAGS) -DDT_TRAIN_DOUBLE -c $< -o $@
@@ -228,7 +228,8 @@ $(BUILD)/unit/test_train_%: $(BUILD)/obj/tests/unit/test_train_%.o $(call obj,$(
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
 
-$(BUILD)/unit/test_train_double_%: $(BUILD)/obj/tests/unit/test_train_double_%.o $(TRAIN_DOUBLE) $(LIBDT)
+$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_train_double_*.c)): \
+    $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TRAIN_DOUBLE) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
