@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is built on the communication operations: agreeing on failure, counting CPUs. */
+/* What is built on the communication operations: waiting, agreeing on failure, counting CPUs. */
 #include "comm.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/exitcode.h"
 
 int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
 {
@@ -17,12 +22,52 @@ int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format
     return -1;
 }
 
+/* SIGTERM is blocked, and asked for between steps. A rank that waits for one that died would never
+ * get there: after some seconds of waiting it ends at once. */
+static void end_if_told(unsigned turn)
+{
+    sigset_t pending;
+    if (turn > 20000 && turn % 1000 == 0 && sigpending(&pending) == 0 &&
+        sigismember(&pending, SIGTERM)) {
+        fputs("dt-train: SIGTERM while another rank does not answer; ending without a checkpoint\n",
+              stderr);
+        _exit(DT_EXIT_SIGNAL + SIGTERM);
+    }
+}
+
+void dt_comm_step_aside(unsigned turn)
+{
+    end_if_told(turn);
+    if (turn < 200) { /* short sleeps once the wait is longer than a switch costs */
+        sched_yield();
+        return;
+    }
+    struct timespec pause = {.tv_nsec = turn < 1000 ? 20000 : 100000};
+    nanosleep(&pause, NULL);
+}
+
+int dt_comm_wait(struct dt_comm *comm, uint64_t operation, struct dt_error *err)
+{
+    for (unsigned turn = 0; comm->finished < operation; turn++) {
+        if (turn > 0)
+            dt_comm_step_aside(turn);
+        if (comm->operations->poll(comm, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int dt_comm_drain(struct dt_comm *comm, struct dt_error *err)
+{
+    return dt_comm_wait(comm, comm->started, err);
+}
+
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                 struct dt_error *err)
 {
     if (comm->operations->sum_start(comm, data, count, type, err) < 0)
         return -1;
-    return comm->operations->drain(comm, err);
+    return dt_comm_drain(comm, err);
 }
 
 int dt_comm_agree(struct dt_comm *comm, bool failed, int *code, struct dt_error *err)

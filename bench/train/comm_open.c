@@ -13,10 +13,10 @@ bool dt_comm_launched(void)
     return false;
 }
 
-int dt_comm_open(struct dt_comm *comm, struct dt_error *err)
+int dt_comm_open(struct dt_comm *comm, enum dt_comm_manner manner, struct dt_error *err)
 {
     if (dt_comm_launched())
-        return dt_comm_mpi_open(comm, err);
+        return dt_comm_mpi_open(comm, manner, err);
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
     dt_comm_single_open(comm);
     if (tasks && getenv("SLURM_PROCID") && atoi(tasks) > 1)

@@ -1,14 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Communication of one process with itself. */
+/* Communication of one process with itself: a sum over one rank is what is there. */
 #include "comm.h"
 
 #include <stdlib.h>
 
+#include "reals.h"
+
+struct state {
+    real **memory;
+    size_t count;
+};
+
+static int end_at_once(struct dt_comm *comm)
+{
+    comm->finished = ++comm->started;
+    return 0;
+}
+
 static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                      struct dt_error *err)
 {
-    (void)comm, (void)data, (void)count, (void)type, (void)err;
-    return 0; /* the sum over one rank is what is there */
+    (void)data, (void)count, (void)type, (void)err;
+    return end_at_once(comm);
+}
+
+static int scatter_start(struct dt_comm *comm, real *all, real *mine, size_t count,
+                         struct dt_error *err)
+{
+    (void)err;
+    memmove(mine, all, count * sizeof *mine);
+    return end_at_once(comm);
+}
+
+static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_t count,
+                        struct dt_error *err)
+{
+    (void)err;
+    memmove(all, mine, count * sizeof *mine);
+    return end_at_once(comm);
 }
 
 static int nothing(struct dt_comm *comm, struct dt_error *err)
@@ -31,25 +60,54 @@ static int allgather(struct dt_comm *comm, const void *mine, void *all, size_t b
     return 0;
 }
 
+static int split(struct dt_comm *comm, int color, struct dt_comm *part, struct dt_error *err)
+{
+    (void)comm, (void)color, (void)err;
+    dt_comm_single_open(part);
+    return 0;
+}
+
+static real *memory(struct dt_comm *comm, size_t count)
+{
+    struct state *state = comm->state ? comm->state : calloc(1, sizeof *state);
+    comm->state = state;
+    real **grown = state ? realloc(state->memory, (state->count + 1) * sizeof *grown) : NULL;
+    if (!grown)
+        return NULL;
+    state->memory = grown;
+    grown[state->count] = dt_reals(count);
+    return grown[state->count++];
+}
+
 static void end(struct dt_comm *comm, int code)
 {
     (void)comm;
     exit(code);
 }
 
-static void end_quietly(struct dt_comm *comm)
+static void close_single(struct dt_comm *comm)
 {
-    (void)comm;
+    struct state *state = comm->state;
+    for (size_t i = 0; state && i < state->count; i++)
+        free(state->memory[i]);
+    if (state)
+        free(state->memory);
+    free(state);
+    comm->state = NULL;
 }
 
 void dt_comm_single_open(struct dt_comm *comm)
 {
     static const struct dt_comm_operations operations = {.sum_start = sum_start,
+                                                         .scatter_start = scatter_start,
+                                                         .gather_start = gather_start,
                                                          .poll = nothing,
-                                                         .drain = nothing,
                                                          .broadcast = broadcast,
                                                          .allgather = allgather,
+                                                         .split = split,
+                                                         .memory = memory,
                                                          .abort = end,
-                                                         .close = end_quietly};
-    *comm = (struct dt_comm){.rank = 0, .size = 1, .operations = &operations};
+                                                         .close = close_single};
+    *comm =
+        (struct dt_comm){.rank = 0, .size = 1, .manner = "one process", .operations = &operations};
 }

@@ -38,14 +38,14 @@ void dt_dp_init(struct dt_dp *dp, struct dt_comm *comm, const struct dt_model *m
 
 struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp)
 {
-    return (struct dt_model_hooks){bucket_ready, between, dp};
+    return (struct dt_model_hooks){.bucket_ready = bucket_ready, .between = between, .context = dp};
 }
 
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)
 {
     double begin = dt_seconds();
     if (!dp->failed)
-        note(dp, dp->comm->operations->drain(dp->comm, &dp->error));
+        note(dp, dt_comm_drain(dp->comm, &dp->error));
     *exposed_s = dt_seconds() - begin;
     if (!dp->failed)
         return 0;

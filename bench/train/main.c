@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     int rc = dt_options_parse(&options, argc, argv, &err);
     if (rc == 0 || dt_comm_launched()) {
         struct dt_error comm_error = {""};
-        if (dt_comm_open(&comm, &comm_error) < 0) {
+        if (dt_comm_open(&comm, options.comm, &comm_error) < 0) {
             fprintf(stderr, "dt-train: %s\n", comm_error.text);
             dt_options_fini(&options);
             return DT_EXIT_USAGE;

@@ -54,41 +54,50 @@ static size_t lay_out(struct dt_model *model, real *base)
     return used;
 }
 
-real *dt_reals(size_t count)
+static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
 {
-    if (count > SIZE_MAX / sizeof(real) / 2)
-        return NULL;
-    size_t bytes = (count * sizeof(real) + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
-    real *at = aligned_alloc(DT_ALIGN, bytes);
-    if (at)
-        memset(at, 0, bytes);
-    return at;
+    dt_model_fini(model);
+    return dt_error_set(err,
+                        "no memory for the model: it wants %zu MiB in this rank; take fewer "
+                        "--layers or --channels, or a smaller --global-batch",
+                        reals * sizeof(real) >> 20);
+}
+
+int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
+                       size_t max_batch, const struct dt_blas *blas, struct dt_error *err)
+{
+    *model = (struct dt_model){.config = *config, .blas = blas, .max_batch = max_batch};
+    if (dt_layout_init(&model->layout, config, err) < 0)
+        return -1;
+    model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
+    model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
+    model->kept = calloc((size_t)config->layers, sizeof *model->kept);
+    model->row_losses = calloc(max_batch * (size_t)config->seq, sizeof *model->row_losses);
+    if (model->kept) {
+        model->memory_count = lay_out(model, NULL);
+        model->memory = dt_reals(model->memory_count);
+    }
+    if (!model->param_bases || !model->grad_bases || !model->kept || !model->row_losses ||
+        !model->memory)
+        return no_memory(model, model->memory_count, err);
+    lay_out(model, model->memory);
+    return 0;
 }
 
 int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
                   const struct dt_blas *blas, struct dt_error *err)
 {
-    *model = (struct dt_model){.config = *config, .blas = blas, .max_batch = max_batch};
-    if (dt_layout_init(&model->layout, config, err) < 0)
+    if (dt_model_init_bare(model, config, max_batch, blas, err) < 0)
         return -1;
     size_t total = model->layout.total;
-    model->kept = calloc((size_t)config->layers, sizeof *model->kept);
-    model->row_losses = calloc(max_batch * (size_t)config->seq, sizeof *model->row_losses);
     model->params = dt_reals(total);
     model->grads = dt_reals(total);
-    if (model->kept) {
-        model->memory_count = lay_out(model, NULL);
-        model->memory = dt_reals(model->memory_count);
+    if (!model->params || !model->grads)
+        return no_memory(model, 2 * total + model->memory_count, err);
+    for (size_t b = 0; b < model->layout.bucket_count; b++) {
+        model->param_bases[b] = model->params;
+        model->grad_bases[b] = model->grads;
     }
-    if (!model->kept || !model->row_losses || !model->params || !model->grads || !model->memory) {
-        size_t mib = (2 * total + model->memory_count) * sizeof(real) >> 20;
-        dt_model_fini(model);
-        return dt_error_set(err,
-                            "no memory for the model: it wants %zu MiB in this rank; take fewer "
-                            "--layers or --channels, or a smaller --global-batch",
-                            mib);
-    }
-    lay_out(model, model->memory);
     return 0;
 }
 
@@ -96,6 +105,8 @@ void dt_model_fini(struct dt_model *model)
 {
     free(model->params);
     free(model->grads);
+    free(model->param_bases);
+    free(model->grad_bases);
     free(model->memory);
     free(model->kept);
     free(model->row_losses);
@@ -103,9 +114,44 @@ void dt_model_fini(struct dt_model *model)
     *model = (struct dt_model){0};
 }
 
+static void between(const struct dt_model_hooks *hooks)
+{
+    if (hooks && hooks->between)
+        hooks->between(hooks->context);
+}
+
+static void bucket_ready(const struct dt_model_hooks *hooks, size_t bucket)
+{
+    if (hooks && hooks->bucket_ready)
+        hooks->bucket_ready(hooks->context, bucket);
+}
+
+static void params_needed(const struct dt_model_hooks *hooks, size_t bucket, size_t next)
+{
+    if (hooks && hooks->params_needed)
+        hooks->params_needed(hooks->context, bucket, next);
+}
+
+static void grads_needed(const struct dt_model_hooks *hooks, size_t bucket)
+{
+    if (hooks && hooks->grads_needed)
+        hooks->grads_needed(hooks->context, bucket);
+}
+
+/* The tensors outside the layers are in the first bucket and the last. */
+static struct dt_outer outer(const struct dt_model *model, real *const *bases)
+{
+    size_t last = model->layout.bucket_count - 1;
+    struct dt_outer first = dt_layout_outer(&model->layout, bases[0]);
+    struct dt_outer end = dt_layout_outer(&model->layout, bases[last]);
+    first.norm_weight = end.norm_weight;
+    first.norm_bias = end.norm_bias;
+    return first;
+}
+
 static void layer_forward(struct dt_model *model, int index, const real *in, size_t batch)
 {
-    const struct dt_layer w = dt_layout_layer(&model->layout, model->params, index);
+    const struct dt_layer w = dt_layout_layer(&model->layout, model->param_bases[index + 1], index);
     const struct dt_kept *k = &model->kept[index];
     const struct dt_blas *blas = model->blas;
     size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
@@ -125,24 +171,12 @@ static void layer_forward(struct dt_model *model, int index, const real *in, siz
     dt_residual_add(k->out, k->middle, model->d_narrow, w.down_bias, rows, c);
 }
 
-static void between(const struct dt_model_hooks *hooks)
-{
-    if (hooks)
-        hooks->between(hooks->context);
-}
-
-static void bucket_ready(const struct dt_model_hooks *hooks, size_t bucket)
-{
-    if (hooks)
-        hooks->bucket_ready(hooks->context, bucket);
-}
-
 /* d_stream: gradient of the layer's output on entry, of its input on return. */
 static void layer_backward(struct dt_model *model, int index, const real *in, size_t batch,
                            const struct dt_model_hooks *hooks)
 {
-    const struct dt_layer w = dt_layout_layer(&model->layout, model->params, index);
-    const struct dt_layer g = dt_layout_layer(&model->layout, model->grads, index);
+    const struct dt_layer w = dt_layout_layer(&model->layout, model->param_bases[index + 1], index);
+    const struct dt_layer g = dt_layout_layer(&model->layout, model->grad_bases[index + 1], index);
     const struct dt_kept *k = &model->kept[index];
     const struct dt_blas *blas = model->blas;
     size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
@@ -173,39 +207,61 @@ static const real *layer_input(const struct dt_model *model, int index)
     return index == 0 ? model->embedded : model->kept[index - 1].out;
 }
 
-static void forward(struct dt_model *model, const int *tokens, size_t batch)
+static void forward(struct dt_model *model, const int *tokens, size_t batch,
+                    const struct dt_model_hooks *hooks)
 {
-    const struct dt_outer w = dt_layout_outer(&model->layout, model->params);
     size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
-    int layers = model->config.layers;
+    size_t layers = (size_t)model->config.layers;
+    params_needed(hooks, 0, 1);
+    struct dt_outer w = outer(model, model->param_bases);
     dt_embedding_forward(model->embedded, tokens, w.token_table, w.position_table, batch, time, c);
-    for (int i = 0; i < layers; i++)
-        layer_forward(model, i, layer_input(model, i), batch);
-    dt_layernorm_forward(model->norm, model->mean, model->inverse, layer_input(model, layers),
+    for (size_t i = 0; i < layers; i++) {
+        params_needed(hooks, i + 1, i + 2);
+        layer_forward(model, (int)i, layer_input(model, (int)i), batch);
+        between(hooks);
+    }
+    params_needed(hooks, layers + 1, 0);
+    w = outer(model, model->param_bases);
+    dt_layernorm_forward(model->norm, model->mean, model->inverse, layer_input(model, (int)layers),
                          w.norm_weight, w.norm_bias, batch * time, c);
+}
+
+/* Head and loss, then back through the last norm. */
+static double top_backward(struct dt_model *model, const int *targets, size_t rows, double scale,
+                           const struct dt_model_hooks *hooks)
+{
+    size_t c = (size_t)model->config.channels, layers = (size_t)model->config.layers;
+    params_needed(hooks, 0, layers + 1);
+    grads_needed(hooks, 0);
+    struct dt_outer w = outer(model, model->param_bases), g = outer(model, model->grad_bases);
+    double loss =
+        dt_loss(model->blas, model->d_narrow, g.token_table, model->row_losses, model->logits,
+                model->norm, w.token_table, targets, scale, rows, c, (size_t)model->config.vocab);
+    params_needed(hooks, layers + 1, layers);
+    grads_needed(hooks, layers + 1);
+    w = outer(model, model->param_bases);
+    g = outer(model, model->grad_bases);
+    memset(model->d_stream, 0, rows * c * sizeof(real));
+    dt_layernorm_backward(model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
+                          layer_input(model, (int)layers), w.norm_weight, model->mean,
+                          model->inverse, rows, c);
+    bucket_ready(hooks, layers + 1);
+    return loss;
 }
 
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
                       double scale, const struct dt_model_hooks *hooks)
 {
-    const struct dt_outer w = dt_layout_outer(&model->layout, model->params);
-    const struct dt_outer g = dt_layout_outer(&model->layout, model->grads);
     size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
-    size_t rows = batch * time;
-    int layers = model->config.layers;
-    forward(model, tokens, batch);
-    double loss =
-        dt_loss(model->blas, model->d_narrow, g.token_table, model->row_losses, model->logits,
-                model->norm, w.token_table, targets, scale, rows, c, (size_t)model->config.vocab);
-    memset(model->d_stream, 0, rows * c * sizeof(real));
-    dt_layernorm_backward(model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
-                          layer_input(model, layers), w.norm_weight, model->mean, model->inverse,
-                          rows, c);
-    bucket_ready(hooks, (size_t)layers + 1);
-    for (int i = layers; i-- > 0;) {
-        layer_backward(model, i, layer_input(model, i), batch, hooks);
-        bucket_ready(hooks, (size_t)i + 1);
+    forward(model, tokens, batch, hooks);
+    double loss = top_backward(model, targets, batch * time, scale, hooks);
+    for (size_t i = (size_t)model->config.layers; i > 0; i--) {
+        params_needed(hooks, i, i > 1 ? i - 1 : DT_NO_BUCKET);
+        grads_needed(hooks, i);
+        layer_backward(model, (int)i - 1, layer_input(model, (int)i - 1), batch, hooks);
+        bucket_ready(hooks, i);
     }
+    const struct dt_outer g = outer(model, model->grad_bases);
     dt_embedding_backward(g.token_table, g.position_table, model->d_stream, tokens, batch, time,
                           (size_t)model->config.seq, c);
     bucket_ready(hooks, 0);
@@ -213,10 +269,11 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
 }
 
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
-                         size_t batch)
+                         size_t batch, const struct dt_model_hooks *hooks)
 {
-    const struct dt_outer w = dt_layout_outer(&model->layout, model->params);
-    forward(model, tokens, batch);
+    forward(model, tokens, batch, hooks);
+    params_needed(hooks, 0, DT_NO_BUCKET);
+    const struct dt_outer w = outer(model, model->param_bases);
     return dt_loss(model->blas, NULL, NULL, model->row_losses, model->logits, model->norm,
                    w.token_table, targets, 0, batch * (size_t)model->config.seq,
                    (size_t)model->config.channels, (size_t)model->config.vocab);

@@ -4,8 +4,11 @@
 #ifndef DT_TRAIN_MODEL_H
 #define DT_TRAIN_MODEL_H
 
+#include <stdint.h>
+
 #include "blas.h"
 #include "layout.h"
+#include "reals.h"
 
 /* What one layer keeps from forward for backward. */
 struct dt_kept {
@@ -18,8 +21,9 @@ struct dt_model {
     struct dt_layout layout;
     const struct dt_blas *blas;
     size_t max_batch;
-    real *params, *grads;
-    real *memory; /* all activations and work space */
+    real *params, *grads;             /* NULL: held elsewhere, by bucket */
+    real **param_bases, **grad_bases; /* per bucket: where offset 0 of the layout would be */
+    real *memory;                     /* all activations and work space */
     size_t memory_count;
     real *embedded;              /* input of layer 0 */
     struct dt_kept *kept;        /* per layer */
@@ -28,9 +32,13 @@ struct dt_model {
     double *row_losses;
 };
 
-/* Called from serial code in backward: when a bucket's gradients are final, and often in between,
- * so that communication moves on. */
+/* Called from serial code: before a bucket's parameters are read (`next` is the one that comes after
+ * it, DT_NO_BUCKET: none) or its gradients written, which may set the bucket's base; when its
+ * gradients are final; and often in between, so that communication moves on. Each may be NULL. */
+#define DT_NO_BUCKET SIZE_MAX
 struct dt_model_hooks {
+    void (*params_needed)(void *context, size_t bucket, size_t next);
+    void (*grads_needed)(void *context, size_t bucket);
     void (*bucket_ready)(void *context, size_t bucket);
     void (*between)(void *context);
     void *context;
@@ -40,6 +48,10 @@ int dt_model_init(struct dt_model *model, const struct dt_model_config *config, 
                   const struct dt_blas *blas, struct dt_error *err);
 void dt_model_fini(struct dt_model *model);
 
+/* The same without parameters and gradients: the bases are set by the hooks. */
+int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
+                       size_t max_batch, const struct dt_blas *blas, struct dt_error *err);
+
 /* tokens, targets: batch x seq. Returns the sum of losses over all positions; fills grads with the
  * gradient of scale * that sum. hooks may be NULL. */
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
@@ -47,11 +59,7 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
 
 /* Sum of losses only. */
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
-                         size_t batch);
-
-/* Zeroed and aligned, so that padding is the same on every rank: it is hashed and reduced, too.
- * Caller frees; NULL: no memory. */
-real *dt_reals(size_t count);
+                         size_t batch, const struct dt_model_hooks *hooks);
 
 /* Floating point operations of one training step of so many tokens, attention counted in full. */
 double dt_model_flops(const struct dt_model_config *config, double tokens);

@@ -43,6 +43,7 @@ enum key {
     KEY_EVAL,
     KEY_PRINT,
     KEY_BLAS,
+    KEY_COMM,
     KEY_HELP,
     KEY_VERSION
 };
@@ -63,6 +64,8 @@ static const struct argp_option argp_table[] = {
     {"weight-decay", KEY_DECAY, "X", 0, "AdamW's (default: 0.1)", 0},
     {"seed", KEY_SEED, "N", 0, "of weights and data order (default: 1)", 0},
     {"blas", KEY_BLAS, "KIND", 0, "auto, onednn, openblas or builtin (default: auto)", 0},
+    {"comm", KEY_COMM, "KIND", 0, "auto: shared memory inside a node; mpi: never (default: auto)",
+     0},
     {0, 0, 0, 0, "Checkpoints and output", 3},
     {"checkpoint", KEY_CHECKPOINT, "DIR", 0, "save at the end, and on SIGUSR1 and SIGTERM", 0},
     {"save-every", KEY_SAVE, "N", 0, "and every N steps", 0},
@@ -123,6 +126,16 @@ static void choose_blas(struct parse *parse, const char *text)
         }
     }
     dt_error_set(parse->err, "--blas %s: auto, onednn, openblas or builtin is wanted", text);
+    fail(parse);
+}
+
+static void choose_comm(struct parse *parse, const char *text)
+{
+    if (strcmp(text, "auto") == 0 || strcmp(text, "mpi") == 0) {
+        parse->options->comm = text[0] == 'm' ? DT_COMM_MPI : DT_COMM_AUTO;
+        return;
+    }
+    dt_error_set(parse->err, "--comm %s: auto or mpi is wanted", text);
     fail(parse);
 }
 
@@ -215,6 +228,9 @@ static error_t option(int key, char *text, struct argp_state *state)
         exit(0);
     case KEY_BLAS:
         choose_blas(parse, text);
+        break;
+    case KEY_COMM:
+        choose_comm(parse, text);
         break;
     case ARGP_KEY_ARG:
         dt_error_set(parse->err, "%s: there are no arguments but options; for data say --data %s",
@@ -334,6 +350,7 @@ char *dt_options_text(const struct dt_options *o)
                   o->global_batch, o->rate, o->warmup);
     dt_buf_printf(&text, "--weight-decay %.17g\n--seed %llu\n--checkpoint %s\n--save-every %ld\n",
                   o->decay, o->seed, on[o->checkpoint != NULL], o->save_every);
-    dt_buf_printf(&text, "--resume %s\n--eval-every %ld\n", on[o->resume], o->eval_every);
+    dt_buf_printf(&text, "--resume %s\n--eval-every %ld\n--comm %s\n", on[o->resume], o->eval_every,
+                  o->comm == DT_COMM_MPI ? "mpi" : "auto");
     return dt_buf_take(&text);
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "blas.h"
+#include "comm.h"
 #include "layout.h"
 
 struct dt_options {
@@ -19,6 +20,7 @@ struct dt_options {
     unsigned long long seed;
     double rate, decay;
     enum dt_blas_kind blas;
+    enum dt_comm_manner comm;
     const char *checkpoint, *log;
     bool resume;
 };

@@ -122,7 +122,7 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
                 dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;
         }
         if (!unreadable)
-            sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch);
+            sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch, NULL);
     }
     if (dt_comm_agree(train->comm, unreadable, &code, err) < 0 ||
         dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)

@@ -67,6 +67,8 @@ one_sentence() { # what run left in $output
     mpi 2 "${SMALL[@]}" --steps 10 --log "$TMP/2" --checkpoint "$TMP/c2" >/dev/null
     mpi 2 "${SMALL[@]}" --steps 10 --log "$TMP/2again" --checkpoint "$TMP/c2again" >/dev/null
     mpi 4 "${SMALL[@]}" --steps 10 --log "$TMP/4" >/dev/null
+    mpi 4 "${SMALL[@]}" --steps 10 --log "$TMP/4messages" --comm mpi >/dev/null
+    [ "$(losses "$TMP/4")" = "$(losses "$TMP/4messages")" ]
     cmp "$TMP/c2/step-00000010.dtc" "$TMP/c2again/step-00000010.dtc"
     for ranks in 2 4; do
         paste <(losses "$TMP/1") <(losses "$TMP/$ranks") | awk '
@@ -171,7 +173,7 @@ TEXT
 }
 
 @test "wrong options: one sentence, exit 64" {
-    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--nosuch" "--blas mkl" "word" \
+    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--nosuch" "--blas mkl" "--comm udp" "word" \
         "--save-every 3" "--resume" "--seq"; do
         # shellcheck disable=SC2086 # an option and its value
         run "$BIN" --data "$TEXT" $wrong
@@ -232,7 +234,7 @@ TEXT
     run "$BIN" --help
     [ "$status" -eq 0 ]
     for option in data preset layers channels heads seq steps global-batch lr warmup weight-decay seed \
-        blas checkpoint save-every resume eval-every print-every log; do
+        blas comm checkpoint save-every resume eval-every print-every log; do
         [[ $output == *"--$option"* ]]
     done
     run "$BIN" --version

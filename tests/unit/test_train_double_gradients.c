@@ -197,7 +197,7 @@ struct whole {
 static double whole_loss(void *context)
 {
     struct whole *w = context;
-    return dt_model_evaluate(&w->model, tokens, targets, BATCH) * 0.01;
+    return dt_model_evaluate(&w->model, tokens, targets, BATCH, NULL) * 0.01;
 }
 
 /* Every tensor of the model; this covers embedding, tied head and loss. */

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Collectives in shared memory, at the speed of memory. A rank tells the others by three counters
+ * how far it is, in pieces: its data can be read; its slice of a sum is made; it has read what it
+ * wants. Data that lie in the window already are read where they are, others go through slots. */
+#include "comm_window.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "comm_queue.h"
+#include "reals.h"
+
+enum { SLOTS = 4, SLOT_BYTES = 256 << 10 };
+
+struct counters {
+    _Alignas(64) _Atomic uint64_t ready;
+    _Alignas(64) _Atomic uint64_t summed;
+    _Alignas(64) _Atomic uint64_t done;
+};
+
+struct segment {
+    char **bases;
+    size_t bytes;
+};
+
+struct window {
+    struct dt_window_memory memory;
+    struct dt_queue queue;
+    struct segment *segments; /* the first: counters and slots */
+    size_t segment_count;
+    const void **sources;
+};
+
+static struct counters *counters_of(const struct window *w, int rank)
+{
+    return (struct counters *)(void *)w->segments[0].bases[rank];
+}
+
+static char *slot_of(const struct window *w, int rank, uint64_t number)
+{
+    return w->segments[0].bases[rank] + sizeof(struct counters) + number % SLOTS * SLOT_BYTES;
+}
+
+static int take_segment(struct window *w, int size, size_t bytes)
+{
+    struct segment *grown = realloc(w->segments, (w->segment_count + 1) * sizeof *grown);
+    char **bases = calloc((size_t)size, sizeof *bases);
+    if (grown)
+        w->segments = grown;
+    /* the others are in take already: a rank without memory asks for more than there is */
+    if (w->memory.take(w->memory.context, grown && bases ? bytes : SIZE_MAX / 2, (void **)bases) <
+            0 ||
+        !grown || !bases) {
+        free(bases);
+        return -1;
+    }
+    w->segments[w->segment_count++] = (struct segment){bases, bytes};
+    return 0;
+}
+
+enum counter { READY, SUMMED, DONE };
+
+/* Have all ranks passed piece `number`? */
+static bool all_past(const struct dt_comm *comm, enum counter which, uint64_t number)
+{
+    for (int r = 0; r < comm->size; r++) {
+        struct counters *c = counters_of(comm->state, r);
+        _Atomic uint64_t *counter = which == READY    ? &c->ready
+                                    : which == SUMMED ? &c->summed
+                                                      : &c->done;
+        if (atomic_load_explicit(counter, memory_order_acquire) <= number)
+            return false;
+    }
+    return true;
+}
+
+static void pass(_Atomic uint64_t *counter, uint64_t number)
+{
+    atomic_store_explicit(counter, number + 1, memory_order_release);
+}
+
+/* Where the piece's `in` of rank r begins, as this rank sees it. */
+static char *in_of(const struct dt_comm *comm, const struct dt_piece *piece, int r)
+{
+    const struct window *w = comm->state;
+    if (!piece->direct)
+        return slot_of(w, r, piece->number);
+    for (size_t s = 1;; s++) {
+        char *own = w->segments[s].bases[comm->rank];
+        if (piece->in < own || piece->in >= own + w->segments[s].bytes)
+            continue;
+        ptrdiff_t offset = piece->in - own;
+        if (piece->kind == DT_PIECE_GATHER && dt_piece_in_place(piece, comm->rank))
+            offset += (ptrdiff_t)(r - comm->rank) *
+                      (ptrdiff_t)(piece->stride * dt_type_size(piece->type));
+        return w->segments[s].bases[r] + offset;
+    }
+}
+
+static void copy_in(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    size_t size = dt_type_size(piece->type), bytes = piece->count * size;
+    char *slot = slot_of(comm->state, comm->rank, piece->number);
+    if (piece->kind == DT_PIECE_BROADCAST && piece->root != comm->rank)
+        return;
+    if (piece->kind != DT_PIECE_SCATTER) {
+        memcpy(slot, piece->in, bytes);
+        return;
+    }
+    for (int r = 0; r < comm->size; r++)
+        memcpy(slot + (size_t)r * bytes, piece->in + (size_t)r * piece->stride * size, bytes);
+}
+
+/* Data of this rank can be read by the others: at once where they lie in the window, else as soon
+ * as the slot has been read by all. */
+static bool publish(const struct dt_comm *comm, struct dt_piece *piece)
+{
+    if (!piece->direct) {
+        if (piece->number >= SLOTS && !all_past(comm, DONE, piece->number - SLOTS))
+            return false;
+        copy_in(comm, piece);
+    }
+    piece->stage = 1;
+    pass(&counters_of(comm->state, comm->rank)->ready, piece->number);
+    return true;
+}
+
+static void sum_own(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    struct window *w = comm->state;
+    size_t size = dt_type_size(piece->type);
+    struct dt_slice slice = {0, piece->count};
+    char *out = piece->out;
+    if (piece->kind == DT_PIECE_SUM) {
+        slice = dt_slice_of(piece->count, comm->rank, comm->size);
+        out = in_of(comm, piece, comm->rank) + slice.begin * size;
+    } else {
+        slice.begin = (size_t)comm->rank * (piece->direct ? piece->stride : piece->count);
+    }
+    for (int r = 0; r < comm->size; r++)
+        w->sources[r] = in_of(comm, piece, r) + slice.begin * size;
+    dt_sum_ordered(out, w->sources, comm->size, slice.count, piece->type);
+}
+
+/* The sums that the others have made; through slots, one's own as well. */
+static void copy_sums(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    size_t size = dt_type_size(piece->type);
+    for (int i = 0; i < comm->size; i++) {
+        int r = (comm->rank + i) % comm->size; /* not all from the same one at once */
+        struct dt_slice slice = dt_slice_of(piece->count, r, comm->size);
+        if (!piece->direct || r != comm->rank)
+            memcpy(piece->out + slice.begin * size, in_of(comm, piece, r) + slice.begin * size,
+                   slice.count * size);
+    }
+}
+
+static void copy_parts(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    size_t size = dt_type_size(piece->type), bytes = piece->count * size;
+    for (int i = 0; i < comm->size; i++) {
+        int r = (comm->rank + i) % comm->size;
+        if (r != comm->rank || !dt_piece_in_place(piece, r))
+            memcpy(piece->out + (size_t)r * piece->stride * size, in_of(comm, piece, r), bytes);
+    }
+}
+
+static void work_stage1(const struct dt_comm *comm, struct dt_piece *piece)
+{
+    struct counters *mine = counters_of(comm->state, comm->rank);
+    if (piece->kind == DT_PIECE_SUM || piece->kind == DT_PIECE_SCATTER)
+        sum_own(comm, piece);
+    if (piece->kind == DT_PIECE_SUM) {
+        piece->stage = 2;
+        pass(&mine->summed, piece->number);
+        return;
+    }
+    if (piece->kind == DT_PIECE_GATHER)
+        copy_parts(comm, piece);
+    if (piece->kind == DT_PIECE_BROADCAST && piece->root != comm->rank)
+        memcpy(piece->out, in_of(comm, piece, piece->root),
+               piece->count * dt_type_size(piece->type));
+    piece->stage = 3;
+    pass(&mine->done, piece->number);
+}
+
+/* As far as the others let it. Stage 3: this rank has all it wants; others may still read here. */
+static bool work(const struct dt_comm *comm, struct dt_piece *piece)
+{
+    if (piece->stage == 1 && all_past(comm, READY, piece->number))
+        work_stage1(comm, piece);
+    if (piece->stage == 2 && all_past(comm, SUMMED, piece->number)) {
+        copy_sums(comm, piece);
+        piece->stage = 3;
+        pass(&counters_of(comm->state, comm->rank)->done, piece->number);
+    }
+    return piece->stage == 3;
+}
+
+static int poll_window(struct dt_comm *comm, struct dt_error *err)
+{
+    struct window *w = comm->state;
+    struct dt_queue *q = &w->queue;
+    (void)err;
+    for (size_t i = 0;
+         i < q->count && (dt_queue_at(q, i)->stage > 0 || publish(comm, dt_queue_at(q, i)));)
+        i++;
+    for (size_t i = 0; i < q->count && work(comm, dt_queue_at(q, i));)
+        i++;
+    while (q->count > 0) {
+        const struct dt_piece *head = dt_queue_at(q, 0);
+        if (head->stage < 3 || (head->direct && !all_past(comm, DONE, head->number)))
+            break;
+        dt_queue_pop(q, comm);
+    }
+    return 0;
+}
+
+static int start(struct dt_comm *comm, struct dt_piece whole, struct dt_error *err)
+{
+    struct window *w = comm->state;
+    size_t limit = SLOT_BYTES / dt_type_size(whole.type);
+    for (size_t s = 1; s < w->segment_count && !whole.direct; s++) {
+        char *own = w->segments[s].bases[comm->rank];
+        whole.direct = whole.in >= own && whole.in < own + w->segments[s].bytes;
+    }
+    if (whole.kind == DT_PIECE_SCATTER)
+        limit /= (size_t)comm->size;
+    if (dt_queue_add(&w->queue, comm, &whole, whole.direct ? 0 : limit, err) < 0)
+        return -1;
+    return poll_window(comm, err);
+}
+
+static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
+                     struct dt_error *err)
+{
+    return start(comm,
+                 (struct dt_piece){
+                     .kind = DT_PIECE_SUM, .type = type, .in = data, .out = data, .count = count},
+                 err);
+}
+
+static int scatter_start(struct dt_comm *comm, real *all, real *mine, size_t count,
+                         struct dt_error *err)
+{
+    return start(comm,
+                 (struct dt_piece){.kind = DT_PIECE_SCATTER,
+                                   .type = DT_COMM_REAL,
+                                   .in = (char *)all,
+                                   .out = (char *)mine,
+                                   .count = count,
+                                   .stride = count},
+                 err);
+}
+
+static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_t count,
+                        struct dt_error *err)
+{
+    return start(comm,
+                 (struct dt_piece){.kind = DT_PIECE_GATHER,
+                                   .type = DT_COMM_REAL,
+                                   .in = (char *)mine,
+                                   .out = (char *)all,
+                                   .count = count,
+                                   .stride = count},
+                 err);
+}
+
+static int broadcast(struct dt_comm *comm, void *data, size_t bytes, int root, struct dt_error *err)
+{
+    struct dt_piece whole = {.kind = DT_PIECE_BROADCAST,
+                             .type = DT_COMM_BYTE,
+                             .in = data,
+                             .out = data,
+                             .count = bytes,
+                             .root = root};
+    return start(comm, whole, err) < 0 ? -1 : dt_comm_drain(comm, err);
+}
+
+static int allgather(struct dt_comm *comm, const void *mine, void *all, size_t bytes,
+                     struct dt_error *err)
+{
+    struct dt_piece whole = {.kind = DT_PIECE_GATHER,
+                             .type = DT_COMM_BYTE,
+                             .in = (char *)mine,
+                             .out = all,
+                             .count = bytes,
+                             .stride = bytes};
+    return start(comm, whole, err) < 0 ? -1 : dt_comm_drain(comm, err);
+}
+
+static real *memory(struct dt_comm *comm, size_t count)
+{
+    struct window *w = comm->state;
+    if (count > SIZE_MAX / sizeof(real) / 2 ||
+        take_segment(w, comm->size, count * sizeof(real)) < 0)
+        return NULL;
+    dt_reals_note(count);
+    return (real *)(void *)w->segments[w->segment_count - 1].bases[comm->rank];
+}
+
+static void close_window(struct dt_comm *comm)
+{
+    struct window *w = comm->state;
+    if (!w)
+        return;
+    w->memory.close(w->memory.context);
+    for (size_t s = 0; s < w->segment_count; s++)
+        free(w->segments[s].bases);
+    free(w->segments);
+    free(w->sources);
+    dt_queue_fini(&w->queue);
+    free(w);
+    comm->state = NULL;
+}
+
+const struct dt_comm_operations dt_comm_window_operations = {.sum_start = sum_start,
+                                                             .scatter_start = scatter_start,
+                                                             .gather_start = gather_start,
+                                                             .poll = poll_window,
+                                                             .broadcast = broadcast,
+                                                             .allgather = allgather,
+                                                             .memory = memory,
+                                                             .close = close_window};
+
+int dt_comm_window_open(struct dt_comm *comm, int rank, int size,
+                        const struct dt_window_memory *from, struct dt_error *err)
+{
+    struct window *w = calloc(1, sizeof *w);
+    *comm = (struct dt_comm){.rank = rank,
+                             .size = size,
+                             .manner = "shared window",
+                             .operations = &dt_comm_window_operations,
+                             .state = w};
+    if (w) {
+        w->memory = *from;
+        w->sources = calloc((size_t)size, sizeof *w->sources);
+        size_t bytes = sizeof(struct counters) + (size_t)SLOTS * SLOT_BYTES;
+        if (take_segment(w, size, w->sources ? bytes : SIZE_MAX / 2) == 0)
+            return 0;
+    }
+    dt_error_set(err, "no shared memory for %d ranks of this node", size);
+    if (w)
+        close_window(comm);
+    else
+        from->close(from->context);
+    return -1;
+}
