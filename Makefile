@@ -376,8 +376,8 @@ $(BUILD)/bench/bench_bind: $(call obj,bench/bind/bench_bind.c) $(LIBDT)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
 .PHONY: bench-launch
-bench-launch: $(BUILD)/bin/dt-launch ## dt-launch alone: start, output, store with 10,000 clients, root cause
-	@BUILD="$(BUILD)" bench/launch/bench-dt-launch
+bench-launch: $(BUILD)/bin/dt-launch ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause; torchrun beside (make deps-programs)
+	@BUILD="$(BUILD)" VENV="$(VENV)" bench/launch/bench-dt-launch
 
 .PHONY: bench-validate
 bench-validate: all ## validation beside NHC's and gcm's (NHC=/path/to/nhc, GCM=/path/to/health_checks), and dt-gather with 10,000 nodes

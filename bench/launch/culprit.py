@@ -8,7 +8,7 @@ the launcher's words blame the culprit alone, and its exit code is 7.
 
   bench/launch/culprit.py --runs 100 --gap-ms 1,20,50 -- dt-launch --nproc-per-node 8 --
   bench/launch/culprit.py --runs 100 --world 8 -- srun -K -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --
-  bench/launch/culprit.py --runs 10 --match 'rank *: ([0-9]+) ' --any-code -- torchrun --nproc-per-node 8 --no-python
+  bench/launch/culprit.py --runs 10 --match '(?s)Root Cause.*?rank *: ([0-9]+) ' --any-code -- torchrun --nproc-per-node 8 --no-python
 
 The directory of the run (--directory, default: the current one) must be shared by all nodes.
 """

@@ -35,6 +35,9 @@ def main():
         loss = trainer.callback_metrics["loss"].item()
         weights = sum(p.detach().double().sum() for p in model.parameters()).item()
         print(f"result: world {trainer.world_size} loss {loss.hex()} weights {weights.hex()}", flush=True)
+    # Lightning leaves the group to the end of the process, where PyTorch's threads abort it now and then, whoever has started it.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
