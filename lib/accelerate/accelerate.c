@@ -11,51 +11,62 @@
 
 enum form { AS_IS, LOWER, UPPER };
 
-/* A key of a section ("" at the top), and its variable. `only`: a distributed_type that it needs; NULL: any. */
+/* A key of a section ("" at the top), and its variable. `only`: a distributed_type that it needs; NULL: any.
+ * `absent`: what `accelerate launch` sets where the file has no such key (its commands/launch.py, 1.15), as the
+ * library itself, where it finds no variable, would take something else. */
 static const struct row {
     const char *section, *key, *variable;
     enum form form;
-    const char *only;
+    const char *only, *absent;
 } rows[] = {
-    {"", "mixed_precision", "ACCELERATE_MIXED_PRECISION", LOWER, NULL},
-    {"", "use_cpu", "ACCELERATE_USE_CPU", LOWER, NULL},
-    {"", "debug", "ACCELERATE_DEBUG_MODE", LOWER, NULL},
-    {"", "enable_cpu_affinity", "ACCELERATE_CPU_AFFINITY", LOWER, NULL},
-    {"dynamo_config", "dynamo_backend", "ACCELERATE_DYNAMO_BACKEND", UPPER, NULL},
-    {"dynamo_config", "dynamo_mode", "ACCELERATE_DYNAMO_MODE", AS_IS, NULL},
-    {"dynamo_config", "dynamo_use_fullgraph", "ACCELERATE_DYNAMO_USE_FULLGRAPH", LOWER, NULL},
-    {"dynamo_config", "dynamo_use_dynamic", "ACCELERATE_DYNAMO_USE_DYNAMIC", LOWER, NULL},
-    {"fsdp_config", "fsdp_version", "FSDP_VERSION", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_sharding_strategy", "FSDP_SHARDING_STRATEGY", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_reshard_after_forward", "FSDP_RESHARD_AFTER_FORWARD", LOWER, "FSDP"},
-    {"fsdp_config", "fsdp_offload_params", "FSDP_OFFLOAD_PARAMS", LOWER, "FSDP"},
-    {"fsdp_config", "fsdp_min_num_params", "FSDP_MIN_NUM_PARAMS", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_auto_wrap_policy", "FSDP_AUTO_WRAP_POLICY", AS_IS, "FSDP"},
+    {"", "mixed_precision", "ACCELERATE_MIXED_PRECISION", LOWER, NULL, NULL},
+    {"", "use_cpu", "ACCELERATE_USE_CPU", LOWER, NULL, NULL},
+    {"", "debug", "ACCELERATE_DEBUG_MODE", LOWER, NULL, NULL},
+    {"", "enable_cpu_affinity", "ACCELERATE_CPU_AFFINITY", LOWER, NULL, NULL},
+    {"dynamo_config", "dynamo_backend", "ACCELERATE_DYNAMO_BACKEND", UPPER, NULL, NULL},
+    {"dynamo_config", "dynamo_mode", "ACCELERATE_DYNAMO_MODE", AS_IS, NULL, NULL},
+    {"dynamo_config", "dynamo_use_fullgraph", "ACCELERATE_DYNAMO_USE_FULLGRAPH", LOWER, NULL, NULL},
+    {"dynamo_config", "dynamo_use_dynamic", "ACCELERATE_DYNAMO_USE_DYNAMIC", LOWER, NULL, NULL},
+    {"fsdp_config", "fsdp_version", "FSDP_VERSION", AS_IS, "FSDP", "1"},
+    {"fsdp_config", "fsdp_sharding_strategy", "FSDP_SHARDING_STRATEGY", AS_IS, "FSDP",
+     "FULL_SHARD"},
+    {"fsdp_config", "fsdp_reshard_after_forward", "FSDP_RESHARD_AFTER_FORWARD", LOWER, "FSDP",
+     "true"},
+    {"fsdp_config", "fsdp_offload_params", "FSDP_OFFLOAD_PARAMS", LOWER, "FSDP", "false"},
+    {"fsdp_config", "fsdp_min_num_params", "FSDP_MIN_NUM_PARAMS", AS_IS, "FSDP", "100000000"},
+    {"fsdp_config", "fsdp_auto_wrap_policy", "FSDP_AUTO_WRAP_POLICY", AS_IS, "FSDP", NULL},
     {"fsdp_config", "fsdp_transformer_layer_cls_to_wrap", "FSDP_TRANSFORMER_CLS_TO_WRAP", AS_IS,
-     "FSDP"},
-    {"fsdp_config", "fsdp_backward_prefetch", "FSDP_BACKWARD_PREFETCH", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_backward_prefetch_policy", "FSDP_BACKWARD_PREFETCH", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_forward_prefetch", "FSDP_FORWARD_PREFETCH", LOWER, "FSDP"},
-    {"fsdp_config", "fsdp_state_dict_type", "FSDP_STATE_DICT_TYPE", AS_IS, "FSDP"},
-    {"fsdp_config", "fsdp_use_orig_params", "FSDP_USE_ORIG_PARAMS", LOWER, "FSDP"},
+     "FSDP", NULL},
+    {"fsdp_config", "fsdp_backward_prefetch", "FSDP_BACKWARD_PREFETCH", AS_IS, "FSDP", NULL},
+    {"fsdp_config", "fsdp_backward_prefetch_policy", "FSDP_BACKWARD_PREFETCH", AS_IS, "FSDP", NULL},
+    {"fsdp_config", "fsdp_forward_prefetch", "FSDP_FORWARD_PREFETCH", LOWER, "FSDP", "false"},
+    {"fsdp_config", "fsdp_state_dict_type", "FSDP_STATE_DICT_TYPE", AS_IS, "FSDP", NULL},
+    {"fsdp_config", "fsdp_use_orig_params", "FSDP_USE_ORIG_PARAMS", LOWER, "FSDP", "true"},
     {"fsdp_config", "fsdp_cpu_ram_efficient_loading", "FSDP_CPU_RAM_EFFICIENT_LOADING", LOWER,
-     "FSDP"},
-    {"fsdp_config", "fsdp_sync_module_states", "FSDP_SYNC_MODULE_STATES", LOWER, "FSDP"},
-    {"fsdp_config", "fsdp_activation_checkpointing", "FSDP_ACTIVATION_CHECKPOINTING", LOWER,
-     "FSDP"},
-    {"deepspeed_config", "zero_stage", "ACCELERATE_DEEPSPEED_ZERO_STAGE", AS_IS, "DEEPSPEED"},
-    {"deepspeed_config", "zero3_init_flag", "ACCELERATE_DEEPSPEED_ZERO3_INIT", LOWER, "DEEPSPEED"},
+     "FSDP", "true"},
+    {"fsdp_config", "fsdp_sync_module_states", "FSDP_SYNC_MODULE_STATES", LOWER, "FSDP", "true"},
+    {"fsdp_config", "fsdp_activation_checkpointing", "FSDP_ACTIVATION_CHECKPOINTING", LOWER, "FSDP",
+     "false"},
+    {"fsdp_config", "fsdp_activation_checkpointing_offload",
+     "FSDP_ACTIVATION_CHECKPOINTING_OFFLOAD", LOWER, "FSDP", "false"},
+    {"fsdp_config", "fsdp_ignored_modules", "FSDP_IGNORED_MODULES", AS_IS, "FSDP", NULL},
+    {"deepspeed_config", "zero_stage", "ACCELERATE_DEEPSPEED_ZERO_STAGE", AS_IS, "DEEPSPEED", NULL},
+    {"deepspeed_config", "zero3_init_flag", "ACCELERATE_DEEPSPEED_ZERO3_INIT", LOWER, "DEEPSPEED",
+     NULL},
     {"deepspeed_config", "zero3_save_16bit_model", "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL",
-     LOWER, "DEEPSPEED"},
+     LOWER, "DEEPSPEED", NULL},
     {"deepspeed_config", "offload_optimizer_device",
-     "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", LOWER, "DEEPSPEED"},
+     "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", LOWER, "DEEPSPEED", NULL},
     {"deepspeed_config", "offload_param_device", "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE", LOWER,
-     "DEEPSPEED"},
+     "DEEPSPEED", NULL},
     {"deepspeed_config", "gradient_accumulation_steps", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS",
-     AS_IS, "DEEPSPEED"},
-    {"deepspeed_config", "gradient_clipping", "ACCELERATE_GRADIENT_CLIPPING", LOWER, "DEEPSPEED"},
+     AS_IS, "DEEPSPEED", NULL},
+    {"deepspeed_config", "gradient_clipping", "ACCELERATE_GRADIENT_CLIPPING", LOWER, "DEEPSPEED",
+     NULL},
     {"deepspeed_config", "deepspeed_config_file", "ACCELERATE_DEEPSPEED_CONFIG_FILE", AS_IS,
-     "DEEPSPEED"},
+     "DEEPSPEED", NULL},
+    {"deepspeed_config", "deepspeed_moe_layer_cls_names",
+     "ACCELERATE_DEEPSPEED_MOE_LAYER_CLS_NAMES", AS_IS, "DEEPSPEED", NULL},
 };
 
 struct reader {
@@ -119,6 +130,26 @@ static int take(struct reader *r, const char *key, const char *value)
             return is_null(value) ? 0 : put(r, rows[i].variable, value, rows[i].form);
     }
     return 0; /* about the machines, which dt-launch knows better, or of no variable */
+}
+
+static bool is_put(const struct dt_accelerate *config, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < config->count; i++) {
+        if (strncmp(config->variables[i], name, length) == 0 && config->variables[i][length] == '=')
+            return true;
+    }
+    return false;
+}
+
+static int put_absent(struct reader *r)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].absent && (!rows[i].only || strcmp(rows[i].only, r->type) == 0) &&
+            !is_put(r->config, rows[i].variable) && put(r, rows[i].variable, rows[i].absent, AS_IS))
+            return -1;
+    }
+    return 0;
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
@@ -189,6 +220,8 @@ int dt_accelerate_parse(struct dt_accelerate *config, const char *text, const ch
         r.line++;
         result = read_line(&r, line);
     }
+    if (result == 0)
+        result = put_absent(&r);
     free(copy);
     if (result)
         dt_accelerate_fini(config);

@@ -43,7 +43,13 @@ static void test_fsdp(void **state)
               "ACCELERATE_DEBUG_MODE=false", "FSDP_AUTO_WRAP_POLICY=TRANSFORMER_BASED_WRAP",
               "FSDP_TRANSFORMER_CLS_TO_WRAP=LlamaDecoderLayer,Embedding",
               "FSDP_OFFLOAD_PARAMS=false", "FSDP_SHARDING_STRATEGY=FULL_SHARD",
-              "ACCELERATE_USE_FSDP=true", "ACCELERATE_MIXED_PRECISION=bf16", NULL});
+              "ACCELERATE_USE_FSDP=true", "ACCELERATE_MIXED_PRECISION=bf16",
+              /* what the file does not say */
+              "FSDP_VERSION=1", "FSDP_RESHARD_AFTER_FORWARD=true", "FSDP_MIN_NUM_PARAMS=100000000",
+              "FSDP_FORWARD_PREFETCH=false", "FSDP_USE_ORIG_PARAMS=true",
+              "FSDP_CPU_RAM_EFFICIENT_LOADING=true", "FSDP_SYNC_MODULE_STATES=true",
+              "FSDP_ACTIVATION_CHECKPOINTING=false", "FSDP_ACTIVATION_CHECKPOINTING_OFFLOAD=false",
+              NULL});
 }
 
 static void test_deepspeed(void **state)
