@@ -33,8 +33,9 @@ static void take_record(struct dt_kernel_log *log, const char *record, size_t le
 {
     const char *text = memchr(record, ';', len);
     char line[sizeof log->lines[0]];
-    if (!text++ || atol(record) >> 3 != 0)
+    if (!text || atol(record) >> 3 != 0)
         return;
+    text++;
     snprintf(line, sizeof line, "%.*s", (int)(len - (size_t)(text - record)), text);
     if (!strstr(line, "NVRM: Xid (") && !strstr(line, "Killed process "))
         return;

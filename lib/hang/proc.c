@@ -82,8 +82,9 @@ static bool take_mount(const char *line, size_t len, const char *path, size_t *b
     const char *end = line + len, *at = line;
     for (int i = 0; i < 4; i++) {
         at = memchr(at, ' ', (size_t)(end - at));
-        if (!at++)
+        if (!at)
             return false;
+        at++;
     }
     const char *point_end = memchr(at, ' ', (size_t)(end - at));
     const char *dash = memmem(at, (size_t)(end - at), " - ", 3);

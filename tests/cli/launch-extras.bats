@@ -123,7 +123,7 @@ SH
 
 @test "wrong words are refused with 64" {
     local word
-    for word in gdb nsys:ranks=x nsys:ranks=3-1 nsys:delay=soon nsys:frobnicate exec: 'exec: ' exec:ranks=1: exec:ranks=a:true nsys:ranks=1,; do
+    for word in gdb nsys:ranks=x nsys:ranks=3-1 nsys:delay=soon nsys:frobnicate exec: 'exec: ' exec:ranks=1: exec:ranks=a:true 'nsys:ranks=1,'; do
         run -64 "$launch" --profile "$word" -- true
         [[ $output == *'--profile'* ]] || tell "$word"
     done

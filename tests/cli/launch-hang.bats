@@ -68,7 +68,7 @@ stalls() { # WAY WORDS
 }
 
 @test "without --python-stacks the culprit is named all the same" {
-    STALL=sleep two_nodes --hang-timeout 1.5 --on-hang stop -- python3 "$stall"
+    STALL='sleep' two_nodes --hang-timeout 1.5 --on-hang stop -- python3 "$stall"
     [ "$status" -eq 70 ] || tell "no code 70"
     [[ $output == *"rank 2 on "*" is the odd one out"*"sleeps in "* ]] || tell "culprit not named"
     [[ $output != *Python* ]] || tell "Python's place without Python being asked"

@@ -66,7 +66,7 @@ resumes() { # where it was saved
     until_ok has_resumed || tell "not resumed" "$(cat out)" "$(scontrol show job)"
     step=$(saved_step 'resumed after step')
     [ "$step" -gt 0 ] || tell "nothing was saved" "$(cat out)"
-    grep -q "resumed after step $step\$\|resumed after step $step[^0-9]" out || tell "not at $step" "$(cat out)"
+    grep -q "resumed after step $step\$\|resumed after step ${step}[^0-9]" out || tell "not at $step" "$(cat out)"
     [ -z "$(find saved -name '*.writing')" ] || tell "torn files"
 }
 
