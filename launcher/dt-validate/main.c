@@ -34,6 +34,16 @@ static int complain(const struct options *o, const struct dt_error *err, int cod
     }
 }
 
+/* The option's file stands in for dt.conf's. Who learns a profile is not held to an older one. */
+static int use_profile(struct dt_inspection *in, const struct options *o, struct dt_error *err)
+{
+    if (!o->profile && !o->learn)
+        return 0;
+    free(in->conf.profile);
+    in->conf.profile = strdup(o->profile ? o->profile : "");
+    return in->conf.profile ? 0 : dt_error_set(err, "out of memory");
+}
+
 static int look(struct dt_inspection *in, const struct options *o, struct dt_error *err)
 {
     char *cwd = getcwd(NULL, 0);
@@ -54,7 +64,7 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
                                        .nofile = DT_LIMIT_OWN,
                                        .level = (int)o->level,
                                        .recorded = o->root != NULL};
-    int code = dt_inspect_load(in, o->root, o->config, err) < 0
+    int code = dt_inspect_load(in, o->root, o->config, err) < 0 || use_profile(in, o, err) < 0
                    ? DT_EXIT_CONFIG
                    : dt_inspect_collect(in, &request, err);
     free(cwd);
@@ -108,7 +118,7 @@ static int run(const struct options *o)
                                   .level = o->level,
                                   .verdict = dt_inspect_verdict(&in.checks),
                                   .us = dt_monotonic_us() - begin};
-        code = tell(o, &outcome);
+        code = o->learn ? learn(&outcome, o) : tell(o, &outcome);
     }
     dt_inspect_fini(&in);
     return code;

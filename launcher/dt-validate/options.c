@@ -18,6 +18,9 @@ enum {
     KEY_ALL,
     KEY_ROOT,
     KEY_CONFIG,
+    KEY_PROFILE,
+    KEY_LEARN,
+    KEY_LEARN_ANYWAY,
     KEY_LEVEL,
     KEY_ONLY,
     KEY_SKIP,
@@ -43,6 +46,9 @@ static const struct argp_option argp_options[] = {
     {"output", KEY_OUTPUT, "FILE", 0, "Replace FILE, whole or not at all, instead of printing", 0},
     {"root", KEY_ROOT, "DIR", 0, "Look at the tree in DIR instead of this machine", 0},
     {"config", KEY_CONFIG, "FILE", 0, "Read this instead of the installed dt.conf", 0},
+    {"profile", KEY_PROFILE, "FILE", 0, "Hold the node to this profile instead of dt.conf's", 0},
+    {"learn", KEY_LEARN, "FILE", 0, "Write a profile of this node, if it passes", 1},
+    {"learn-anyway", KEY_LEARN_ANYWAY, NULL, 0, "Write it though the node does not pass", 1},
     {"list", KEY_LIST, NULL, 0, "List the checks", 1},
     {"list-scdoc", KEY_SCDOC, NULL, OPTION_HIDDEN, NULL, 1},
     {"explain", KEY_EXPLAIN, "CHECK", 0, "Say what a check looks at and what to do", 1},
@@ -127,6 +133,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_CONFIG:
         o->config = arg;
         break;
+    case KEY_PROFILE:
+        o->profile = arg;
+        break;
+    case KEY_LEARN:
+        o->learn = arg;
+        break;
+    case KEY_LEARN_ANYWAY:
+        o->learn_anyway = true;
+        break;
     case KEY_LIST:
         o->task = TASK_LIST;
         break;
@@ -165,9 +180,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                        "with it");
         if (o->output && o->form == FORM_TEXT)
             argp_error(state, "--output needs --json, --junit or --prometheus");
+        if (o->learn && (o->task != TASK_RUN || o->caller != CALLER_PERSON || o->profile ||
+                         o->form != FORM_TEXT || o->choice.only || o->choice.skip))
+            argp_error(state, "--learn goes with --level, --root and --config only");
+        if (o->learn_anyway && !o->learn)
+            argp_error(state, "--learn-anyway needs --learn FILE");
         if (o->task == TASK_SELFTEST &&
-            (o->caller != CALLER_PERSON || o->root || o->choice.only || o->choice.skip ||
-             o->output || o->form > FORM_JSON || o->level != DT_LEVEL_FAST))
+            (o->caller != CALLER_PERSON || o->root || o->profile || o->choice.only ||
+             o->choice.skip || o->output || o->form > FORM_JSON || o->level != DT_LEVEL_FAST))
             argp_error(state, "--selftest goes with --all, --json and --config only");
         raise_level(o);
         break;

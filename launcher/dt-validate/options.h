@@ -22,6 +22,9 @@ struct options {
     const char *output;  /* file that is replaced by what would be printed; NULL: print */
     const char *root;    /* NULL: this machine */
     const char *config;  /* NULL: the installed one, if it is there */
+    const char *profile; /* instead of dt.conf's; NULL: that */
+    const char *learn;   /* file for a profile of this node; NULL: none is made */
+    bool learn_anyway;   /* though the node does not pass */
     const char *explain; /* check to explain */
     bool all;
     enum dt_level level;           /* that the facts need: a check that is named may raise it */

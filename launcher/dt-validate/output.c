@@ -153,7 +153,8 @@ static int render(const struct outcome *o, enum form form, struct dt_buf *text)
     return rc;
 }
 
-static int replace(const char *path, const struct dt_buf *text, struct dt_error *err)
+int output_replace(const char *option, const char *path, const struct dt_buf *text,
+                   struct dt_error *err)
 {
     struct dt_whole file;
     int rc = dt_whole_open(&file, path);
@@ -163,7 +164,7 @@ static int replace(const char *path, const struct dt_buf *text, struct dt_error 
     rc = rc == 0 ? closed : rc;
     return rc == 0
                ? 0
-               : dt_error_set(err, "--output: '%s' can not be written: %s", path, strerror(-rc));
+               : dt_error_set(err, "%s: '%s' can not be written: %s", option, path, strerror(-rc));
 }
 
 int output_form(const struct outcome *o, const struct options *options, struct dt_error *err)
@@ -173,7 +174,7 @@ int output_form(const struct outcome *o, const struct options *options, struct d
     if (rc < 0 || text.failed)
         rc = dt_error_set(err, "out of memory");
     else if (options->output)
-        rc = replace(options->output, &text, err);
+        rc = output_replace("--output", options->output, &text, err);
     else
         fwrite(text.data, 1, text.len, stdout);
     dt_buf_fini(&text);

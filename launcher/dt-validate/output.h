@@ -3,6 +3,7 @@
 #ifndef DT_VALIDATE_OUTPUT_H
 #define DT_VALIDATE_OUTPUT_H
 
+#include "base/buf.h"
 #include "inspect/inspect.h"
 #include "options.h"
 
@@ -17,6 +18,9 @@ void output_table(const struct outcome *outcome, bool all);
 void output_wrong(const struct outcome *outcome); /* only what is wrong; nothing: all is well */
 /* For programs: JSON, JUnit, Prometheus, into options->output or standard output. */
 int output_form(const struct outcome *outcome, const struct options *options, struct dt_error *err);
+/* Replace a file, whole or not at all; option: for the error. */
+int output_replace(const char *option, const char *path, const struct dt_buf *text,
+                   struct dt_error *err);
 void output_nagios(const struct outcome *outcome);
 void output_syslog(const struct outcome *outcome);
 
@@ -29,6 +33,7 @@ bool policy_drain(const struct outcome *outcome, const struct options *options);
 void output_list(bool scdoc);
 void output_explain(const struct dt_check *check);
 
-void save_counters(const struct options *options); /* counters.c */
+int learn(const struct outcome *outcome, const struct options *options); /* learn.c: exit status */
+void save_counters(const struct options *options);                       /* counters.c */
 
 #endif

@@ -15,6 +15,7 @@
 #include "facts/facts.h"
 #include "history/limits.h"
 #include "instances/instances.h"
+#include "profile/profile.h"
 #include "xid/xid.h"
 
 enum dt_level { DT_LEVEL_OFF, DT_LEVEL_FAST, DT_LEVEL_FULL, DT_LEVEL_DEEP };
@@ -63,6 +64,7 @@ struct dt_check_context {
     const char *env_origin;        /* where the first refused variable was set; NULL: not known */
     const char *env_warning;       /* mistake in a rules file; NULL or "": none */
     const struct dt_xids *xids;    /* NULL: the table of Xid codes was not read */
+    const struct dt_profile *profile;      /* NULL: there is none */
     const struct dt_growth_limits *growth; /* NULL: counters.conf was not read */
     enum dt_level level;
     const struct dt_check_choice *choice; /* NULL: all checks of the level */

@@ -102,6 +102,8 @@ DT_JUDGE(link_flaps);
 DT_JUDGE(edac_growth);
 DT_JUDGE(nvme_media);
 DT_JUDGE(lemon);
+/* profile.c */
+DT_JUDGE(profile);
 /* speed.c */
 DT_JUDGE(memory_bandwidth);
 DT_JUDGE(cpu_speed);

@@ -165,6 +165,12 @@ const struct dt_check dt_checks[] = {
     {"lemon", "few jobs were lost here", FAST, NODE, REPLACE, dt_check_lemon,
      "Jobs that the node went down under, or that failed while its hardware did, over boots. Warns "
      "from lemon-losses of dt.conf within lemon-days on, and fails by lemon-policy."},
+    {"profile", "the node is as the site's profile says", FAST, NODE, MONITOR, dt_check_profile,
+     "Versions, counts, sizes, mounts, settings and limits against a file that dt-validate --learn "
+     "wrote on a healthy node: profile of dt.conf, or --profile. Names the first three that "
+     "differ, "
+     "each with its line. Settings and limits warn, the rest fails. A profile is for one instance "
+     "type: others are not judged by it."},
     /* ---- measured ---- */
     {"memory-bandwidth", "memory is as fast on all NUMA nodes", DEEP, NODE, MONITOR,
      dt_check_memory_bandwidth,

@@ -51,6 +51,23 @@ void dt_conf_blank_comments(char *text)
     }
 }
 
+int dt_conf_line_of(char *text, const char *option)
+{
+    size_t len = strlen(option);
+    int line = 1;
+    bool begins = true; /* a word may begin here */
+    for (char *at = text; *at;) {
+        const char *end = at + len;
+        if (begins && strncmp(at, option, len) == 0 && *(end + strspn(end, " \t\r\n")) == '=')
+            return line;
+        char *next = *at == '"' || *at == '\'' ? skip_string(at) : at + 1;
+        begins = ends_word(*at);
+        for (; at < next; at++)
+            line += *at == '\n';
+    }
+    return 0;
+}
+
 int dt_conf_unclosed(char *text)
 {
     enum { DEPTH_MAX = 8 }; /* sections hold lists: 3 is the most there is */

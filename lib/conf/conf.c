@@ -208,6 +208,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
         take_string(&conf->state_directory, cfg_getstr(cfg, "state-directory"), err) != 0 ||
         take_string(&conf->instance_type, cfg_getstr(cfg, "instance-type"), err) != 0 ||
         take_string(&conf->topology_override, cfg_getstr(cfg, "topology-override"), err) != 0 ||
+        take_string(&conf->profile, cfg_getstr(cfg, "profile"), err) != 0 ||
         take_string(&conf->env_rules_site, cfg_getstr(cfg, "env-rules-site"), err) != 0 ||
         take_list(&conf->writable_paths, cfg, "writable-paths", err) != 0 ||
         take_list(&conf->required_mounts, cfg, "required-mounts", err) != 0 ||
@@ -223,7 +224,7 @@ static int take_all(struct dt_conf *conf, cfg_t *cfg, struct dt_error *err)
     return 0;
 }
 
-enum { OTHERS = 19, OPTION_COUNT = OTHERS + NUMBER_COUNT };
+enum { OTHERS = 20, OPTION_COUNT = OTHERS + NUMBER_COUNT };
 
 static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
 {
@@ -242,6 +243,7 @@ static void fill_options(cfg_opt_t options[OPTION_COUNT + 1])
         {CFG_STR("instance-type", "", CFGF_NONE), NULL},
         {CFG_STR("imds", "auto", CFGF_NONE), check_word},
         {CFG_STR("topology-override", "", CFGF_NONE), check_path},
+        {CFG_STR("profile", "", CFGF_NONE), check_path},
         {CFG_STR("env-rules-site", "", CFGF_NONE), check_path},
         {CFG_STR("env-on-abort", "refuse", CFGF_NONE), check_word},
         {CFG_STR("env-on-bad-rules", "warn", CFGF_NONE), check_word},
@@ -316,6 +318,7 @@ void dt_conf_fini(struct dt_conf *conf)
     free(conf->state_directory);
     free(conf->topology_override);
     free(conf->instance_type);
+    free(conf->profile);
     free(conf->env_rules_site);
     free_list(conf->writable_paths);
     free_list(conf->required_mounts);

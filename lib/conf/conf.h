@@ -35,6 +35,7 @@ struct dt_conf {
     char *instance_type;         /* "" = detect by DMI; else override */
     bool imds_asked;             /* at level full, on EC2 */
     char *topology_override;     /* where devices hang, for machines that hide it; "" = none */
+    char *profile;               /* what every node must have; "" = none */
     char *env_rules_site;        /* the admin's own environment rules; "" = none */
     enum dt_policy env_on_abort; /* a variable that would end the ranks, in a validated step */
     enum dt_policy env_on_bad_rules; /* a rules file with a mistake in it */
@@ -94,6 +95,9 @@ void dt_conf_blank_comments(char *text);
 
 /* Line of the last '{' that the end of the text leaves open; 0: none. Without comments. */
 int dt_conf_unclosed(char *text);
+
+/* Line on which an option is set, in a text without comments; 0: it is not. */
+int dt_conf_line_of(char *text, const char *option);
 
 /* Refuses a second value of an option. Set by the functions above on every option that has no
  * validator; an option's own validator calls it first. */

@@ -89,11 +89,14 @@ int dt_inspect_collect(struct dt_inspection *in, struct dt_facts_request *reques
 
 /* The tables that checks of this level need. */
 static int load_tables(struct dt_xids *xids, struct dt_growth_limits *growth,
-                       const struct dt_check_context *context, struct dt_error *err)
+                       struct dt_profile *profile, const struct dt_check_context *context,
+                       struct dt_error *err)
 {
     char *path = dt_inspect_table(context->conf, "counters.conf", err);
     int rc = path ? dt_growth_limits_load(growth, path, err) : -1;
     free(path);
+    if (rc == 0 && *context->conf->profile)
+        rc = dt_profile_load(profile, context->conf->profile, err);
     if (rc < 0 || context->level < DT_LEVEL_FULL)
         return rc;
     path = dt_inspect_table(context->conf, "xid.conf", err);
@@ -107,15 +110,19 @@ int dt_inspect_run_checks(struct dt_check_results *results, struct dt_check_cont
 {
     struct dt_xids xids = {0};
     struct dt_growth_limits growth = {0};
-    int rc = load_tables(&xids, &growth, context, err);
+    struct dt_profile profile = {0};
+    int rc = load_tables(&xids, &growth, &profile, context, err);
     context->xids = context->level >= DT_LEVEL_FULL ? &xids : NULL;
     context->growth = &growth;
+    context->profile = profile.count ? &profile : NULL;
     if (rc == 0)
         rc = dt_check_run(results, context, err);
     context->xids = NULL;
     context->growth = NULL;
+    context->profile = NULL;
     dt_xids_fini(&xids);
     dt_growth_limits_fini(&growth);
+    dt_profile_fini(&profile);
     return rc;
 }
 

@@ -293,6 +293,8 @@ const struct dt_fault dt_faults[] = {
          "{\"node\": 1, \"cores\": 48, \"mb_s\": 143000, \"speed\": 401000}], "
          "\"mem.bandwidth_mb_s\": 143000",
          .result = "WARN"),
+    FACT("profile-odd", "huge pages are fewer than the site's profile has", "profile",
+         "\"hugepages.total_mib\": 1", .result = "WARN"),
     FACT("cpu-slow", "the cores of a NUMA node run at half of their clock", "cpu-speed",
          "\"measured.nodes\": [{\"node\": 0, \"cores\": 48, \"mb_s\": 230000, \"speed\": 200000}, "
          "{\"node\": 1, \"cores\": 48, \"mb_s\": 228000, \"speed\": 401000}], "

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One machine: its tree is written, broken, looked at as dt-node would, compared with a healthy
  * machine of its type, and removed. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/whole.h"
 #include "compare/compare.h"
 #include "inspect/inspect.h"
 #include "selftest/internal.h"
@@ -17,7 +19,9 @@ struct peer {
 
 struct dt_selftest_lab {
     const struct dt_selftest_options *options;
-    char *tree; /* where the machine stands */
+    char *tree;    /* where the machine stands */
+    char *profile; /* of the type's healthy machine: a file */
+    bool profiled; /* machines are held to it now */
     struct dt_env_rules *rules;
     struct peer *peers; /* healthy machines, made when they are first asked for */
     size_t peer_count;
@@ -46,6 +50,8 @@ static int load_conf(struct dt_conf *conf, const struct dt_selftest_lab *lab,
         if (!strstr(own, settings[i].name))
             dt_buf_puts(&text, settings[i].line);
     }
+    if (lab->profiled)
+        dt_buf_printf(&text, "profile = \"%s\"\n", lab->profile);
     size_t len = text.len;
     char *whole = dt_buf_take(&text);
     int rc = whole ? dt_conf_parse(conf, "dt.conf of the selftest", whole, len, err)
@@ -190,6 +196,25 @@ static int compare(const struct dt_selftest *test, struct dt_selftest_row *row,
     return rc;
 }
 
+/* As dt-validate --learn would. The profile sees most of the faults, which are for other checks to find:
+ * so healthy machines and the fault that is its own are held to it, and no others. */
+static int learn(struct dt_selftest_lab *lab, const struct dt_facts *peer,
+                 const struct dt_fault *fault, struct dt_error *err)
+{
+    struct dt_whole file;
+    lab->profiled = !fault || dt_selftest_lists(fault->found_by, "profile");
+    char *text = lab->profiled ? dt_profile_learn(peer) : NULL;
+    if (!lab->profiled)
+        return 0;
+    int rc = text ? dt_whole_open(&file, lab->profile) : -ENOMEM;
+    if (rc == 0)
+        rc = dt_whole_write(&file, text, strlen(text));
+    if (text)
+        rc = dt_whole_close(&file, rc == 0) < 0 || rc < 0 ? -EIO : 0;
+    free(text);
+    return rc == 0 ? 0 : dt_error_set(err, "%s can not be written", lab->profile);
+}
+
 static int fill_row(struct dt_selftest_lab *lab, const struct dt_selftest *test,
                     struct dt_selftest_row *row, struct dt_error *err)
 {
@@ -199,7 +224,12 @@ static int fill_row(struct dt_selftest_lab *lab, const struct dt_selftest *test,
         return -1;
     int rc = write_machine(lab, row->type, row->fault, err);
     if (rc == 0)
+        rc = learn(lab, peer, row->fault, err);
+    if (rc == 0)
         rc = look(&in, lab, row->fault, err);
+    if (lab->profiled)
+        unlink(lab->profile);
+    lab->profiled = false;
     for (size_t i = 0; i < test->column_count; i++)
         row->results[i] = DT_SKIP;
     for (size_t i = 0; rc == 0 && i < in.checks.count; i++)
@@ -226,6 +256,7 @@ struct dt_selftest_lab *dt_selftest_lab_open(const struct dt_selftest_options *o
     char *rules = NULL;
     struct dt_selftest_lab *lab = calloc(1, sizeof *lab);
     if (!lab || asprintf(&lab->tree, "%s/tree", directory) < 0 ||
+        asprintf(&lab->profile, "%s/profile.conf", directory) < 0 ||
         asprintf(&rules, "%s/env-rules.conf", options->data_directory) < 0) {
         dt_error_set(err, "out of memory");
         dt_selftest_lab_close(lab);
@@ -254,5 +285,6 @@ void dt_selftest_lab_close(struct dt_selftest_lab *lab)
         dt_env_rules_destroy(lab->rules);
     free(lab->peers);
     free(lab->tree);
+    free(lab->profile);
     free(lab);
 }
