@@ -7,7 +7,7 @@
 #define PIECE 4096
 
 struct factors {
-    real beta1, beta2, rate, second, epsilon, keep;
+    real beta1, beta2, rate, second, epsilon, scale, keep;
 };
 
 DT_SIMD static void update(const struct factors *f, real *restrict param, const real *restrict grad,
@@ -16,8 +16,9 @@ DT_SIMD static void update(const struct factors *f, real *restrict param, const 
     const struct factors k = *f;
 #pragma omp simd
     for (size_t i = 0; i < count; i++) {
-        real m = k.beta1 * first[i] + (1 - k.beta1) * grad[i];
-        real v = k.beta2 * second[i] + (1 - k.beta2) * grad[i] * grad[i];
+        real g = grad[i] * k.scale;
+        real m = k.beta1 * first[i] + (1 - k.beta1) * g;
+        real v = k.beta2 * second[i] + (1 - k.beta2) * g * g;
         first[i] = m;
         second[i] = v;
 #ifdef DT_TRAIN_DOUBLE
@@ -38,7 +39,8 @@ void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layou
                         .beta2 = (real)adamw->beta2,
                         .rate = (real)(adamw->rate / correct1),
                         .second = (real)(1 / correct2),
-                        .epsilon = (real)adamw->epsilon};
+                        .epsilon = (real)adamw->epsilon,
+                        .scale = (real)adamw->scale};
     for (size_t t = 0; t < layout->tensor_count; t++) {
         const struct dt_tensor *tensor = &layout->tensors[t];
         f.keep = (real)(tensor->decay ? 1 - adamw->rate * adamw->decay : 1);

@@ -7,7 +7,8 @@
 
 struct dt_adamw {
     double rate, beta1, beta2, epsilon, decay;
-    long step; /* of this update, from 1: moments are corrected for their start at 0 */
+    double scale; /* of the gradient; 1 where it is not clipped */
+    long step;    /* of this update, from 1: moments are corrected for their start at 0 */
 };
 
 /* Decay applies to the tensors that the layout says so of (matrices, not gains and biases). */

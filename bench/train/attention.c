@@ -59,24 +59,38 @@ DT_SIMD static void softmax_back_row(real *restrict score, real *restrict d_scor
 /* Where one head of one sequence lies, and one block of its queries. */
 struct block {
     const struct dt_blas *blas;
-    size_t begin, rows, length; /* first query, queries, keys in reach of the last of them */
-    size_t channels, head;
-    const real *q, *k, *v; /* rows of 3 * channels */
+    size_t begin, rows, length;  /* first query, queries, keys in reach of the last of them */
+    size_t channels, wide, head; /* a row of the output, a row of qkv, one head */
+    const real *q, *k, *v;
 };
 
-static struct block block_at(const struct dt_blas *blas, const real *qkv, size_t begin, size_t time,
-                             size_t channels, size_t head)
+static size_t wide_of(const struct dt_attention_shape *s)
 {
-    size_t rows = time - begin < BLOCK ? time - begin : BLOCK;
+    return (s->heads + 2 * s->kv_heads) * s->head;
+}
+
+/* Within a row of qkv: the keys that a head of queries reads. Its values are kv_heads further. */
+static size_t key_column(const struct dt_attention_shape *s, size_t head)
+{
+    return (s->heads + head / (s->heads / s->kv_heads)) * s->head;
+}
+
+/* qkv: of the sequence. */
+static struct block block_at(const struct dt_blas *blas, const real *qkv, size_t begin, size_t head,
+                             const struct dt_attention_shape *s)
+{
+    size_t rows = s->time - begin < BLOCK ? s->time - begin : BLOCK;
+    size_t wide = wide_of(s);
     return (struct block){.blas = blas,
                           .begin = begin,
                           .rows = rows,
                           .length = begin + rows,
-                          .channels = channels,
-                          .head = head,
-                          .q = qkv + begin * 3 * channels,
-                          .k = qkv + channels,
-                          .v = qkv + 2 * channels};
+                          .channels = s->heads * s->head,
+                          .wide = wide,
+                          .head = s->head,
+                          .q = qkv + begin * wide + head * s->head,
+                          .k = qkv + key_column(s, head),
+                          .v = qkv + key_column(s, head) + s->kv_heads * s->head};
 }
 
 /* out(rows x length) = left(rows x head) * right(length x head)^T */
@@ -90,7 +104,7 @@ static void scores(const struct block *b, real *out, const real *left, size_t le
                                               .a = left,
                                               .lda = left_stride,
                                               .b = right,
-                                              .ldb = 3 * b->channels,
+                                              .ldb = b->wide,
                                               .c = out,
                                               .ldc = b->length});
 }
@@ -98,7 +112,7 @@ static void scores(const struct block *b, real *out, const real *left, size_t le
 static void forward_block(const struct block *b, real *out, real *log_sum, real *work)
 {
     real scale = (real)(1.0 / sqrt((double)b->head));
-    scores(b, work, b->q, 3 * b->channels, b->k);
+    scores(b, work, b->q, b->wide, b->k);
     for (size_t i = 0; i < b->rows; i++)
         softmax_row(work + i * b->length, log_sum + b->begin + i, scale, b->begin + i + 1,
                     b->length);
@@ -108,30 +122,30 @@ static void forward_block(const struct block *b, real *out, real *log_sum, real 
                                               .a = work,
                                               .lda = b->length,
                                               .b = b->v,
-                                              .ldb = 3 * b->channels,
+                                              .ldb = b->wide,
                                               .c = out + b->begin * b->channels,
                                               .ldc = b->channels});
 }
 
 void dt_attention_forward(const struct dt_blas *blas, real *out, real *log_sum, const real *qkv,
-                          real *work, size_t batch, size_t time, size_t channels, size_t heads)
+                          real *work, const struct dt_attention_shape *s)
 {
-    size_t head = channels / heads, size = dt_attention_work_size(time);
-    size_t blocks = (time + BLOCK - 1) / BLOCK;
+    size_t size = dt_attention_work_size(s->time), channels = s->heads * s->head;
+    size_t blocks = (s->time + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static, 1) num_threads(blas->threads)
-    for (size_t i = 0; i < batch * heads * blocks; i++) {
-        size_t pair = i / blocks, sequence = pair / heads, column = pair % heads * head;
-        struct block b = block_at(blas, qkv + sequence * time * 3 * channels + column,
-                                  i % blocks * BLOCK, time, channels, head);
-        forward_block(&b, out + sequence * time * channels + column, log_sum + pair * time,
-                      work + size * (size_t)omp_get_thread_num());
+    for (size_t i = 0; i < s->batch * s->heads * blocks; i++) {
+        size_t pair = i / blocks, sequence = pair / s->heads, head = pair % s->heads;
+        struct block b =
+            block_at(blas, qkv + sequence * s->time * wide_of(s), i % blocks * BLOCK, head, s);
+        forward_block(&b, out + sequence * s->time * channels + head * s->head,
+                      log_sum + pair * s->time, work + size * (size_t)omp_get_thread_num());
     }
 }
 
 struct gradients {
     const real *out, *d_out; /* rows of channels */
     const real *log_sum;
-    real *d_q, *d_k, *d_v; /* rows of 3 * channels; d_q that of the block */
+    real *d_q, *d_k, *d_v; /* rows as of qkv; d_q that of the block */
 };
 
 /* Blocks are walked from the last, which reaches every key and so writes all of d_k and d_v; the
@@ -141,9 +155,8 @@ static void backward_block(const struct block *b, const struct gradients *g, rea
 {
     real scale = (real)(1.0 / sqrt((double)b->head));
     real *p = work, *d_p = work + BLOCK * b->length;
-    size_t wide = 3 * b->channels;
     const real *d_out = g->d_out + b->begin * b->channels;
-    scores(b, p, b->q, wide, b->k);
+    scores(b, p, b->q, b->wide, b->k);
     scores(b, d_p, d_out, b->channels, b->v);
     for (size_t i = 0; i < b->rows; i++)
         softmax_back_row(p + i * b->length, d_p + i * b->length,
@@ -159,7 +172,7 @@ static void backward_block(const struct block *b, const struct gradients *g, rea
                              .ldb = b->channels,
                              .accumulate = accumulate,
                              .c = g->d_v,
-                             .ldc = wide};
+                             .ldc = b->wide};
     struct dt_product d_k = {.transpose_a = true,
                              .m = b->length,
                              .n = b->head,
@@ -167,44 +180,56 @@ static void backward_block(const struct block *b, const struct gradients *g, rea
                              .a = d_p,
                              .lda = b->length,
                              .b = b->q,
-                             .ldb = wide,
+                             .ldb = b->wide,
                              .accumulate = accumulate,
                              .c = g->d_k,
-                             .ldc = wide};
+                             .ldc = b->wide};
     struct dt_product d_q = {.m = b->rows,
                              .n = b->head,
                              .k = b->length,
                              .a = d_p,
                              .lda = b->length,
                              .b = b->k,
-                             .ldb = wide,
+                             .ldb = b->wide,
                              .c = g->d_q,
-                             .ldc = wide};
+                             .ldc = b->wide};
     dt_blas_one(b->blas, &d_v);
     dt_blas_one(b->blas, &d_k);
     dt_blas_one(b->blas, &d_q);
 }
 
+static void backward_head(const struct dt_blas *blas, struct gradients g, real *d_qkv,
+                          const real *qkv, size_t head, bool accumulate,
+                          const struct dt_attention_shape *s, real *work)
+{
+    size_t blocks = (s->time + BLOCK - 1) / BLOCK;
+    for (size_t i = blocks; i-- > 0;) {
+        struct block b = block_at(blas, qkv, i * BLOCK, head, s);
+        g.d_q = d_qkv + (b.q - qkv);
+        g.d_k = d_qkv + (b.k - qkv);
+        g.d_v = d_qkv + (b.v - qkv);
+        backward_block(&b, &g, work, accumulate || i + 1 < blocks);
+    }
+}
+
+/* The heads that share keys and values add to the same gradients, so one thread takes them all. */
 void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *d_out,
                            const real *out, const real *log_sum, const real *qkv, real *work,
-                           size_t batch, size_t time, size_t channels, size_t heads)
+                           const struct dt_attention_shape *s)
 {
-    size_t head = channels / heads, size = dt_attention_work_size(time);
-    size_t blocks = (time + BLOCK - 1) / BLOCK;
+    size_t group = s->heads / s->kv_heads, channels = s->heads * s->head;
+    size_t size = dt_attention_work_size(s->time);
 #pragma omp parallel for schedule(static) num_threads(blas->threads)
-    for (size_t pair = 0; pair < batch * heads; pair++) {
-        size_t sequence = pair / heads, column = pair % heads * head;
-        size_t narrow = sequence * time * channels + column;
-        size_t wide = sequence * time * 3 * channels + column;
-        for (size_t i = blocks; i-- > 0;) {
-            struct block b = block_at(blas, qkv + wide, i * BLOCK, time, channels, head);
+    for (size_t i = 0; i < s->batch * s->kv_heads; i++) {
+        size_t sequence = i / s->kv_heads, first = i % s->kv_heads * group;
+        size_t wide = sequence * s->time * wide_of(s);
+        for (size_t head = first; head < first + group; head++) {
+            size_t narrow = sequence * s->time * channels + head * s->head;
             struct gradients g = {.out = out + narrow,
                                   .d_out = d_out + narrow,
-                                  .log_sum = log_sum + pair * time,
-                                  .d_q = d_qkv + wide + b.begin * 3 * channels,
-                                  .d_k = d_qkv + wide + channels,
-                                  .d_v = d_qkv + wide + 2 * channels};
-            backward_block(&b, &g, work + size * (size_t)omp_get_thread_num(), i + 1 < blocks);
+                                  .log_sum = log_sum + (sequence * s->heads + head) * s->time};
+            backward_head(blas, g, d_qkv + wide, qkv + wide, head, head > first, s,
+                          work + size * (size_t)omp_get_thread_num());
         }
     }
 }

@@ -15,14 +15,14 @@
 #include "hash.h"
 
 #define MAGIC      0x6474747261696e01u
-#define VERSION    1u
+#define VERSION    2u
 #define KEEP       2
 #define UNFINISHED ".writing"
 
 struct header {
     uint64_t magic;
     uint32_t version, real_size;
-    int32_t layers, channels, heads, seq, vocab, reserved;
+    int32_t layers, channels, heads, seq, vocab, family, kv_heads, hidden, untied, rope_base;
     uint64_t seed, data, step, global_batch;
     uint64_t count;   /* reals in each of the three arrays */
     uint64_t sums[3]; /* checksums of the arrays */
@@ -160,6 +160,11 @@ static int write_file(int fd, const struct dt_checkpoint_info *info,
                             .heads = info->config.heads,
                             .seq = info->config.seq,
                             .vocab = info->config.vocab,
+                            .family = info->config.family,
+                            .kv_heads = info->config.kv_heads,
+                            .hidden = info->config.hidden,
+                            .untied = info->config.untied,
+                            .rope_base = info->config.rope_base,
                             .seed = info->seed,
                             .data = info->data,
                             .step = info->step,
@@ -245,6 +250,11 @@ int dt_checkpoint_parse(struct dt_checkpoint_info *info, size_t *count, const vo
                             header.version, VERSION);
     if (header.self != header_sum(&header))
         return dt_error_set(err, "its header is damaged (checksum)");
+    if (header.family != DT_FAMILY_GPT2 && header.family != DT_FAMILY_LLAMA)
+        return dt_error_set(err,
+                            "it is of a family of models (number %d) that this dt-train does "
+                            "not know",
+                            header.family);
     if (header.real_size != sizeof(real))
         return dt_error_set(err, "its numbers have %u bytes, and this dt-train works in %s",
                             header.real_size, DT_REAL_NAME);
@@ -253,7 +263,8 @@ int dt_checkpoint_parse(struct dt_checkpoint_info *info, size_t *count, const vo
         return dt_error_set(err, "it is cut short or too long: %llu bytes for 3 x %llu numbers",
                             (unsigned long long)file_size, (unsigned long long)header.count);
     *info = (struct dt_checkpoint_info){
-        .config = {header.layers, header.channels, header.heads, header.seq, header.vocab},
+        .config = {header.layers, header.channels, header.heads, header.seq, header.vocab,
+                   header.family, header.kv_heads, header.hidden, header.untied, header.rope_base},
         .seed = header.seed,
         .data = header.data,
         .step = header.step,
@@ -273,7 +284,16 @@ static int compare_models(const struct dt_model_config *there, const struct dt_m
                 {"--channels", there->channels, want->channels},
                 {"--heads", there->heads, want->heads},
                 {"--seq", there->seq, want->seq},
+                {"--kv-heads", there->kv_heads, want->kv_heads},
+                {"--hidden", there->hidden, want->hidden},
+                {"--rope-base", there->rope_base, want->rope_base},
                 {"a vocabulary of", there->vocab, want->vocab}};
+    if (there->family != want->family)
+        return dt_error_set(err, "it is of the family %s, and this run has --family %s",
+                            dt_family_name(there->family), dt_family_name(want->family));
+    if (there->untied != want->untied)
+        return dt_error_set(err, "its head is %s, and this run's is %s",
+                            there->untied ? "untied" : "tied", want->untied ? "untied" : "tied");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].there != rows[i].want)
             return dt_error_set(err, "it is of a model with %s %d, and this run has %d",

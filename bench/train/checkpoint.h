@@ -38,7 +38,7 @@ int dt_checkpoint_load(const char *directory, struct dt_checkpoint_info *info,
                        struct dt_error *err);
 
 /* Judge a header: the first `size` bytes of a file of `file_size` bytes. */
-#define DT_CHECKPOINT_HEADER 128
+#define DT_CHECKPOINT_HEADER 256
 int dt_checkpoint_parse(struct dt_checkpoint_info *info, size_t *count, const void *header,
                         size_t size, uint64_t file_size, struct dt_error *err);
 

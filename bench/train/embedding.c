@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Token and position embedding. */
+/* Token embedding, and learned positions where the model has them. */
 #include "layers.h"
 
 #define SLICE 64 /* channels that one thread sums at a time */
-
-void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
-                          const real *position_table, size_t batch, size_t time, size_t channels)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < batch * time; row++) {
-        const real *token = token_table + (size_t)tokens[row] * channels;
-        const real *position = position_table + row % time * channels;
-        real *to = out + row * channels;
-        for (size_t c = 0; c < channels; c++)
-            to[c] = token[c] + position[c];
-    }
-}
 
 static void add(real *restrict to, const real *restrict from, size_t count)
 {
@@ -23,20 +10,41 @@ static void add(real *restrict to, const real *restrict from, size_t count)
         to[i] += from[i];
 }
 
+void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
+                          const real *position_table, size_t batch, size_t time, size_t channels)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < batch * time; row++) {
+        const real *token = token_table + (size_t)tokens[row] * channels;
+        real *to = out + row * channels;
+        memcpy(to, token, channels * sizeof(real));
+        if (position_table)
+            add(to, position_table + row % time * channels, channels);
+    }
+}
+
+static void clear(real *table, size_t rows, size_t channels, size_t width)
+{
+    for (size_t row = 0; row < rows; row++)
+        memset(table + row * channels, 0, width * sizeof(real));
+}
+
 /* Threads share the channels, not the rows: each sum is then in the order of the rows. */
-void dt_embedding_backward(real *d_token_table, real *d_position_table, const real *d_out,
-                           const int *tokens, size_t batch, size_t time, size_t seq,
-                           size_t channels)
+void dt_embedding_backward(const struct dt_embedding_gradient *g, const real *d_out,
+                           const int *tokens, size_t batch, size_t time, size_t channels)
 {
 #pragma omp parallel for schedule(static)
     for (size_t begin = 0; begin < channels; begin += SLICE) {
         size_t width = channels - begin < SLICE ? channels - begin : SLICE;
-        for (size_t t = 0; t < seq; t++)
-            memset(d_position_table + t * channels + begin, 0, width * sizeof(real));
+        if (!g->add_token)
+            clear(g->token_table + begin, g->vocab, channels, width);
+        if (g->position_table && !g->add_position)
+            clear(g->position_table + begin, g->seq, channels, width);
         for (size_t row = 0; row < batch * time; row++) {
             const real *from = d_out + row * channels + begin;
-            add(d_token_table + (size_t)tokens[row] * channels + begin, from, width);
-            add(d_position_table + row % time * channels + begin, from, width);
+            add(g->token_table + (size_t)tokens[row] * channels + begin, from, width);
+            if (g->position_table)
+                add(g->position_table + row % time * channels + begin, from, width);
         }
     }
 }

@@ -63,9 +63,13 @@ DT_SIMD static void backward_row(real *restrict d_in, const real *restrict d_out
 DT_SIMD static void backward_slice(real *restrict d_weight, real *restrict d_bias,
                                    const real *restrict d_out, const real *restrict in,
                                    const real *restrict mean, const real *restrict inverse,
-                                   size_t rows, size_t channels, size_t width)
+                                   size_t rows, size_t channels, size_t width, bool add)
 {
     real weight[SLICE] = {0}, bias[SLICE] = {0};
+    if (add) {
+        memcpy(weight, d_weight, width * sizeof(real));
+        memcpy(bias, d_bias, width * sizeof(real));
+    }
     for (size_t row = 0; row < rows; row++) {
         for (size_t c = 0; c < width; c++) {
             real slope = d_out[row * channels + c];
@@ -79,7 +83,7 @@ DT_SIMD static void backward_slice(real *restrict d_weight, real *restrict d_bia
 
 void dt_layernorm_backward(real *d_in, real *d_weight, real *d_bias, const real *d_out,
                            const real *in, const real *weight, const real *mean,
-                           const real *inverse, size_t rows, size_t channels)
+                           const real *inverse, size_t rows, size_t channels, bool add)
 {
 #pragma omp parallel
     {
@@ -90,6 +94,6 @@ void dt_layernorm_backward(real *d_in, real *d_weight, real *d_bias, const real 
 #pragma omp for schedule(static)
         for (size_t c = 0; c < channels; c += SLICE)
             backward_slice(d_weight + c, d_bias + c, d_out + c, in + c, mean, inverse, rows,
-                           channels, channels - c < SLICE ? channels - c : SLICE);
+                           channels, channels - c < SLICE ? channels - c : SLICE, add);
     }
 }

@@ -2,8 +2,9 @@
 /* The layers, one file each, forward and backward, on plain row-major arrays.
  *
  * Names: `rows` is batch x time; `out_` and `in_` hold activations; d_X is the gradient of the loss
- * with respect to X. A backward function writes d_ of its input, and writes (not adds) the
- * gradients of its parameters, unless it says otherwise. Sums run in an order that does not depend
+ * with respect to X. A backward function writes d_ of its input, unless it says otherwise; it writes
+ * the gradients of its parameters, or with `add` adds to them (later micro-batches of a step). A
+ * bias, and its gradient, may be NULL: none. Sums run in an order that does not depend
  * on the number of threads, so that two runs agree bit for bit. */
 #ifndef DT_TRAIN_LAYERS_H
 #define DT_TRAIN_LAYERS_H
@@ -11,14 +12,16 @@
 #include "blas.h"
 #include "real.h"
 
-/* embedding.c: token table (vocab x channels) plus position table (seq x channels). */
+/* embedding.c: token table (vocab x channels) plus position table (seq x channels, or NULL). */
 void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
                           const real *position_table, size_t batch, size_t time, size_t channels);
-/* Adds to d_token_table (the head has written there before), writes d_position_table, of which rows
- * from `time` to `seq` become 0. */
-void dt_embedding_backward(real *d_token_table, real *d_position_table, const real *d_out,
-                           const int *tokens, size_t batch, size_t time, size_t seq,
-                           size_t channels);
+struct dt_embedding_gradient {
+    real *token_table, *position_table;
+    size_t vocab, seq;            /* their rows */
+    bool add_token, add_position; /* add to what is there (a tied head has written the tokens') */
+};
+void dt_embedding_backward(const struct dt_embedding_gradient *gradient, const real *d_out,
+                           const int *tokens, size_t batch, size_t time, size_t channels);
 
 /* layernorm.c: mean and inverse deviation of each row are kept for backward. */
 void dt_layernorm_forward(real *out, real *mean, real *inverse, const real *in, const real *weight,
@@ -26,7 +29,14 @@ void dt_layernorm_forward(real *out, real *mean, real *inverse, const real *in, 
 /* Adds to d_in: the residual stream's gradient is there already. */
 void dt_layernorm_backward(real *d_in, real *d_weight, real *d_bias, const real *d_out,
                            const real *in, const real *weight, const real *mean,
-                           const real *inverse, size_t rows, size_t channels);
+                           const real *inverse, size_t rows, size_t channels, bool add);
+
+/* rmsnorm.c: as LayerNorm, without mean and bias. Adds to d_in, too. */
+void dt_rmsnorm_forward(real *out, real *inverse, const real *in, const real *weight, size_t rows,
+                        size_t channels);
+void dt_rmsnorm_backward(real *d_in, real *d_weight, const real *d_out, const real *in,
+                         const real *weight, const real *inverse, size_t rows, size_t channels,
+                         bool add);
 
 /* linear.c: out = in * weight^T; weight is outputs x inputs. The bias is added by whoever reads
  * `out` next, in the same pass. */
@@ -34,31 +44,49 @@ void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, co
                        size_t rows, size_t inputs, size_t outputs);
 void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
                         const real *d_out, const real *in, const real *weight, size_t rows,
-                        size_t inputs, size_t outputs);
+                        size_t inputs, size_t outputs, bool add);
 void dt_bias_add(real *values, const real *bias, size_t rows, size_t channels);
 /* out = residual + values + bias */
 void dt_residual_add(real *out, const real *residual, const real *values, const real *bias,
                      size_t rows, size_t channels);
 
+/* rope.c: rotary positions. Channel i of a head and channel i + head / 2 are turned by the angle
+ * place * base^(-2i / head); this pairing is that of the public Llama weights in safetensors. table:
+ * time x head reals, cosines and sines. */
+void dt_rope_table(real *table, size_t time, size_t head, double base);
+/* Turn the first `heads` heads of each row of qkv in place; back: the other way, for gradients. */
+void dt_rope(real *qkv, const real *table, size_t batch, size_t time, size_t heads, size_t head,
+             size_t stride, bool back);
+
 /* attention.c: causal, by blocks of queries; per query only the log of the sum of exponentials is
- * kept, probabilities are made again in backward. qkv rows hold query, key, value of all heads. */
+ * kept, probabilities are made again in backward. qkv rows hold the heads' queries, then the keys,
+ * then the values of kv_heads, each of which serves heads / kv_heads queries' heads. */
+struct dt_attention_shape {
+    size_t batch, time, heads, kv_heads, head; /* head: channels of one */
+};
 size_t dt_attention_work_size(size_t time); /* reals, per thread */
 void dt_attention_forward(const struct dt_blas *blas, real *out, real *log_sum, const real *qkv,
-                          real *work, size_t batch, size_t time, size_t channels, size_t heads);
+                          real *work, const struct dt_attention_shape *shape);
 void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *d_out,
                            const real *out, const real *log_sum, const real *qkv, real *work,
-                           size_t batch, size_t time, size_t channels, size_t heads);
+                           const struct dt_attention_shape *shape);
 
 /* gelu.c: `values` gets the bias added first, and keeps it for backward. */
 void dt_gelu_forward(real *out, real *values, const real *bias, size_t rows, size_t channels);
 void dt_gelu_backward(real *d_values /* in: d_out */, const real *values, size_t count);
 
+/* swiglu.c: values holds gate and value of each row side by side (2 x hidden); out is
+ * gate / (1 + exp(-gate)) * value. */
+void dt_swiglu_forward(real *out, const real *values, size_t rows, size_t hidden);
+void dt_swiglu_backward(real *d_values, const real *d_out, const real *values, size_t rows,
+                        size_t hidden);
+
 /* loss.c: head (logits = in * table^T), softmax and cross-entropy in chunks of rows, so that logits
  * of the whole batch never exist. Returns the sum of the losses of all rows. With d_in, gradients
- * times `scale` are written to d_in and d_table. logits: dt_loss_work_size reals. */
+ * times `scale` are written to d_in and d_table (with `add`, added to d_table). logits: dt_loss_work_size reals. */
 size_t dt_loss_work_size(size_t rows, size_t vocab);
 double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *row_losses,
                real *logits, const real *in, const real *table, const int *targets, double scale,
-               size_t rows, size_t channels, size_t vocab);
+               size_t rows, size_t channels, size_t vocab, bool add);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "rng.h"
 
-enum { OUTER_BEFORE = 2, PER_LAYER = 12, OUTER_AFTER = 2 };
+enum { MOST_OUTSIDE = 5, MOST_IN_LAYER = 12 };
 
 static void add_tensor(struct dt_layout *layout, const char *name, int layer, size_t count,
                        bool decay, double deviation, double fill)
@@ -35,44 +35,62 @@ static void close_bucket(struct dt_layout *layout)
         (struct dt_bucket){.offset = offset, .count = layout->total - offset};
 }
 
-static void add_layer(struct dt_layout *layout, const struct dt_model_config *config, int layer)
+/* A matrix or gain, and its bias where the family has biases. */
+static void add_pair(struct dt_layout *layout, const char *const names[2], int layer, size_t count,
+                     size_t outputs, double deviation)
 {
-    size_t c = (size_t)config->channels;
+    bool gain = deviation == 0;
+    add_tensor(layout, names[0], layer, count, !gain, deviation, gain);
+    if (layout->config.family == DT_FAMILY_GPT2)
+        add_tensor(layout, names[1], layer, outputs, false, 0, 0);
+}
+
+static void add_layer(struct dt_layout *layout, int layer)
+{
+    static const char *const names[][2] = {{"norm1.weight", "norm1.bias"},
+                                           {"qkv.weight", "qkv.bias"},
+                                           {"projection.weight", "projection.bias"},
+                                           {"norm2.weight", "norm2.bias"},
+                                           {"up.weight", "up.bias"},
+                                           {"down.weight", "down.bias"}};
+    const struct dt_model_config *config = &layout->config;
+    size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
+    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
     double narrow = 0.02 / sqrt(2.0 * config->layers); /* what is added to the residual stream */
-    add_tensor(layout, "norm1.weight", layer, c, false, 0, 1);
-    add_tensor(layout, "norm1.bias", layer, c, false, 0, 0);
-    add_tensor(layout, "qkv.weight", layer, 3 * c * c, true, 0.02, 0);
-    add_tensor(layout, "qkv.bias", layer, 3 * c, false, 0, 0);
-    add_tensor(layout, "projection.weight", layer, c * c, true, narrow, 0);
-    add_tensor(layout, "projection.bias", layer, c, false, 0, 0);
-    add_tensor(layout, "norm2.weight", layer, c, false, 0, 1);
-    add_tensor(layout, "norm2.bias", layer, c, false, 0, 0);
-    add_tensor(layout, "up.weight", layer, 4 * c * c, true, 0.02, 0);
-    add_tensor(layout, "up.bias", layer, 4 * c, false, 0, 0);
-    add_tensor(layout, "down.weight", layer, 4 * c * c, true, narrow, 0);
-    add_tensor(layout, "down.bias", layer, c, false, 0, 0);
+    add_pair(layout, names[0], layer, c, c, 0);
+    add_pair(layout, names[1], layer, qkv * c, qkv, 0.02);
+    add_pair(layout, names[2], layer, c * c, c, narrow);
+    add_pair(layout, names[3], layer, c, c, 0);
+    add_pair(layout, names[4], layer, up * c, up, 0.02);
+    add_pair(layout, names[5], layer, c * hidden, c, narrow);
     close_bucket(layout);
 }
 
 int dt_layout_init(struct dt_layout *layout, const struct dt_model_config *config,
                    struct dt_error *err)
 {
+    static const char *const norm[2] = {"norm.weight", "norm.bias"};
     size_t layers = (size_t)config->layers, c = (size_t)config->channels;
-    *layout = (struct dt_layout){0};
-    layout->tensors =
-        calloc(OUTER_BEFORE + PER_LAYER * layers + OUTER_AFTER, sizeof *layout->tensors);
+    size_t table = (size_t)config->vocab * c;
+    *layout = (struct dt_layout){.config = *config};
+    dt_config_fill(&layout->config);
+    layout->tensors = calloc(MOST_OUTSIDE + MOST_IN_LAYER * layers, sizeof *layout->tensors);
     layout->buckets = calloc(layers + 2, sizeof *layout->buckets);
     if (!layout->tensors || !layout->buckets) {
         dt_layout_fini(layout);
         return dt_error_set(err, "no memory for the table of tensors of %zu layers", layers);
     }
-    add_tensor(layout, "token.table", -1, (size_t)config->vocab * c, true, 0.02, 0);
-    add_tensor(layout, "position.table", -1, (size_t)config->seq * c, true, 0.02, 0);
+    add_tensor(layout, "token.table", -1, table, true, 0.02, 0);
+    if (config->family == DT_FAMILY_GPT2)
+        add_tensor(layout, "position.table", -1, (size_t)config->seq * c, true, 0.02, 0);
     close_bucket(layout);
+    layout->first_in_layer = layout->tensor_count;
     for (int layer = 0; layer < config->layers; layer++)
-        add_layer(layout, config, layer);
-    add_tensor(layout, "norm.weight", -1, c, false, 0, 1);
-    add_tensor(layout, "norm.bias", -1, c, false, 0, 0);
+        add_layer(layout, layer);
+    layout->first_after = layout->tensor_count;
+    add_pair(layout, norm, -1, c, c, 0);
+    if (config->untied)
+        add_tensor(layout, "head.weight", -1, table, true, 0.02, 0);
     close_bucket(layout);
     return 0;
 }
@@ -84,33 +102,45 @@ void dt_layout_fini(struct dt_layout *layout)
     *layout = (struct dt_layout){0};
 }
 
+/* The next tensor's place, if the model has it. */
+static real *next(const struct dt_tensor **at, real *base, bool there)
+{
+    return there ? base + (*at)++->offset : NULL;
+}
+
 struct dt_layer dt_layout_layer(const struct dt_layout *layout, real *base, int layer)
 {
-    const struct dt_tensor *t = &layout->tensors[OUTER_BEFORE + PER_LAYER * (size_t)layer];
-    return (struct dt_layer){
-        .norm1_weight = base + t[0].offset,
-        .norm1_bias = base + t[1].offset,
-        .qkv_weight = base + t[2].offset,
-        .qkv_bias = base + t[3].offset,
-        .projection_weight = base + t[4].offset,
-        .projection_bias = base + t[5].offset,
-        .norm2_weight = base + t[6].offset,
-        .norm2_bias = base + t[7].offset,
-        .up_weight = base + t[8].offset,
-        .up_bias = base + t[9].offset,
-        .down_weight = base + t[10].offset,
-        .down_bias = base + t[11].offset,
-    };
+    const bool bias = layout->config.family == DT_FAMILY_GPT2;
+    size_t each = (layout->first_after - layout->first_in_layer) / (size_t)layout->config.layers;
+    const struct dt_tensor *at = layout->tensors + layout->first_in_layer + each * (size_t)layer;
+    struct dt_layer l;
+    l.norm1_weight = next(&at, base, true);
+    l.norm1_bias = next(&at, base, bias);
+    l.qkv_weight = next(&at, base, true);
+    l.qkv_bias = next(&at, base, bias);
+    l.projection_weight = next(&at, base, true);
+    l.projection_bias = next(&at, base, bias);
+    l.norm2_weight = next(&at, base, true);
+    l.norm2_bias = next(&at, base, bias);
+    l.up_weight = next(&at, base, true);
+    l.up_bias = next(&at, base, bias);
+    l.down_weight = next(&at, base, true);
+    l.down_bias = next(&at, base, bias);
+    return l;
 }
 
 struct dt_outer dt_layout_outer(const struct dt_layout *layout, real *base)
 {
-    const struct dt_tensor *first = layout->tensors;
-    const struct dt_tensor *last = first + layout->tensor_count - OUTER_AFTER;
-    return (struct dt_outer){.token_table = base + first[0].offset,
-                             .position_table = base + first[1].offset,
-                             .norm_weight = base + last[0].offset,
-                             .norm_bias = base + last[1].offset};
+    const bool gpt2 = layout->config.family == DT_FAMILY_GPT2;
+    const struct dt_tensor *at = layout->tensors;
+    struct dt_outer o;
+    o.token_table = next(&at, base, true);
+    o.position_table = next(&at, base, gpt2);
+    at = layout->tensors + layout->first_after;
+    o.norm_weight = next(&at, base, true);
+    o.norm_bias = next(&at, base, gpt2);
+    o.head = layout->config.untied ? next(&at, base, true) : o.token_table;
+    return o;
 }
 
 void dt_layout_first_values(const struct dt_layout *layout, real *params, unsigned long long seed)

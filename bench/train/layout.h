@@ -9,11 +9,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "config.h"
 #include "real.h"
-
-struct dt_model_config {
-    int layers, channels, heads, seq, vocab;
-};
 
 struct dt_tensor {
     const char *name; /* within its layer: "qkv.weight" */
@@ -31,21 +28,24 @@ struct dt_bucket {
 struct dt_layout {
     struct dt_tensor *tensors;
     size_t tensor_count;
-    struct dt_bucket *buckets; /* embedding, layers, final norm */
+    size_t first_in_layer, first_after; /* tensors of layer 0, and of what comes after the last */
+    struct dt_bucket *buckets;          /* embedding, layers, final norm and, untied, head */
     size_t bucket_count;
-    size_t total;  /* reals in the array, padding between tensors included */
-    size_t params; /* without padding */
+    struct dt_model_config config; /* filled */
+    size_t total;                  /* reals in the array, padding between tensors included */
+    size_t params;                 /* without padding */
 };
 
-/* The tensors of one layer in an array of this layout. */
+/* The tensors of one layer in an array of this layout. NULL where the family has none. qkv holds the
+ * rows of queries, keys, values; up those of gate and value, where there is a gate. */
 struct dt_layer {
     real *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *projection_weight, *projection_bias;
     real *norm2_weight, *norm2_bias, *up_weight, *up_bias, *down_weight, *down_bias;
 };
 
-/* The tensors outside the layers. */
+/* The tensors outside the layers. A tied head is the token table. */
 struct dt_outer {
-    real *token_table, *position_table, *norm_weight, *norm_bias;
+    real *token_table, *position_table, *norm_weight, *norm_bias, *head;
 };
 
 int dt_layout_init(struct dt_layout *layout, const struct dt_model_config *config,

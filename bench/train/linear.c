@@ -20,9 +20,11 @@ void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, co
 }
 
 DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, size_t rows,
-                              size_t stride, size_t width)
+                              size_t stride, size_t width, bool add)
 {
     real sum[SLICE] = {0};
+    if (add)
+        memcpy(sum, sums, width * sizeof(real));
     for (size_t row = 0; row < rows; row++)
         for (size_t c = 0; c < width; c++)
             sum[c] += values[row * stride + c];
@@ -31,7 +33,7 @@ DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, 
 
 void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
                         const real *d_out, const real *in, const real *weight, size_t rows,
-                        size_t inputs, size_t outputs)
+                        size_t inputs, size_t outputs, bool add)
 {
     dt_blas_all(blas, &(struct dt_product){.m = rows,
                                            .n = inputs,
@@ -50,11 +52,15 @@ void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, 
                                            .lda = outputs,
                                            .b = in,
                                            .ldb = inputs,
+                                           .accumulate = add,
                                            .c = d_weight,
                                            .ldc = inputs});
+    if (!d_bias)
+        return;
 #pragma omp parallel for schedule(static)
     for (size_t c = 0; c < outputs; c += SLICE)
-        sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE);
+        sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE,
+                  add);
 }
 
 DT_SIMD static void add_row(real *restrict values, const real *restrict bias, size_t channels)
@@ -65,6 +71,8 @@ DT_SIMD static void add_row(real *restrict values, const real *restrict bias, si
 
 void dt_bias_add(real *values, const real *bias, size_t rows, size_t channels)
 {
+    if (!bias)
+        return;
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
         add_row(values + row * channels, bias, channels);
@@ -78,11 +86,22 @@ DT_SIMD static void residual_row(real *restrict out, const real *restrict residu
         out[c] = residual[c] + (values[c] + bias[c]);
 }
 
+DT_SIMD static void sum_row(real *restrict out, const real *restrict residual,
+                            const real *restrict values, size_t channels)
+{
+    for (size_t c = 0; c < channels; c++)
+        out[c] = residual[c] + values[c];
+}
+
 void dt_residual_add(real *out, const real *residual, const real *values, const real *bias,
                      size_t rows, size_t channels)
 {
 #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        residual_row(out + row * channels, residual + row * channels, values + row * channels, bias,
-                     channels);
+    for (size_t row = 0; row < rows; row++) {
+        size_t at = row * channels;
+        if (bias)
+            residual_row(out + at, residual + at, values + at, bias, channels);
+        else
+            sum_row(out + at, residual + at, values + at, channels);
+    }
 }

@@ -38,7 +38,7 @@ DT_SIMD static double loss_row(real *row, int target, bool gradient, real scale,
 
 double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *row_losses,
                real *logits, const real *in, const real *table, const int *targets, double scale,
-               size_t rows, size_t channels, size_t vocab)
+               size_t rows, size_t channels, size_t vocab, bool add)
 {
     for (size_t begin = 0; begin < rows; begin += CHUNK) {
         size_t count = rows - begin < CHUNK ? rows - begin : CHUNK;
@@ -67,7 +67,7 @@ double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *ro
                                                .lda = vocab,
                                                .b = chunk,
                                                .ldb = channels,
-                                               .accumulate = begin > 0,
+                                               .accumulate = add || begin > 0,
                                                .c = d_table,
                                                .ldc = channels});
     }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "block.h"
 #include "layers.h"
 
 /* Take `count` reals from the model's memory; with base NULL only the sum is made. */
@@ -16,38 +17,43 @@ static real *take(real *base, size_t *used, size_t count)
     return at;
 }
 
-static void lay_out_layer(struct dt_kept *kept, real *base, size_t *used, size_t rows, size_t c,
-                          size_t heads)
+static void lay_out_layer(struct dt_kept *kept, real *base, size_t *used, size_t rows,
+                          const struct dt_model_config *config)
 {
+    size_t c = (size_t)config->channels;
     kept->norm1 = take(base, used, rows * c);
     kept->mean1 = take(base, used, rows);
     kept->inverse1 = take(base, used, rows);
-    kept->qkv = take(base, used, rows * 3 * c);
-    kept->log_sum = take(base, used, rows * heads);
+    kept->qkv = take(base, used, rows * dt_config_qkv(config));
+    kept->log_sum = take(base, used, rows * (size_t)config->heads);
     kept->attended = take(base, used, rows * c);
     kept->middle = take(base, used, rows * c);
     kept->norm2 = take(base, used, rows * c);
     kept->mean2 = take(base, used, rows);
     kept->inverse2 = take(base, used, rows);
-    kept->up = take(base, used, rows * 4 * c);
-    kept->activated = take(base, used, rows * 4 * c);
+    kept->up = take(base, used, rows * dt_config_up(config));
+    kept->activated = take(base, used, rows * (size_t)config->hidden);
     kept->out = take(base, used, rows * c);
 }
 
 static size_t lay_out(struct dt_model *model, real *base)
 {
     const struct dt_model_config *config = &model->config;
-    size_t used = 0, c = (size_t)config->channels, heads = (size_t)config->heads;
+    const bool llama = config->family == DT_FAMILY_LLAMA;
+    size_t used = 0, c = (size_t)config->channels;
     size_t rows = model->max_batch * (size_t)config->seq;
+    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
     model->embedded = take(base, &used, rows * c);
     for (int i = 0; i < config->layers; i++)
-        lay_out_layer(&model->kept[i], base, &used, rows, c, heads);
+        lay_out_layer(&model->kept[i], base, &used, rows, config);
     model->norm = take(base, &used, rows * c);
     model->mean = take(base, &used, rows);
     model->inverse = take(base, &used, rows);
     model->d_stream = take(base, &used, rows * c);
     model->d_narrow = take(base, &used, rows * c);
-    model->d_wide = take(base, &used, rows * 4 * c);
+    model->d_wide = take(base, &used, rows * (qkv > up ? qkv : up));
+    model->d_hidden = llama ? take(base, &used, rows * (size_t)config->hidden) : model->d_wide;
+    model->rope = llama ? take(base, &used, (size_t)config->seq * dt_config_head(config)) : NULL;
     model->work = take(base, &used,
                        dt_attention_work_size((size_t)config->seq) * (size_t)model->blas->threads);
     model->logits = take(base, &used, dt_loss_work_size(rows, (size_t)config->vocab));
@@ -59,16 +65,17 @@ static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
     dt_model_fini(model);
     return dt_error_set(err,
                         "no memory for the model: it wants %zu MiB in this rank; take fewer "
-                        "--layers or --channels, or a smaller --global-batch",
+                        "--layers or --channels, or a smaller --micro-batch",
                         reals * sizeof(real) >> 20);
 }
 
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        size_t max_batch, const struct dt_blas *blas, struct dt_error *err)
 {
-    *model = (struct dt_model){.config = *config, .blas = blas, .max_batch = max_batch};
+    *model = (struct dt_model){.blas = blas, .max_batch = max_batch};
     if (dt_layout_init(&model->layout, config, err) < 0)
         return -1;
+    model->config = model->layout.config;
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
     model->kept = calloc((size_t)config->layers, sizeof *model->kept);
@@ -81,6 +88,9 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
         !model->memory)
         return no_memory(model, model->memory_count, err);
     lay_out(model, model->memory);
+    if (model->rope)
+        dt_rope_table(model->rope, (size_t)config->seq, dt_config_head(config),
+                      model->config.rope_base);
     return 0;
 }
 
@@ -114,12 +124,6 @@ void dt_model_fini(struct dt_model *model)
     *model = (struct dt_model){0};
 }
 
-static void between(const struct dt_model_hooks *hooks)
-{
-    if (hooks && hooks->between)
-        hooks->between(hooks->context);
-}
-
 static void bucket_ready(const struct dt_model_hooks *hooks, size_t bucket)
 {
     if (hooks && hooks->bucket_ready)
@@ -142,69 +146,42 @@ static void grads_needed(const struct dt_model_hooks *hooks, size_t bucket)
 static struct dt_outer outer(const struct dt_model *model, real *const *bases)
 {
     size_t last = model->layout.bucket_count - 1;
-    struct dt_outer first = dt_layout_outer(&model->layout, bases[0]);
+    struct dt_outer all = dt_layout_outer(&model->layout, bases[0]);
     struct dt_outer end = dt_layout_outer(&model->layout, bases[last]);
-    first.norm_weight = end.norm_weight;
-    first.norm_bias = end.norm_bias;
-    return first;
+    all.norm_weight = end.norm_weight;
+    all.norm_bias = end.norm_bias;
+    if (model->config.untied)
+        all.head = end.head;
+    return all;
 }
 
-static void layer_forward(struct dt_model *model, int index, const real *in, size_t batch)
+/* The bucket that the head's table is in. */
+static size_t head_bucket(const struct dt_model *model)
 {
-    const struct dt_layer w = dt_layout_layer(&model->layout, model->param_bases[index + 1], index);
-    const struct dt_kept *k = &model->kept[index];
-    const struct dt_blas *blas = model->blas;
-    size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
-    size_t rows = batch * time, heads = (size_t)model->config.heads;
-    dt_layernorm_forward(k->norm1, k->mean1, k->inverse1, in, w.norm1_weight, w.norm1_bias, rows,
-                         c);
-    dt_linear_forward(blas, k->qkv, k->norm1, w.qkv_weight, rows, c, 3 * c);
-    dt_bias_add(k->qkv, w.qkv_bias, rows, 3 * c);
-    dt_attention_forward(blas, k->attended, k->log_sum, k->qkv, model->work, batch, time, c, heads);
-    dt_linear_forward(blas, model->d_narrow, k->attended, w.projection_weight, rows, c, c);
-    dt_residual_add(k->middle, in, model->d_narrow, w.projection_bias, rows, c);
-    dt_layernorm_forward(k->norm2, k->mean2, k->inverse2, k->middle, w.norm2_weight, w.norm2_bias,
-                         rows, c);
-    dt_linear_forward(blas, k->up, k->norm2, w.up_weight, rows, c, 4 * c);
-    dt_gelu_forward(k->activated, k->up, w.up_bias, rows, 4 * c);
-    dt_linear_forward(blas, model->d_narrow, k->activated, w.down_weight, rows, 4 * c, c);
-    dt_residual_add(k->out, k->middle, model->d_narrow, w.down_bias, rows, c);
+    return model->config.untied ? model->layout.bucket_count - 1 : 0;
 }
 
-/* d_stream: gradient of the layer's output on entry, of its input on return. */
-static void layer_backward(struct dt_model *model, int index, const real *in, size_t batch,
-                           const struct dt_model_hooks *hooks)
-{
-    const struct dt_layer w = dt_layout_layer(&model->layout, model->param_bases[index + 1], index);
-    const struct dt_layer g = dt_layout_layer(&model->layout, model->grad_bases[index + 1], index);
-    const struct dt_kept *k = &model->kept[index];
-    const struct dt_blas *blas = model->blas;
-    size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
-    size_t rows = batch * time, heads = (size_t)model->config.heads;
-    real *stream = model->d_stream, *narrow = model->d_narrow, *wide = model->d_wide;
-    dt_linear_backward(blas, wide, g.down_weight, g.down_bias, stream, k->activated, w.down_weight,
-                       rows, 4 * c, c);
-    dt_gelu_backward(wide, k->up, rows * 4 * c);
-    between(hooks);
-    dt_linear_backward(blas, narrow, g.up_weight, g.up_bias, wide, k->norm2, w.up_weight, rows, c,
-                       4 * c);
-    dt_layernorm_backward(stream, g.norm2_weight, g.norm2_bias, narrow, k->middle, w.norm2_weight,
-                          k->mean2, k->inverse2, rows, c);
-    between(hooks);
-    dt_linear_backward(blas, narrow, g.projection_weight, g.projection_bias, stream, k->attended,
-                       w.projection_weight, rows, c, c);
-    dt_attention_backward(blas, wide, narrow, k->attended, k->log_sum, k->qkv, model->work, batch,
-                          time, c, heads);
-    between(hooks);
-    dt_linear_backward(blas, narrow, g.qkv_weight, g.qkv_bias, wide, k->norm1, w.qkv_weight, rows,
-                       c, 3 * c);
-    dt_layernorm_backward(stream, g.norm1_weight, g.norm1_bias, narrow, in, w.norm1_weight,
-                          k->mean1, k->inverse1, rows, c);
-}
-
-static const real *layer_input(const struct dt_model *model, int index)
+static const real *layer_input(const struct dt_model *model, size_t index)
 {
     return index == 0 ? model->embedded : model->kept[index - 1].out;
+}
+
+static void layer_forward(struct dt_model *model, size_t index, size_t batch)
+{
+    const struct dt_layer w =
+        dt_layout_layer(&model->layout, model->param_bases[index + 1], (int)index);
+    dt_block_forward(model, &w, &model->kept[index], layer_input(model, index), batch);
+}
+
+static void layer_backward(struct dt_model *model, size_t index, size_t batch, bool add,
+                           const struct dt_model_hooks *hooks)
+{
+    const struct dt_layer w =
+        dt_layout_layer(&model->layout, model->param_bases[index + 1], (int)index);
+    const struct dt_layer g =
+        dt_layout_layer(&model->layout, model->grad_bases[index + 1], (int)index);
+    dt_block_backward(model, &w, &g, &model->kept[index], layer_input(model, index), batch, add,
+                      hooks);
 }
 
 static void forward(struct dt_model *model, const int *tokens, size_t batch,
@@ -217,54 +194,68 @@ static void forward(struct dt_model *model, const int *tokens, size_t batch,
     dt_embedding_forward(model->embedded, tokens, w.token_table, w.position_table, batch, time, c);
     for (size_t i = 0; i < layers; i++) {
         params_needed(hooks, i + 1, i + 2);
-        layer_forward(model, (int)i, layer_input(model, (int)i), batch);
-        between(hooks);
+        layer_forward(model, i, batch);
+        dt_model_between(hooks);
     }
-    params_needed(hooks, layers + 1, 0);
+    params_needed(hooks, layers + 1, head_bucket(model));
     w = outer(model, model->param_bases);
-    dt_layernorm_forward(model->norm, model->mean, model->inverse, layer_input(model, (int)layers),
-                         w.norm_weight, w.norm_bias, batch * time, c);
+    dt_norm_forward(&model->config, model->norm, model->mean, model->inverse,
+                    layer_input(model, layers), w.norm_weight, w.norm_bias, batch * time);
 }
 
 /* Head and loss, then back through the last norm. */
 static double top_backward(struct dt_model *model, const int *targets, size_t rows, double scale,
-                           const struct dt_model_hooks *hooks)
+                           bool add, const struct dt_model_hooks *hooks)
 {
     size_t c = (size_t)model->config.channels, layers = (size_t)model->config.layers;
-    params_needed(hooks, 0, layers + 1);
-    grads_needed(hooks, 0);
+    params_needed(hooks, head_bucket(model), layers + 1);
+    grads_needed(hooks, head_bucket(model));
     struct dt_outer w = outer(model, model->param_bases), g = outer(model, model->grad_bases);
     double loss =
-        dt_loss(model->blas, model->d_narrow, g.token_table, model->row_losses, model->logits,
-                model->norm, w.token_table, targets, scale, rows, c, (size_t)model->config.vocab);
+        dt_loss(model->blas, model->d_narrow, g.head, model->row_losses, model->logits, model->norm,
+                w.head, targets, scale, rows, c, (size_t)model->config.vocab, add);
     params_needed(hooks, layers + 1, layers);
     grads_needed(hooks, layers + 1);
     w = outer(model, model->param_bases);
     g = outer(model, model->grad_bases);
     memset(model->d_stream, 0, rows * c * sizeof(real));
-    dt_layernorm_backward(model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
-                          layer_input(model, (int)layers), w.norm_weight, model->mean,
-                          model->inverse, rows, c);
+    dt_norm_backward(&model->config, model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
+                     layer_input(model, layers), w.norm_weight, model->mean, model->inverse, rows,
+                     add);
     bucket_ready(hooks, layers + 1);
     return loss;
 }
 
-double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
-                      double scale, const struct dt_model_hooks *hooks)
+static void embedding_backward(struct dt_model *model, const int *tokens, size_t batch, bool add,
+                               const struct dt_model_hooks *hooks)
 {
-    size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
+    const struct dt_model_config *config = &model->config;
+    grads_needed(hooks, 0);
+    const struct dt_outer g = outer(model, model->grad_bases);
+    dt_embedding_backward(&(struct dt_embedding_gradient){.token_table = g.token_table,
+                                                          .position_table = g.position_table,
+                                                          .vocab = (size_t)config->vocab,
+                                                          .seq = (size_t)config->seq,
+                                                          .add_token = add || !config->untied,
+                                                          .add_position = add},
+                          model->d_stream, tokens, batch, (size_t)config->seq,
+                          (size_t)config->channels);
+    bucket_ready(hooks, 0);
+}
+
+double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
+                      double scale, bool add, const struct dt_model_hooks *hooks)
+{
     forward(model, tokens, batch, hooks);
-    double loss = top_backward(model, targets, batch * time, scale, hooks);
+    double loss =
+        top_backward(model, targets, batch * (size_t)model->config.seq, scale, add, hooks);
     for (size_t i = (size_t)model->config.layers; i > 0; i--) {
         params_needed(hooks, i, i > 1 ? i - 1 : DT_NO_BUCKET);
         grads_needed(hooks, i);
-        layer_backward(model, (int)i - 1, layer_input(model, (int)i - 1), batch, hooks);
+        layer_backward(model, i - 1, batch, add, hooks);
         bucket_ready(hooks, i);
     }
-    const struct dt_outer g = outer(model, model->grad_bases);
-    dt_embedding_backward(g.token_table, g.position_table, model->d_stream, tokens, batch, time,
-                          (size_t)model->config.seq, c);
-    bucket_ready(hooks, 0);
+    embedding_backward(model, tokens, batch, add, hooks);
     return loss;
 }
 
@@ -272,16 +263,18 @@ double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *t
                          size_t batch, const struct dt_model_hooks *hooks)
 {
     forward(model, tokens, batch, hooks);
-    params_needed(hooks, 0, DT_NO_BUCKET);
+    params_needed(hooks, head_bucket(model), DT_NO_BUCKET);
     const struct dt_outer w = outer(model, model->param_bases);
-    return dt_loss(model->blas, NULL, NULL, model->row_losses, model->logits, model->norm,
-                   w.token_table, targets, 0, batch * (size_t)model->config.seq,
-                   (size_t)model->config.channels, (size_t)model->config.vocab);
+    return dt_loss(model->blas, NULL, NULL, model->row_losses, model->logits, model->norm, w.head,
+                   targets, 0, batch * (size_t)model->config.seq, (size_t)model->config.channels,
+                   (size_t)model->config.vocab, false);
 }
 
 double dt_model_flops(const struct dt_model_config *config, double tokens)
 {
     double c = config->channels, layers = config->layers;
+    double weights = c * ((double)dt_config_qkv(config) + c + (double)dt_config_up(config) +
+                          config->hidden); /* of a layer's products */
     return 3 * tokens *
-           (24 * c * c * layers + 2 * c * config->vocab + 4.0 * config->seq * c * layers);
+           (2 * weights * layers + 2 * c * config->vocab + 4.0 * config->seq * c * layers);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decoder-only transformer: GPT-2's shape (learned positions, LayerNorm before each half, GELU,
- * head tied to the token table), composed of the layers in layers.h. */
+/* The decoder-only transformer of both families (config.h): embedding, blocks (block.h), norm, head,
+ * and the memory that they work in. */
 #ifndef DT_TRAIN_MODEL_H
 #define DT_TRAIN_MODEL_H
 
@@ -29,6 +29,8 @@ struct dt_model {
     struct dt_kept *kept;        /* per layer */
     real *norm, *mean, *inverse; /* after the last layer */
     real *d_stream, *d_narrow, *d_wide, *work, *logits;
+    real *d_hidden; /* GPT-2: d_wide itself */
+    real *rope;     /* table of rotary positions, NULL: none */
     double *row_losses;
 };
 
@@ -44,6 +46,12 @@ struct dt_model_hooks {
     void *context;
 };
 
+static inline void dt_model_between(const struct dt_model_hooks *hooks)
+{
+    if (hooks && hooks->between)
+        hooks->between(hooks->context);
+}
+
 int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
                   const struct dt_blas *blas, struct dt_error *err);
 void dt_model_fini(struct dt_model *model);
@@ -53,9 +61,10 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
                        size_t max_batch, const struct dt_blas *blas, struct dt_error *err);
 
 /* tokens, targets: batch x seq. Returns the sum of losses over all positions; fills grads with the
- * gradient of scale * that sum. hooks may be NULL. */
+ * gradient of scale * that sum, or with `add` adds it: for the micro-batches of a step after its
+ * first. hooks may be NULL. */
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
-                      double scale, const struct dt_model_hooks *hooks);
+                      double scale, bool add, const struct dt_model_hooks *hooks);
 
 /* Sum of losses only. */
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,

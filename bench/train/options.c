@@ -13,25 +13,25 @@
 #include "base/buf.h"
 #include "version.h"
 
-static const struct preset {
-    const char *name;
-    struct dt_model_config model;
-    long global_batch;
-    double rate;
-} presets[] = {
-    {"tiny", {1, 64, 2, 16, 256}, 128, 4e-3},
-    {"small", {6, 384, 6, 256, 256}, 16, 1e-3},
-};
-
 enum key {
     KEY_DATA = 256,
     KEY_PRESET,
+    KEY_FAMILY,
     KEY_LAYERS,
     KEY_CHANNELS,
     KEY_HEADS,
+    KEY_KV_HEADS,
+    KEY_HIDDEN,
     KEY_SEQ,
+    KEY_VOCAB,
+    KEY_ROPE,
+    KEY_TIED,
+    KEY_UNTIED,
     KEY_STEPS,
     KEY_BATCH,
+    KEY_MICRO,
+    KEY_CLIP,
+    KEY_SPIKE,
     KEY_RATE,
     KEY_WARMUP,
     KEY_DECAY,
@@ -51,17 +51,29 @@ enum key {
 static const struct argp_option argp_table[] = {
     {0, 0, 0, 0, "What to train", 1},
     {"data", KEY_DATA, "FILE|DIR", 0, "text to learn; any bytes; may be given several times", 0},
-    {"preset", KEY_PRESET, "NAME", 0, "tiny or small (default: tiny); sets what follows", 0},
+    {"preset", KEY_PRESET, "NAME", 0,
+     "tiny (default), small, gpt2-124m, llama-1b ...; sets what follows", 0},
+    {"family", KEY_FAMILY, "NAME", 0, "gpt2 or llama", 0},
     {"layers", KEY_LAYERS, "N", 0, "transformer layers", 0},
     {"channels", KEY_CHANNELS, "N", 0, "width of the model", 0},
     {"heads", KEY_HEADS, "N", 0, "attention heads; divides --channels", 0},
-    {"seq", KEY_SEQ, "N", 0, "tokens of context (bytes)", 0},
+    {"kv-heads", KEY_KV_HEADS, "N", 0, "heads of keys and values; divides --heads", 0},
+    {"hidden", KEY_HIDDEN, "N", 0, "width of the second half of a layer", 0},
+    {"seq", KEY_SEQ, "N", 0, "tokens of context", 0},
+    {"vocab", KEY_VOCAB, "N", 0, "tokens there are; bytes want 256", 0},
+    {"rope-base", KEY_ROPE, "N", 0, "of rotary positions (llama; default: 500000)", 0},
+    {"tied", KEY_TIED, 0, 0, "the head is the table of tokens", 0},
+    {"untied", KEY_UNTIED, 0, 0, "the head has a table of its own", 0},
     {0, 0, 0, 0, "How to train", 2},
     {"steps", KEY_STEPS, "N", 0, "steps in all, those before a resume included (default: 100)", 0},
     {"global-batch", KEY_BATCH, "N", 0, "samples a step over all ranks; the ranks divide it", 0},
+    {"micro-batch", KEY_MICRO, "N", 0, "samples a rank takes at a time (default: all its share)",
+     0},
     {"lr", KEY_RATE, "X", 0, "highest learning rate, from where it falls to a tenth", 0},
     {"warmup", KEY_WARMUP, "N", 0, "steps up to it (default: a tenth of --steps)", 0},
     {"weight-decay", KEY_DECAY, "X", 0, "AdamW's (default: 0.1)", 0},
+    {"clip", KEY_CLIP, "X", 0, "cut the gradient to this length (default: 0, any length)", 0},
+    {"spike", KEY_SPIKE, "Z", 0, "end when the loss jumps by Z standard deviations (0: never)", 0},
     {"seed", KEY_SEED, "N", 0, "of weights and data order (default: 1)", 0},
     {"blas", KEY_BLAS, "KIND", 0, "auto, onednn, openblas or builtin (default: auto)", 0},
     {"comm", KEY_COMM, "KIND", 0, "auto: shared memory inside a node; mpi: never (default: auto)",
@@ -82,6 +94,7 @@ struct parse {
     struct dt_options *options;
     struct dt_error *err;
     bool failed;
+    int family, untied; /* -1: not given */
 };
 
 static void fail(struct parse *parse)
@@ -152,17 +165,39 @@ static void add_data(struct parse *parse, char *path)
     o->data[o->data_count++] = path;
 }
 
-static void model_size(struct parse *parse, int key, const char *text)
+static void choose_family(struct parse *parse, const char *text)
+{
+    parse->family = dt_family_find(text);
+    if (parse->family >= 0)
+        return;
+    dt_error_set(parse->err, "--family %s: gpt2 or llama is wanted", text);
+    fail(parse);
+}
+
+/* Is it the size of a model? Then it is taken. */
+static bool model_size(struct parse *parse, int key, const char *text)
 {
     struct dt_model_config *m = &parse->options->model;
-    if (key == KEY_LAYERS)
-        m->layers = (int)integer(parse, "layers", text, 1, 1000);
-    else if (key == KEY_CHANNELS)
-        m->channels = (int)integer(parse, "channels", text, 1, 65536);
-    else if (key == KEY_HEADS)
-        m->heads = (int)integer(parse, "heads", text, 1, 4096);
-    else
-        m->seq = (int)integer(parse, "seq", text, 1, 1 << 20);
+    const struct {
+        int key;
+        const char *name;
+        int *place;
+        long long least, most;
+    } rows[] = {{KEY_LAYERS, "layers", &m->layers, 1, 1000},
+                {KEY_CHANNELS, "channels", &m->channels, 1, 65536},
+                {KEY_HEADS, "heads", &m->heads, 1, 4096},
+                {KEY_KV_HEADS, "kv-heads", &m->kv_heads, 1, 4096},
+                {KEY_HIDDEN, "hidden", &m->hidden, 1, 1 << 20},
+                {KEY_SEQ, "seq", &m->seq, 1, 1 << 20},
+                {KEY_VOCAB, "vocab", &m->vocab, 256, 1 << 20},
+                {KEY_ROPE, "rope-base", &m->rope_base, 1, 1000000000}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].key == key) {
+            *rows[i].place = (int)integer(parse, rows[i].name, text, rows[i].least, rows[i].most);
+            return true;
+        }
+    }
+    return false;
 }
 
 static error_t option(int key, char *text, struct argp_state *state)
@@ -171,6 +206,8 @@ static error_t option(int key, char *text, struct argp_state *state)
     struct dt_options *o = parse->options;
     if (parse->failed)
         return 0; /* the first mistake is the one that is told */
+    if (model_size(parse, key, text))
+        return 0;
     switch (key) {
     case KEY_DATA:
         add_data(parse, text);
@@ -178,17 +215,27 @@ static error_t option(int key, char *text, struct argp_state *state)
     case KEY_PRESET:
         o->preset = text;
         break;
-    case KEY_LAYERS:
-    case KEY_CHANNELS:
-    case KEY_HEADS:
-    case KEY_SEQ:
-        model_size(parse, key, text);
+    case KEY_FAMILY:
+        choose_family(parse, text);
+        break;
+    case KEY_TIED:
+    case KEY_UNTIED:
+        parse->untied = key == KEY_UNTIED;
         break;
     case KEY_STEPS:
         o->steps = (long)integer(parse, "steps", text, 1, 1000000000);
         break;
     case KEY_BATCH:
         o->global_batch = (long)integer(parse, "global-batch", text, 1, 1 << 24);
+        break;
+    case KEY_MICRO:
+        o->micro_batch = (long)integer(parse, "micro-batch", text, 1, 1 << 24);
+        break;
+    case KEY_CLIP:
+        o->clip = number(parse, "clip", text, 1e6);
+        break;
+    case KEY_SPIKE:
+        o->spike = number(parse, "spike", text, 1e6);
         break;
     case KEY_RATE:
         o->rate = number(parse, "lr", text, 10);
@@ -243,21 +290,46 @@ static error_t option(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static int apply_preset(struct dt_options *o, struct dt_error *err)
+static int unknown_preset(const char *name, struct dt_error *err)
 {
-    const struct preset *preset = NULL;
+    const struct dt_preset *preset;
+    struct dt_buf names = DT_BUF_INIT;
+    for (size_t i = 0; (preset = dt_preset_at(i)); i++)
+        dt_buf_printf(&names, "%s%s", i > 0 ? ", " : "", preset->name);
+    char *text = dt_buf_take(&names);
+    dt_error_set(err, "--preset %s: one of %s is wanted", name, text ? text : "the presets");
+    free(text);
+    return -1;
+}
+
+static void override(int *size, int given)
+{
+    if (given)
+        *size = given;
+}
+
+static int apply_preset(const struct parse *parse, struct dt_error *err)
+{
+    struct dt_options *o = parse->options;
     const char *name = o->preset ? o->preset : "tiny";
-    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
-        if (strcmp(name, presets[i].name) == 0)
-            preset = &presets[i];
+    const struct dt_preset *preset = dt_preset_find(name);
     if (!preset)
-        return dt_error_set(err, "--preset %s: tiny or small is wanted", name);
+        return unknown_preset(name, err);
     const struct dt_model_config given = o->model;
     o->model = preset->model;
-    o->model.layers = given.layers ? given.layers : o->model.layers;
-    o->model.channels = given.channels ? given.channels : o->model.channels;
-    o->model.heads = given.heads ? given.heads : o->model.heads;
-    o->model.seq = given.seq ? given.seq : o->model.seq;
+    override(&o->model.layers, given.layers);
+    override(&o->model.channels, given.channels);
+    override(&o->model.heads, given.heads);
+    override(&o->model.kv_heads, given.kv_heads);
+    override(&o->model.hidden, given.hidden);
+    override(&o->model.seq, given.seq);
+    override(&o->model.vocab, given.vocab);
+    override(&o->model.rope_base, given.rope_base);
+    if (parse->family >= 0)
+        o->model.family = parse->family;
+    if (parse->untied >= 0)
+        o->model.untied = parse->untied;
+    dt_config_fill(&o->model);
     o->global_batch = o->global_batch ? o->global_batch : preset->global_batch;
     o->rate = o->rate >= 0 ? o->rate : preset->rate;
     o->warmup = o->warmup >= 0 ? o->warmup : o->steps / 10;
@@ -284,7 +356,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                "mpirun.\v"
                "OMP_NUM_THREADS sets the threads of a rank (default: its share of the CPUs). With "
                "DT_PROGRESS_FD=N a line a step goes to descriptor N. See dt-train(1)."};
-    struct parse parse = {.options = options, .err = err};
+    struct parse parse = {.options = options, .err = err, .family = -1, .untied = -1};
     int next = 0;
     *options = (struct dt_options){.steps = 100, .seed = 1, .rate = -1, .warmup = -1, .decay = 0.1};
     error_t rc = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &next, &parse);
@@ -297,7 +369,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                      word);
         fail(&parse);
     }
-    if (!parse.failed && apply_preset(options, err) == 0 && check_together(options, err) == 0)
+    if (!parse.failed && apply_preset(&parse, err) == 0 && check_together(options, err) == 0)
         return 0;
     dt_options_fini(options);
     return -1;
@@ -310,24 +382,10 @@ void dt_options_fini(struct dt_options *options)
     options->data_count = 0;
 }
 
-static long nearest_divisor(long number, long wanted)
-{
-    for (long away = 0;; away++) {
-        if (wanted - away >= 1 && number % (wanted - away) == 0)
-            return wanted - away;
-        if (wanted + away <= number && number % (wanted + away) == 0)
-            return wanted + away;
-    }
-}
-
 int dt_options_check(const struct dt_options *o, int ranks, struct dt_error *err)
 {
-    const struct dt_model_config *m = &o->model;
-    if (m->channels % m->heads != 0)
-        return dt_error_set(err,
-                            "--heads %d does not divide --channels %d; the nearest that does "
-                            "is --heads %ld",
-                            m->heads, m->channels, nearest_divisor(m->channels, m->heads));
+    if (dt_config_check(&o->model, err) < 0)
+        return -1;
     if (o->global_batch % ranks != 0) {
         long below = o->global_batch / ranks * ranks, above = below + ranks;
         long nearest =
@@ -337,15 +395,26 @@ int dt_options_check(const struct dt_options *o, int ranks, struct dt_error *err
                             "nearest that can is --global-batch %ld",
                             o->global_batch, ranks, nearest);
     }
+    long share = o->global_batch / ranks;
+    if (o->micro_batch && share % o->micro_batch != 0)
+        return dt_error_set(err,
+                            "--micro-batch %ld does not divide the %ld samples of a rank; the "
+                            "nearest that does is --micro-batch %ld",
+                            o->micro_batch, share, dt_nearest_divisor(share, o->micro_batch));
     return 0;
 }
 
 char *dt_options_text(const struct dt_options *o)
 {
     static const char *const on[] = {"no", "yes"};
+    const struct dt_model_config *m = &o->model;
     struct dt_buf text = DT_BUF_INIT;
-    dt_buf_printf(&text, "--layers %d\n--channels %d\n--heads %d\n--seq %d\n", o->model.layers,
-                  o->model.channels, o->model.heads, o->model.seq);
+    dt_buf_printf(&text, "--family %s\n--layers %d\n--channels %d\n--heads %d\n--kv-heads %d\n",
+                  dt_family_name(m->family), m->layers, m->channels, m->heads, m->kv_heads);
+    dt_buf_printf(&text, "--hidden %d\n--seq %d\n--vocab %d\n--rope-base %d\n--untied %s\n",
+                  m->hidden, m->seq, m->vocab, m->rope_base, on[m->untied]);
+    dt_buf_printf(&text, "--micro-batch %ld\n--clip %.17g\n--spike %.17g\n", o->micro_batch,
+                  o->clip, o->spike);
     dt_buf_printf(&text, "--steps %ld\n--global-batch %ld\n--lr %.17g\n--warmup %ld\n", o->steps,
                   o->global_batch, o->rate, o->warmup);
     dt_buf_printf(&text, "--weight-decay %.17g\n--seed %llu\n--checkpoint %s\n--save-every %ld\n",

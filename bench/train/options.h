@@ -15,10 +15,12 @@ struct dt_options {
     char **data; /* pointers into argv */
     size_t data_count;
     const char *preset;
-    struct dt_model_config model;
-    long steps, global_batch, warmup, save_every, eval_every, print_every;
+    struct dt_model_config model; /* filled */
+    long steps, global_batch, micro_batch, warmup, save_every, eval_every, print_every;
     unsigned long long seed;
     double rate, decay;
+    double clip;  /* highest length of the gradient; 0: any */
+    double spike; /* standard deviations of the loss that end the run; 0: none does */
     enum dt_blas_kind blas;
     enum dt_comm_manner comm;
     const char *checkpoint, *log;

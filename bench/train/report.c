@@ -70,9 +70,10 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
     if (!report->out)
         return;
     fprintf(report->out,
-            "dt-train %s: %d layer%s x %d channels, %d head%s, context %d, %.2f M parameters, %s\n",
-            DT_VERSION, m->layers, plural(m->layers), m->channels, m->heads, plural(m->heads),
-            m->seq, (double)setup->params * 1e-6, DT_REAL_NAME);
+            "dt-train %s: %s, %d layer%s x %d channels, %d head%s, context %d, %.2f M parameters, "
+            "%s\n",
+            DT_VERSION, dt_family_name(m->family), m->layers, plural(m->layers), m->channels,
+            m->heads, plural(m->heads), m->seq, (double)setup->params * 1e-6, DT_REAL_NAME);
     fprintf(report->out,
             "%d rank%s x %d thread%s, %ld sample%s a step; %s, measured %.0f GFLOP/s\n",
             setup->ranks, plural(setup->ranks), setup->threads, plural(setup->threads),
@@ -111,9 +112,12 @@ static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
 {
     fprintf(report->log,
             "{\"step\":%ld,\"loss\":%.9g,\"tokens_per_s\":%.1f,\"ms\":%.3f,\"exposed_ms\":%.3f,"
-            "\"lr\":%.6g}\n",
+            "\"lr\":%.6g",
             n->step, n->loss, report->tokens_per_step / n->seconds, 1e3 * n->seconds,
             1e3 * n->exposed_s, n->rate);
+    if (n->length > 0)
+        fprintf(report->log, ",\"grad_norm\":%.6g", n->length);
+    fputs("}\n", report->log);
     flush_log(report);
 }
 

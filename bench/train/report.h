@@ -12,6 +12,7 @@
 struct dt_step_numbers {
     long step; /* that is done, from 1 */
     double loss, seconds, exposed_s, rate;
+    double length; /* of the gradient before it is clipped; 0: not measured */
 };
 
 struct dt_report {

@@ -50,7 +50,7 @@ static int allocate(struct dt_train *train, struct dt_error *err)
     const struct dt_options *o = train->options;
     size_t samples = train->batch * (size_t)o->model.seq;
     if (dt_blas_open(&train->blas, o->blas, train->threads, err) < 0 ||
-        dt_model_init(&train->model, &o->model, train->batch, &train->blas, err) < 0)
+        dt_model_init(&train->model, &o->model, train->micro, &train->blas, err) < 0)
         return -1;
     train->first = dt_reals(train->model.layout.total);
     train->second = dt_reals(train->model.layout.total);
@@ -171,6 +171,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     if (dt_options_check(options, comm->size, err) < 0) /* alike on all ranks */
         return code;
     train->batch = (size_t)(options->global_batch / comm->size);
+    train->micro = options->micro_batch ? (size_t)options->micro_batch : train->batch;
     rc = open_own(train, &code, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;

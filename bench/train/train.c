@@ -4,11 +4,13 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "adamw.h"
 #include "base/exitcode.h"
 #include "clock.h"
+#include "length.h"
 
 /* A signal to a whole job reaches its ranks over some steps: one request, not one a rank. */
 #define SAME_REQUEST_S 2.0
@@ -67,16 +69,57 @@ static int judge_news(struct dt_train *train, const double *news, double mine, b
     return dt_comm_agree(train->comm, unreadable || !isfinite(mine), &code, err) < 0 ? -1 : 0;
 }
 
+/* Has the loss jumped? Whose share of it is the largest is found out when it has. */
+static int judge_spike(struct dt_train *train, double loss, double mine, struct dt_error *err)
+{
+    struct dt_comm *comm = train->comm;
+    int code = 1;
+    double away = dt_spike_away(&train->spike, loss), largest = mine;
+    if (train->options->spike == 0 || away <= train->options->spike) {
+        dt_spike_note(&train->spike, loss);
+        return 0;
+    }
+    double *all = calloc((size_t)comm->size, sizeof *all);
+    if (!all)
+        return dt_comm_break(comm, err, "no memory for the losses of %d ranks", comm->size);
+    int rc = comm->operations->allgather(comm, &mine, all, sizeof mine, err);
+    for (int i = 0; rc == 0 && i < comm->size; i++)
+        largest = all[i] > largest ? all[i] : largest;
+    free(all);
+    if (rc < 0)
+        return -1;
+    dt_error_set(err,
+                 "loss %.4f at step %ld is %.1f standard deviations above that of the last steps "
+                 "(--spike %g), and this rank's own is the highest, %.4f; look at its data and "
+                 "node, or go on from the checkpoint before with a lower --lr (now %g)",
+                 loss, train->step + 1, away, train->options->spike, mine * comm->size,
+                 train->options->rate);
+    return dt_comm_agree(comm, mine >= largest, &code, err);
+}
+
+/* Forward and backward of this rank's samples, micro-batch by micro-batch; sums over ranks start
+ * with the last, when the gradients are whole. Returns this rank's share of the loss. */
+static double learn(struct dt_train *train)
+{
+    const struct dt_options *o = train->options;
+    const struct dt_model_hooks hooks = dt_dp_hooks(&train->dp);
+    double scale = 1.0 / ((double)o->global_batch * o->model.seq), sum = 0;
+    for (size_t first = 0; first < train->batch; first += train->micro) {
+        size_t at = first * (size_t)o->model.seq;
+        bool last = first + train->micro >= train->batch;
+        sum += dt_model_train(&train->model, train->tokens + at, train->targets + at, train->micro,
+                              scale, first > 0, last ? &hooks : NULL);
+    }
+    return sum * scale;
+}
+
 static int one_step(struct dt_train *train, double *news, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
-    double begin = dt_seconds(), exposed = 0;
-    double scale = 1.0 / ((double)o->global_batch * o->model.seq);
-    struct dt_model_hooks hooks = dt_dp_hooks(&train->dp);
+    double begin = dt_seconds(), exposed = 0, length = 0;
     struct dt_error read_error;
     bool unreadable = read_batch(train, &read_error) < 0;
-    double loss = scale * dt_model_train(&train->model, train->tokens, train->targets, train->batch,
-                                         scale, &hooks);
+    double loss = learn(train);
     news[NEWS_LOSS] = loss;
     news[NEWS_UNREADABLE] = unreadable;
     collect_signals(train, news);
@@ -86,13 +129,17 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
         return -1;
     if (unreadable)
         *err = read_error;
-    if (judge_news(train, news, loss, unreadable, err) < 0)
+    if (judge_news(train, news, loss, unreadable, err) < 0 ||
+        judge_spike(train, news[NEWS_LOSS], loss, err) < 0)
         return -1;
+    if (o->clip > 0)
+        length = sqrt(dt_squares(train->model.grads, train->model.layout.total));
     struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step),
                              .beta1 = 0.9,
                              .beta2 = 0.95,
                              .epsilon = 1e-8,
                              .decay = o->decay,
+                             .scale = dt_clip_scale(length, o->clip),
                              .step = train->step + 1};
     dt_adamw_update(&adamw, &train->model.layout, train->model.params, train->model.grads,
                     train->first, train->second);
@@ -101,6 +148,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
                                                              .loss = news[NEWS_LOSS],
                                                              .seconds = dt_seconds() - begin,
                                                              .exposed_s = exposed,
+                                                             .length = length,
                                                              .rate = adamw.rate});
     return 0;
 }
@@ -116,7 +164,7 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
     bool unreadable = false;
     for (uint64_t w = (uint64_t)train->comm->rank; w < windows && !unreadable;) {
         size_t batch = 0;
-        for (; batch < train->batch && w < windows && !unreadable; batch++, w += ranks) {
+        for (; batch < train->micro && w < windows && !unreadable; batch++, w += ranks) {
             uint64_t place = train->data.train + held * w / windows * train->data.seq;
             unreadable =
                 dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;

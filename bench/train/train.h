@@ -9,6 +9,7 @@
 #include "dp.h"
 #include "options.h"
 #include "report.h"
+#include "spike.h"
 
 struct dt_train {
     const struct dt_options *options;
@@ -18,9 +19,11 @@ struct dt_train {
     struct dt_dp dp;
     struct dt_data data;
     struct dt_report report;
+    struct dt_spike spike;
     real *first, *second; /* AdamW's moments */
     int *tokens, *targets;
     size_t batch;    /* samples of this rank in a step */
+    size_t micro;    /* of these, how many go through the model at a time */
     long step;       /* steps done */
     long saved_at;   /* step of the last checkpoint, -1: none */
     double asked_at; /* when a signal last asked for one, by dt_seconds */

@@ -77,6 +77,39 @@ one_sentence() { # what run left in $output
     done
 }
 
+@test "the family llama: 2 ranks have the losses of 1, and a resumed run ends as if it had not stopped" {
+    LLAMA=("${SMALL[@]}" --family llama --heads 4 --kv-heads 2 --untied --clip 1 --steps 10)
+    "$BIN" "${LLAMA[@]}" --log "$TMP/1" --save-every 5 --checkpoint "$TMP/whole" >/dev/null
+    mpi 2 "${LLAMA[@]}" --log "$TMP/2" >/dev/null
+    paste <(losses "$TMP/1") <(losses "$TMP/2") | awk '
+        { d = ($2 - $4) / $2; if (d < 0) d = -d; if (d > 1e-6) bad = 1 }
+        END { exit bad || NR != 10 }'
+    mkdir "$TMP/cut"
+    cp "$TMP/whole/step-00000005.dtc" "$TMP/cut"
+    "$BIN" "${LLAMA[@]}" --save-every 5 --checkpoint "$TMP/cut" --resume >/dev/null
+    cmp "$TMP/whole/step-00000010.dtc" "$TMP/cut/step-00000010.dtc"
+}
+
+@test "micro-batches have the losses of the whole batch" {
+    "$BIN" "${SMALL[@]}" --steps 10 --log "$TMP/whole" >/dev/null
+    "$BIN" "${SMALL[@]}" --steps 10 --micro-batch 1 --log "$TMP/micro" >/dev/null
+    mpi 2 "${SMALL[@]}" --steps 10 --micro-batch 1 --log "$TMP/micro2" >/dev/null
+    for other in micro micro2; do
+        paste <(losses "$TMP/whole") <(losses "$TMP/$other") | awk '
+            { d = ($2 - $4) / $2; if (d < 0) d = -d; if (d > 1e-6) bad = 1 }
+            END { exit bad || NR != 10 }'
+    done
+}
+
+@test "the gradient's length is in the log, and --clip changes what is learnt" {
+    "$BIN" "${SMALL[@]}" --steps 5 --clip 1e6 --log "$TMP/loose" >/dev/null
+    "$BIN" "${SMALL[@]}" --steps 5 --log "$TMP/none" >/dev/null
+    "$BIN" "${SMALL[@]}" --steps 5 --clip 1e-9 --log "$TMP/tight" >/dev/null
+    [ "$(grep -c '"grad_norm":[0-9]' "$TMP/loose")" -eq 5 ]
+    [ "$(losses "$TMP/loose")" = "$(losses "$TMP/none")" ]
+    [ "$(losses "$TMP/tight")" != "$(losses "$TMP/none")" ]
+}
+
 @test "a damaged checkpoint is passed over, and the one before is used" {
     "$BIN" "${SMALL[@]}" --steps 10 --save-every 5 --checkpoint "$TMP/c" >/dev/null
     truncate -s -100 "$TMP/c/step-00000010.dtc"
@@ -173,7 +206,7 @@ TEXT
 }
 
 @test "wrong options: one sentence, exit 64" {
-    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--nosuch" "--blas mkl" "--comm udp" "word" \
+    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--family mamba" "--vocab 100" "--clip -1" "--micro-batch 0" "--nosuch" "--blas mkl" "--comm udp" "word" \
         "--save-every 3" "--resume" "--seq"; do
         # shellcheck disable=SC2086 # an option and its value
         run "$BIN" --data "$TEXT" $wrong
@@ -190,6 +223,15 @@ TEXT
     [ "$status" -eq 64 ]
     one_sentence
     [[ $output == *"--heads 4"* ]]
+    run "$BIN" "${SMALL[@]}" --heads 4 --kv-heads 3
+    [ "$status" -eq 64 ]
+    [[ $output == *"--kv-heads 2" ]]
+    run "$BIN" "${SMALL[@]}" --micro-batch 3
+    [ "$status" -eq 64 ]
+    [[ $output == *"--micro-batch 2" ]]
+    run "$BIN" "${SMALL[@]}" --family llama --channels 6
+    [ "$status" -eq 64 ]
+    one_sentence
     run mpi 2 "${SMALL[@]}" --global-batch 7
     [ "$status" -eq 64 ]
     [[ $output == *"dt-train: --global-batch 7 can not be shared by 2 ranks evenly; the nearest that can is --global-batch 6"* ]]
@@ -230,10 +272,17 @@ TEXT
     [[ ${lines[-1]} == *"loss is not a number at step"* ]]
 }
 
+@test "a loss that jumps ends the run, and the rank with the highest is named" {
+    run mpi 2 "${SMALL[@]}" --steps 400 --warmup 400 --lr 10 --spike 4
+    [ "$status" -eq 1 ]
+    [ "$(grep -c "^dt-train: rank [01] on .*: loss [0-9.]* at step [0-9]* is [0-9.]* standard deviations above" <<<"$output")" -eq 1 ]
+}
+
 @test "--help and --version" {
     run "$BIN" --help
     [ "$status" -eq 0 ]
-    for option in data preset layers channels heads seq steps global-batch lr warmup weight-decay seed \
+    for option in data preset family layers channels heads kv-heads hidden seq \
+        vocab rope-base tied untied steps global-batch micro-batch lr clip spike warmup weight-decay seed \
         blas comm checkpoint save-every resume eval-every print-every log; do
         [[ $output == *"--$option"* ]]
     done

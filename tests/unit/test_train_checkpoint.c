@@ -22,7 +22,8 @@ enum { COUNT = 1000 };
 static char directory[64];
 static real params[COUNT], first[COUNT], second[COUNT];
 static const struct dt_checkpoint_arrays arrays = {params, first, second, COUNT};
-static const struct dt_model_config shape = {2, 8, 2, 16, 256};
+static const struct dt_model_config shape = {
+    .layers = 2, .channels = 8, .heads = 2, .seq = 16, .vocab = 256, .kv_heads = 2, .hidden = 32};
 
 static void fill(int step)
 {
@@ -170,6 +171,37 @@ static void test_foreign(void **state)
     info.config.layers = 3;
     assert_int_equal(dt_checkpoint_load(directory, &info, &arrays, &skipped, &err), -1);
     assert_non_null(strstr(err.text, "--layers 2, and this run has 3"));
+    info.config = shape;
+    info.config.kv_heads = 1;
+    assert_int_equal(dt_checkpoint_load(directory, &info, &arrays, &skipped, &err), -1);
+    assert_non_null(strstr(err.text, "--kv-heads 2, and this run has 1"));
+    info.config = shape;
+    info.config.family = DT_FAMILY_LLAMA;
+    assert_int_equal(dt_checkpoint_load(directory, &info, &arrays, &skipped, &err), -1);
+    assert_non_null(strstr(err.text, "the family gpt2, and this run has --family llama"));
+    info.config = shape;
+    info.config.untied = true;
+    assert_int_equal(dt_checkpoint_load(directory, &info, &arrays, &skipped, &err), -1);
+    assert_non_null(strstr(err.text, "its head is tied, and this run's is untied"));
+}
+
+/* A file of the format before this one. */
+static void test_old_format(void **state)
+{
+    (void)state;
+    struct dt_checkpoint_info info;
+    struct dt_error skipped, err;
+    char path[128];
+    save(10);
+    path_of(path, sizeof path, 10);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    fseek(file, 8, SEEK_SET); /* the version follows the magic number */
+    uint32_t version = 1;
+    assert_int_equal(fwrite(&version, sizeof version, 1, file), 1);
+    fclose(file);
+    assert_int_equal(load(&info, &skipped, &err), -1);
+    assert_non_null(strstr(err.text, "format version 1, and this dt-train reads 2"));
 }
 
 /* Killed anywhere in writing: what was renamed before is there and whole. */
@@ -218,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_later_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_old_format, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_prepare, set_up, tear_down),
     };

@@ -11,6 +11,7 @@
 
 #include "adamw.h"
 #include "layers.h"
+#include "length.h"
 #include "model.h"
 #include "rng.h"
 
@@ -77,7 +78,7 @@ static void test_layernorm(void **state)
     real *d_in = calloc(count, sizeof(real)), d_weight[CHANNELS], d_bias[CHANNELS];
     layernorm_loss(&l);
     dt_layernorm_backward(d_in, d_weight, d_bias, l.slope, l.in, l.weight, l.mean, l.inverse, ROWS,
-                          CHANNELS);
+                          CHANNELS, false);
     check("layernorm d_in", layernorm_loss, &l, l.in, d_in, count);
     check("layernorm d_weight", layernorm_loss, &l, l.weight, d_weight, CHANNELS);
     check("layernorm d_bias", layernorm_loss, &l, l.bias, d_bias, CHANNELS);
@@ -105,8 +106,8 @@ static void test_linear(void **state)
     struct linear l = {make(ROWS * CHANNELS, 1), make(WIDE * CHANNELS, 2), make(WIDE, 3),
                        make(ROWS * WIDE, 4),     make(ROWS * WIDE, 5),     make(ROWS * WIDE, 6)};
     real *d_in = make(ROWS * CHANNELS, 7), *d_weight = make(WIDE * CHANNELS, 8), d_bias[WIDE];
-    dt_linear_backward(&blas, d_in, d_weight, d_bias, l.slope, l.in, l.weight, ROWS, CHANNELS,
-                       WIDE);
+    dt_linear_backward(&blas, d_in, d_weight, d_bias, l.slope, l.in, l.weight, ROWS, CHANNELS, WIDE,
+                       false);
     for (size_t i = 0; i < WIDE; i++)
         d_bias[i] *= 2; /* it was added twice */
     check("linear d_in", linear_loss, &l, l.in, d_in, ROWS * CHANNELS);
@@ -118,38 +119,146 @@ static void test_linear(void **state)
         free(all[i]);
 }
 
+struct rmsnorm {
+    real *in, *weight, *slope, *out, *inverse;
+};
+
+static double rmsnorm_loss(void *context)
+{
+    struct rmsnorm *l = context;
+    dt_rmsnorm_forward(l->out, l->inverse, l->in, l->weight, ROWS, CHANNELS);
+    return dot(l->out, l->slope, ROWS * CHANNELS);
+}
+
+static void test_rmsnorm(void **state)
+{
+    (void)state;
+    size_t count = ROWS * CHANNELS;
+    struct rmsnorm l = {make(count, 1), make(CHANNELS, 2), make(count, 3), make(count, 4),
+                        make(ROWS, 5)};
+    real *d_in = calloc(count, sizeof(real)), d_weight[CHANNELS];
+    rmsnorm_loss(&l);
+    dt_rmsnorm_backward(d_in, d_weight, l.slope, l.in, l.weight, l.inverse, ROWS, CHANNELS, false);
+    check("rmsnorm d_in", rmsnorm_loss, &l, l.in, d_in, count);
+    check("rmsnorm d_weight", rmsnorm_loss, &l, l.weight, d_weight, CHANNELS);
+    real *all[] = {l.in, l.weight, l.slope, l.out, l.inverse, d_in};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
 struct attention {
+    struct dt_attention_shape shape;
+    size_t wide; /* a row of qkv */
     real *qkv, *slope, *out, *log_sum;
 };
 
 static double attention_loss(void *context)
 {
     struct attention *a = context;
-    dt_attention_forward(&blas, a->out, a->log_sum, a->qkv, work, BATCH, TIME, CHANNELS, HEADS);
+    dt_attention_forward(&blas, a->out, a->log_sum, a->qkv, work, &a->shape);
     return dot(a->out, a->slope, ROWS * CHANNELS);
 }
 
-static void test_attention(void **state)
+static void check_attention(size_t heads, size_t kv_heads)
 {
-    (void)state;
-    struct attention a = {make(ROWS * 3 * CHANNELS, 1), make(ROWS * CHANNELS, 2),
-                          make(ROWS * CHANNELS, 3), make(ROWS * HEADS, 4)};
-    real *d_qkv = make(ROWS * 3 * CHANNELS, 5);
+    size_t head = CHANNELS / heads, wide = (heads + 2 * kv_heads) * head;
+    struct attention a = {{BATCH, TIME, heads, kv_heads, head},
+                          wide,
+                          make(ROWS * wide, 1),
+                          make(ROWS * CHANNELS, 2),
+                          make(ROWS * CHANNELS, 3),
+                          make(ROWS * heads, 4)};
+    real *d_qkv = make(ROWS * wide, 5);
     attention_loss(&a);
-    dt_attention_backward(&blas, d_qkv, a.slope, a.out, a.log_sum, a.qkv, work, BATCH, TIME,
-                          CHANNELS, HEADS);
-    check("attention", attention_loss, &a, a.qkv, d_qkv, ROWS * 3 * CHANNELS);
+    dt_attention_backward(&blas, d_qkv, a.slope, a.out, a.log_sum, a.qkv, work, &a.shape);
+    for (size_t part = 0; part < 6; part++) /* the last are keys and values alone */
+        check("attention", attention_loss, &a, a.qkv + part * ROWS * wide / 6,
+              d_qkv + part * ROWS * wide / 6, ROWS * wide / 6);
     /* nothing may come from a later token */
     real before = a.out[10 * CHANNELS];
-    a.qkv[11 * 3 * CHANNELS + CHANNELS] += 5;
-    a.qkv[11 * 3 * CHANNELS + 2 * CHANNELS] += 5;
+    for (size_t c = CHANNELS; c < wide; c++)
+        a.qkv[11 * wide + c] += 5;
     attention_loss(&a);
     assert_true(a.out[10 * CHANNELS] == before);
+    assert_true(a.out[11 * CHANNELS] != 0);
     free(a.qkv);
     free(a.slope);
     free(a.out);
     free(a.log_sum);
     free(d_qkv);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    check_attention(HEADS, HEADS);
+    check_attention(6, 2); /* three heads of queries share keys and values */
+    check_attention(6, 1);
+}
+
+struct rope {
+    real *in, *values, *slope, *table;
+};
+
+enum { ROPE_HEADS = 2, ROPE_HEAD = 4, ROPE_STRIDE = 11 }; /* 3 channels are left alone */
+
+static double rope_loss(void *context)
+{
+    struct rope *r = context;
+    memcpy(r->values, r->in, ROWS * ROPE_STRIDE * sizeof(real));
+    dt_rope(r->values, r->table, BATCH, TIME, ROPE_HEADS, ROPE_HEAD, ROPE_STRIDE, false);
+    return dot(r->values, r->slope, ROWS * ROPE_STRIDE);
+}
+
+static void test_rope(void **state)
+{
+    (void)state;
+    size_t count = ROWS * ROPE_STRIDE;
+    struct rope r = {make(count, 1), make(count, 2), make(count, 3), make(TIME * ROPE_HEAD, 4)};
+    real *d_in = make(count, 5);
+    dt_rope_table(r.table, TIME, ROPE_HEAD, 100);
+    rope_loss(&r);
+    for (size_t c = 0; c < ROPE_STRIDE; c++) /* place 0 is not turned */
+        assert_true(r.values[c] == r.in[c]);
+    size_t at =
+        3 * ROPE_STRIDE; /* place 3, channels 1 and 3 of head 0: an angle of 3 / sqrt(100) */
+    assert_true(fabs(r.values[at + 1] - (r.in[at + 1] * cos(0.3) - r.in[at + 3] * sin(0.3))) <
+                1e-14);
+    assert_true(r.values[at + 8] == r.in[at + 8]);
+    memcpy(d_in, r.slope, count * sizeof(real));
+    dt_rope(d_in, r.table, BATCH, TIME, ROPE_HEADS, ROPE_HEAD, ROPE_STRIDE, true);
+    check("rope", rope_loss, &r, r.in, d_in, count);
+    free(r.in);
+    free(r.values);
+    free(r.slope);
+    free(r.table);
+    free(d_in);
+}
+
+struct swiglu {
+    real *values, *out, *slope;
+};
+
+static double swiglu_loss(void *context)
+{
+    struct swiglu *g = context;
+    dt_swiglu_forward(g->out, g->values, ROWS, WIDE);
+    return dot(g->out, g->slope, ROWS * WIDE);
+}
+
+static void test_swiglu(void **state)
+{
+    (void)state;
+    struct swiglu g = {make(ROWS * 2 * WIDE, 1), make(ROWS * WIDE, 2), make(ROWS * WIDE, 3)};
+    real *d_values = make(ROWS * 2 * WIDE, 4), pair[2] = {2, 3}, out[1];
+    dt_swiglu_backward(d_values, g.slope, g.values, ROWS, WIDE);
+    check("swiglu", swiglu_loss, &g, g.values, d_values, ROWS * 2 * WIDE);
+    dt_swiglu_forward(out, pair, 1, 1); /* the first is the gate */
+    assert_true(fabs(out[0] - 6 / (1 + exp(-2))) < 1e-14);
+    free(g.values);
+    free(g.out);
+    free(g.slope);
+    free(d_values);
 }
 
 struct gelu {
@@ -200,25 +309,70 @@ static double whole_loss(void *context)
     return dt_model_evaluate(&w->model, tokens, targets, BATCH, NULL) * 0.01;
 }
 
-/* Every tensor of the model; this covers embedding, tied head and loss. */
-static void test_model(void **state)
+/* Every tensor of the model; this covers embedding, head and loss. */
+static void check_model(const struct dt_model_config *config)
 {
-    (void)state;
     struct whole w;
     struct dt_error err;
-    const struct dt_model_config config = {2, CHANNELS, HEADS, TIME, VOCAB};
-    assert_int_equal(dt_model_init(&w.model, &config, BATCH, &blas, &err), 0);
-    dt_layout_first_values(&w.model.layout, w.model.params, 5);
-    for (size_t i = 0; i < w.model.layout.total; i++)
+    assert_int_equal(dt_model_init(&w.model, config, BATCH, &blas, &err), 0);
+    const struct dt_layout *layout = &w.model.layout;
+    dt_layout_first_values(layout, w.model.params, 5);
+    for (size_t i = 0; i < layout->total; i++)
         w.model.params[i] += 0.02 * (double)(i % 7);
-    double loss = dt_model_train(&w.model, tokens, targets, BATCH, 0.01, NULL) * 0.01;
+    double loss = dt_model_train(&w.model, tokens, targets, BATCH, 0.01, false, NULL) * 0.01;
     assert_true(fabs(loss - whole_loss(&w)) < 1e-12);
-    for (size_t t = 0; t < w.model.layout.tensor_count; t++) {
-        const struct dt_tensor *tensor = &w.model.layout.tensors[t];
+    for (size_t t = 0; t < layout->tensor_count; t++) {
+        const struct dt_tensor *tensor = &layout->tensors[t];
         check(tensor->name, whole_loss, &w, w.model.params + tensor->offset,
               w.model.grads + tensor->offset, tensor->count);
     }
+    /* micro-batches add up to the batch: in each tensor, from whatever was there before */
+    real *whole = malloc(layout->total * sizeof *whole);
+    memcpy(whole, w.model.grads, layout->total * sizeof *whole);
+    for (int sample = 0; sample < BATCH; sample++)
+        dt_model_train(&w.model, tokens + sample * TIME, targets + sample * TIME, 1, 0.01,
+                       sample > 0, NULL);
+    for (size_t t = 0; t < layout->tensor_count; t++) {
+        const struct dt_tensor *tensor = &layout->tensors[t];
+        double away = 0, all = 0;
+        for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++) {
+            away += (w.model.grads[i] - whole[i]) * (w.model.grads[i] - whole[i]);
+            all += whole[i] * whole[i];
+        }
+        if (!(all > 0) || sqrt(away) > 1e-12 * sqrt(all))
+            fail_msg("%s: micro-batches differ by %g of %g", tensor->name, sqrt(away), sqrt(all));
+    }
+    free(whole);
     dt_model_fini(&w.model);
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    struct dt_model_config config = {
+        .layers = 2, .channels = CHANNELS, .heads = HEADS, .seq = TIME, .vocab = VOCAB};
+    check_model(&config);
+    config.untied = true;
+    check_model(&config);
+    config.kv_heads = 1; /* nothing in grouped queries is Llama's alone */
+    check_model(&config);
+}
+
+static void test_llama(void **state)
+{
+    (void)state;
+    struct dt_model_config config = {.layers = 2,
+                                     .channels = CHANNELS,
+                                     .heads = 6,
+                                     .seq = TIME,
+                                     .vocab = VOCAB,
+                                     .family = DT_FAMILY_LLAMA,
+                                     .kv_heads = 2,
+                                     .hidden = WIDE,
+                                     .untied = true};
+    check_model(&config);
+    config.untied = false;
+    check_model(&config);
 }
 
 /* The first update has length `rate` in each direction, whatever the gradient's size. */
@@ -228,11 +382,28 @@ static void test_adamw(void **state)
     struct dt_tensor tensor = {.name = "t", .offset = 0, .count = 3, .decay = true};
     struct dt_layout layout = {.tensors = &tensor, .tensor_count = 1, .total = 3};
     real params[3] = {1, 1, 1}, grads[3] = {5, -1e-3, 0}, first[3] = {0}, second[3] = {0};
-    dt_adamw_update(&(struct dt_adamw){0.1, 0.9, 0.95, 1e-12, 0.5, 1}, &layout, params, grads,
+    dt_adamw_update(&(struct dt_adamw){0.1, 0.9, 0.95, 1e-12, 0.5, 1, 1}, &layout, params, grads,
                     first, second);
     assert_true(fabs(params[0] - (0.95 - 0.1)) < 1e-9);
     assert_true(fabs(params[1] - (0.95 + 0.1)) < 1e-9);
     assert_true(fabs(params[2] - 0.95) < 1e-9);
+}
+
+/* Any length of array, whole pieces or not, and a scale that brings it to the length wanted. */
+static void test_length(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 4095, 4097, 4096 * 1024, 4096 * 1024 + 5};
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
+        real *values = make(counts[n], 1);
+        double all = dot(values, values, counts[n]);
+        assert_true(fabs(dt_squares(values, counts[n]) - all) <= 1e-12 * all);
+        free(values);
+    }
+    assert_true(dt_clip_scale(4, 1) == 0.25);
+    assert_true(dt_clip_scale(0.5, 1) == 1);
+    assert_true(dt_clip_scale(4, 0) == 1);
+    assert_true(dt_clip_scale(NAN, 1) == 1);
 }
 
 static void test_exp(void **state)
@@ -264,10 +435,12 @@ static int close_blas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp),    cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_linear), cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_gelu),   cmocka_unit_test(test_model),
-        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_exp),       cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_gelu),      cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_model),     cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_adamw),     cmocka_unit_test(test_length),
     };
     return cmocka_run_group_tests(tests, open_blas, close_blas);
 }

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forward and backward of one layer; see block.h. */
+#include "block.h"
+
+#include "layers.h"
+
+void dt_norm_forward(const struct dt_model_config *config, real *out, real *mean, real *inverse,
+                     const real *in, const real *weight, const real *bias, size_t rows)
+{
+    size_t c = (size_t)config->channels;
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_rmsnorm_forward(out, inverse, in, weight, rows, c);
+    else
+        dt_layernorm_forward(out, mean, inverse, in, weight, bias, rows, c);
+}
+
+void dt_norm_backward(const struct dt_model_config *config, real *d_in, real *d_weight,
+                      real *d_bias, const real *d_out, const real *in, const real *weight,
+                      const real *mean, const real *inverse, size_t rows, bool add)
+{
+    size_t c = (size_t)config->channels;
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_rmsnorm_backward(d_in, d_weight, d_out, in, weight, inverse, rows, c, add);
+    else
+        dt_layernorm_backward(d_in, d_weight, d_bias, d_out, in, weight, mean, inverse, rows, c,
+                              add);
+}
+
+static struct dt_attention_shape attention_shape(const struct dt_model_config *config, size_t batch)
+{
+    return (struct dt_attention_shape){.batch = batch,
+                                       .time = (size_t)config->seq,
+                                       .heads = (size_t)config->heads,
+                                       .kv_heads = (size_t)config->kv_heads,
+                                       .head = dt_config_head(config)};
+}
+
+/* Queries and keys lie side by side, so one call turns both. */
+static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool back)
+{
+    const struct dt_model_config *config = &model->config;
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_rope(qkv, model->rope, batch, (size_t)config->seq,
+                (size_t)(config->heads + config->kv_heads), dt_config_head(config),
+                dt_config_qkv(config), back);
+}
+
+void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                      const real *in, size_t batch)
+{
+    const struct dt_model_config *config = &model->config;
+    const struct dt_attention_shape attention = attention_shape(config, batch);
+    const struct dt_blas *blas = model->blas;
+    size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
+    size_t rows = batch * (size_t)config->seq;
+    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
+    dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
+                    rows);
+    dt_linear_forward(blas, k->qkv, k->norm1, w->qkv_weight, rows, c, qkv);
+    dt_bias_add(k->qkv, w->qkv_bias, rows, qkv);
+    rotate(model, k->qkv, batch, false);
+    dt_attention_forward(blas, k->attended, k->log_sum, k->qkv, model->work, &attention);
+    dt_linear_forward(blas, model->d_narrow, k->attended, w->projection_weight, rows, c, c);
+    dt_residual_add(k->middle, in, model->d_narrow, w->projection_bias, rows, c);
+    dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
+                    w->norm2_bias, rows);
+    dt_linear_forward(blas, k->up, k->norm2, w->up_weight, rows, c, up);
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_swiglu_forward(k->activated, k->up, rows, hidden);
+    else
+        dt_gelu_forward(k->activated, k->up, w->up_bias, rows, hidden);
+    dt_linear_forward(blas, model->d_narrow, k->activated, w->down_weight, rows, hidden, c);
+    dt_residual_add(k->out, k->middle, model->d_narrow, w->down_bias, rows, c);
+}
+
+void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const struct dt_layer *g,
+                       const struct dt_kept *k, const real *in, size_t batch, bool add,
+                       const struct dt_model_hooks *hooks)
+{
+    const struct dt_model_config *config = &model->config;
+    const struct dt_attention_shape attention = attention_shape(config, batch);
+    const struct dt_blas *blas = model->blas;
+    size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
+    size_t rows = batch * (size_t)config->seq;
+    real *stream = model->d_stream, *narrow = model->d_narrow, *wide = model->d_wide;
+    dt_linear_backward(blas, model->d_hidden, g->down_weight, g->down_bias, stream, k->activated,
+                       w->down_weight, rows, hidden, c, add);
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, hidden);
+    else
+        dt_gelu_backward(wide, k->up, rows * hidden); /* in place: d_hidden is d_wide */
+    dt_model_between(hooks);
+    dt_linear_backward(blas, narrow, g->up_weight, g->up_bias, wide, k->norm2, w->up_weight, rows,
+                       c, dt_config_up(config), add);
+    dt_norm_backward(config, stream, g->norm2_weight, g->norm2_bias, narrow, k->middle,
+                     w->norm2_weight, k->mean2, k->inverse2, rows, add);
+    dt_model_between(hooks);
+    dt_linear_backward(blas, narrow, g->projection_weight, g->projection_bias, stream, k->attended,
+                       w->projection_weight, rows, c, c, add);
+    dt_attention_backward(blas, wide, narrow, k->attended, k->log_sum, k->qkv, model->work,
+                          &attention);
+    rotate(model, wide, batch, true);
+    dt_model_between(hooks);
+    dt_linear_backward(blas, narrow, g->qkv_weight, g->qkv_bias, wide, k->norm1, w->qkv_weight,
+                       rows, c, dt_config_qkv(config), add);
+    dt_norm_backward(config, stream, g->norm1_weight, g->norm1_bias, narrow, in, w->norm1_weight,
+                     k->mean1, k->inverse1, rows, add);
+}
