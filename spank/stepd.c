@@ -436,7 +436,7 @@ static void keep_end(const struct plugin *plugin, spank_t spank)
         rc = ask_end(plugin, step, deadline, &line, &why);
     if (rc < 0)
         slurm_info("dt: what step %s left on this node is not kept: %s", step, why.text);
-    else if (strcmp(line, "saved") != 0)
+    else if (line && strcmp(line, "saved") != 0)
         slurm_info("dt: what step %s left on this node: %s", step, line);
     free(line);
 }

@@ -52,10 +52,12 @@ static int compare(const void *left, const void *right, void *closeness)
 static const struct dt_hang_rank **sorted(const struct dt_hang_rank *ranks, size_t count,
                                           enum closeness closeness)
 {
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
     const struct dt_hang_rank **order = reallocarray(NULL, count ? count : 1, sizeof *order);
     for (size_t i = 0; order && i < count; i++)
         order[i] = &ranks[i];
     if (order && count)
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): the same */
         qsort_r(order, count, sizeof *order, compare, &closeness);
     return order;
 }

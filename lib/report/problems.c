@@ -249,6 +249,7 @@ int dt_problems_collect(struct dt_problems *problems, const struct dt_report *re
     bool *seen = calloc(report->node_count + 1, sizeof *seen);
     problems->unfit = calloc(report->node_count + 1, sizeof *problems->unfit);
     problems->blamed = calloc(report->node_count + 1, sizeof *problems->blamed);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
     problems->drains = calloc(report->node_count + 1, sizeof *problems->drains);
     int rc = seen && problems->unfit && problems->blamed && problems->drains
                  ? list_entries(&entries, report)

@@ -100,7 +100,7 @@ int dt_words_split(char ***words, size_t *count, const char *text, size_t length
             *words = grown;
         if (result == 0 && (!grown || !taken))
             result = dt_error_set(err, "out of memory");
-        if (result) {
+        if (result != 0 || !grown) {
             free(taken);
             break;
         }
