@@ -341,6 +341,8 @@ $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(FUZZ_LIB)
 	$(call say,LINK,$@)
 	$(Q)clang -fsanitize=fuzzer,address,undefined $^ $(LIB_LIBS) -o $@
 
+$(BUILD)/fuzz/fuzz_fake_nvml: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(wildcard launcher/fake-nvml/*.c))
+
 .PHONY: fuzz
 fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
 	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(BUILD)/fuzz/corpus-$$n; \
