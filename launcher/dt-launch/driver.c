@@ -336,10 +336,11 @@ static int begin(struct driver *driver, struct dt_error *err)
 int dt_driver_run(const struct dt_options *options, char **argv)
 {
     struct dt_error err = {""};
+    const char *job = getenv("SLURM_JOB_ID");
     const struct dt_place here = {.in_step = true}; /* a batch script is a step to proctrack */
     struct driver driver = {.options = options,
                             .argv = argv,
-                            .job = atoll(getenv("SLURM_JOB_ID")),
+                            .job = job ? atoll(job) : -1,
                             .starter = getppid(),
                             .slurm_signals_all = dt_loop_slurm_signals_all(&here),
                             .signals = -1};

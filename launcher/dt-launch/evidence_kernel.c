@@ -74,7 +74,7 @@ static FILE *open_table(void)
         n -= n > 0;
     }
     if (n > 0 && (size_t)n + sizeof "/share/dt/xid.conf" <= sizeof path) {
-        strcpy(path + n, "/share/dt/xid.conf");
+        snprintf(path + n, sizeof path - (size_t)n, "/share/dt/xid.conf");
         file = fopen(path, "re");
     }
     return file;

@@ -74,7 +74,9 @@ static int sagemaker_find(struct dt_place *place, const struct dt_options *optio
 {
     const char *hosts = getenv("SM_HOSTS"), *own = getenv("SM_CURRENT_HOST"), *name = NULL;
     const char *at = hosts;
-    int length;
+    int length = 0;
+    if (!hosts || !own) /* `present` has seen them */
+        return dt_error_set(err, "SM_HOSTS and SM_CURRENT_HOST are not set");
     (void)options;
     place->node_count = 0;
     place->node_rank = -1;

@@ -74,7 +74,7 @@ static int own_domain_name(char *name, size_t size, struct dt_error *err)
         return dt_error_set(err, "this host's name is too long");
     char *full = dt_hosts_full_name(name);
     if (full && strlen(full) < size)
-        strcpy(name, full);
+        snprintf(name, size, "%s", full);
     free(full);
     return 0;
 }

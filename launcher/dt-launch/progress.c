@@ -28,7 +28,7 @@ void dt_progress_init(struct dt_progress *progress, const char *wanted)
 const struct dt_watch *dt_progress_steps(const struct dt_progress *progress)
 {
     const struct dt_watch *const watches[] = {&progress->told, &progress->out, &progress->err};
-    for (size_t i = 0; i < sizeof watches / sizeof *watches; i++) {
+    for (int i = 0; i < 3; i++) {
         if (atomic_load(&watches[i]->step) >= 0)
             return watches[i];
     }
@@ -156,7 +156,7 @@ void dt_progress_look(struct dt_progress *progress, const struct dt_worker *work
     struct sum *sums = calloc((size_t)count, sizeof *sums);
     if (list)
         qsort(list, processes, sizeof *list, by_pid);
-    for (size_t i = 0; sums && i < processes; i++) {
+    for (size_t i = 0; sums && list && i < processes; i++) {
         int index = owner(list, processes, &list[i], workers, count);
         if (index >= 0)
             add(&sums[index], &list[i]);

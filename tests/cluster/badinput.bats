@@ -99,7 +99,7 @@ TEXT
     rm "$table"
     timed srun -N2 -n2 --dt-bind echo "a rank ran"
     assert_refused 78
-    assert_says "$table can not be read: No such file or directory"
+    assert_says "$table is missing: install dt's data files there, or set data-directory"
 }
 
 @test "a helper directory that everyone can write is not used" {

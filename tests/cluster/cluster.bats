@@ -344,7 +344,7 @@ boot() { # NODES TYPE: also again
     mkdir -p "$copy/contrib" "$copy/build"
     cp -a "$REPOSITORY/contrib/localcluster" "$copy/contrib/"
     cp -a "$REPOSITORY/configs" "$copy/"
-    cp -a "$DT_BUILD/localcluster" "$copy/build/"
+    cp -aL "$DT_BUILD/localcluster" "$copy/build/"
     run "$copy/contrib/localcluster/dt-cluster" up --name "$CLUSTER-k" --nodes 1 --as p4d.24xlarge \
         --plugstack none 3>&-
     assert_code 0

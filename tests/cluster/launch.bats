@@ -182,8 +182,11 @@ SH
 @test "the first failure of the job is named, on whichever node, and with what it said" {
     write_barrier
     timed timeout 30 srun -K -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 -- python3 barrier.py '
-if rank == 5: raise ValueError("boom")
-store.settimeout(30); time.sleep(0.02); sys.exit(3)'
+if rank == 5:
+    open("raised", "w").close()
+    raise ValueError("boom")
+while not os.path.exists("raised"): time.sleep(0.001)
+time.sleep(0.02); sys.exit(3)'
     assert_code 1
     [ "$(said | wc -l)" -eq 1 ]
     [[ $(said) == *"rank 5 (local 1 on $CLUSTER-3, pid "*"exited with code 1"*"ValueError: boom"* ]]
