@@ -51,6 +51,102 @@ static void look_nproc(struct look *look, const char *argument)
             (unsigned long long)limit.rlim_cur, wanted);
 }
 
+/* -1: without limit, which is enough for all. */
+static void look_memlock(struct look *look, const char *argument)
+{
+    struct rlimit limit;
+    long long mib = strtoll(argument, NULL, 10);
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (mib >= 0 && limit.rlim_cur >> 20 >= (unsigned long long)mib))
+        return;
+    char wanted[32] = "no limit";
+    if (mib >= 0)
+        snprintf(wanted, sizeof wanted, "%lld MiB", mib);
+    add(&look->wrong,
+        "%llu KiB may be locked, wanted: %s ('ulimit -l' before srun, or LimitMEMLOCK for slurmd)",
+        (unsigned long long)limit.rlim_cur >> 10, wanted);
+}
+
+static void look_nofile(struct look *look, const char *argument)
+{
+    struct rlimit limit;
+    unsigned long long wanted = strtoull(argument, NULL, 10);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < wanted)
+        add(&look->wrong,
+            "%llu files may be open, wanted: %llu ('ulimit -n' before srun, or LimitNOFILE for "
+            "slurmd)",
+            (unsigned long long)limit.rlim_cur, wanted);
+}
+
+/* MiB in a file of a cgroup; NO_LIMIT: "max", v1's huge number, or no such file. */
+#define NO_LIMIT (1ULL << 40)
+
+static unsigned long long read_limit(const char *path)
+{
+    char text[64] = "", *end;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    unsigned long long bytes = n > 0 ? strtoull(text, &end, 10) : 0;
+    return n <= 0 || end == text ? NO_LIMIT : bytes >> 20;
+}
+
+/* The least limit of a cgroup and those above it, up to where cgroups are mounted. */
+static unsigned long long least_limit(const char *mount, const char *group, const char *file)
+{
+    unsigned long long least = NO_LIMIT;
+    char path[PATH_MAX];
+    for (size_t len = strlen(group);; len--) {
+        if (len > 0 && group[len] != '/' && group[len])
+            continue;
+        if (snprintf(path, sizeof path, "%s%.*s/%s", mount, (int)len, group, file) < PATH_MAX) {
+            unsigned long long limit = read_limit(path);
+            least = limit < least ? limit : least;
+        }
+        if (len == 0)
+            return least;
+    }
+}
+
+/* A line of /proc/self/cgroup: "0::/PATH" (v2), "7:memory:/PATH" (v1). */
+static unsigned long long limit_of_line(const char *line)
+{
+    const char *controllers = strchr(line, ':');
+    const char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+    if (!group)
+        return NO_LIMIT;
+    group++;
+    if (controllers[1] == ':')
+        return least_limit("/sys/fs/cgroup", group, "memory.max");
+    return strncmp(controllers, ":memory:", 8) == 0
+               ? least_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes")
+               : NO_LIMIT;
+}
+
+/* Told, and no reason to refuse: the kernel, not Slurm, is asked here, and may be asked for another
+ * container's limit. */
+static void look_memory(struct look *look, const char *percent)
+{
+    unsigned long long least = NO_LIMIT;
+    if (look->given_mib == 0 || look->given_mib >= NO_LIMIT)
+        return; /* Slurm does not part memory */
+    char line[PATH_MAX + 64];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        unsigned long long limit = limit_of_line(line);
+        least = limit < least ? limit : least;
+    }
+    if (file)
+        fclose(file);
+    if (least * 100 < look->given_mib * strtoull(percent, NULL, 10))
+        add(&look->doubtful,
+            "the cgroup allows %llu MiB of memory, and Slurm gave the step %llu MiB here", least,
+            look->given_mib);
+}
+
 /* A cgroup refuses at open, whatever the mode of the file says. */
 static void look_device(struct look *look, const char *path)
 {
@@ -129,6 +225,12 @@ void look_take(struct look *look, const char *kind, const char *argument, const 
         look_shm(look, argument);
     else if (strcmp(kind, "nproc") == 0)
         look_nproc(look, argument);
+    else if (strcmp(kind, "memlock") == 0)
+        look_memlock(look, argument);
+    else if (strcmp(kind, "nofile") == 0)
+        look_nofile(look, argument);
+    else if (strcmp(kind, "memory") == 0)
+        look_memory(look, argument);
     else if (strcmp(kind, "device") == 0)
         look_device(look, argument);
     else if (strcmp(kind, "node") == 0)

@@ -10,8 +10,9 @@
 #include "text.h"
 
 struct look {
-    struct text wrong, doubtful; /* what was found, "; " between two */
-    bool warn;                   /* a failure is told, and the rank runs all the same */
+    struct text wrong, doubtful;  /* what was found, "; " between two */
+    unsigned long long given_mib; /* memory that Slurm gave the step here; 0: it does not tell */
+    bool warn;                    /* a failure is told, and the rank runs all the same */
 };
 
 /* One "look KIND ARGUMENT" of the plan. library_path: LD_LIBRARY_PATH of the rank, or NULL. A kind

@@ -288,6 +288,7 @@ void task_apply(struct plugin *plugin, spank_t spank)
     struct text noted = {0};
     struct bound bound = {0};
     struct look look = {.warn = false};
+    uint64_t given_mib = 0; /* what spank_get_item wants */
     struct apply apply = {.spank = spank, .noted = &noted, .bound = &bound, .look = &look};
     struct sentence why;
     int local = 0;
@@ -297,6 +298,8 @@ void task_apply(struct plugin *plugin, spank_t spank)
     if (remote->fail_code)
         _exit(remote->fail_code);
     spank_get_item(spank, S_TASK_ID, &local);
+    if (spank_get_item(spank, S_STEP_ALLOC_MEM, &given_mib) == ESPANK_SUCCESS)
+        look.given_mib = given_mib;
     spank_get_item(spank, S_TASK_GLOBAL_ID, &global);
     snprintf(apply.rank_name, sizeof apply.rank_name, "%u", global);
     apply.local = (unsigned long)local;

@@ -68,8 +68,7 @@ void engine_ask_env(struct engine *e, const struct dt_facts_request *request,
     e->question = (struct dt_facts_question){.ask = ask, .argument = e};
 }
 
-/* A file system that hangs has kept the child from NCCL's files, which may well lie elsewhere: these
- * then get a child of their own. */
+/* Where there was no child for the question, NCCL's files get one of their own. */
 static int read_nccl(struct engine *e, struct dt_error *err)
 {
     const char *nccl = NULL;

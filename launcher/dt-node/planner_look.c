@@ -11,7 +11,9 @@
 
 #include "planner.h"
 
-enum { DEVICES_MAX = 256 };
+/* A cgroup that allows less of the memory that Slurm gave the step than this: no rounding, nor a cgroup.conf
+ * that keeps some percent back. */
+enum { DEVICES_MAX = 256, CGROUP_PERCENT = 50 };
 
 /* A device that nobody can open here (its driver is another's, or gone) is only asked to be there. */
 static void put_device(struct dt_buf *plan, const char *path)
@@ -83,24 +85,52 @@ static bool has_driver_library(void)
     return false;
 }
 
+/* 0 in dt.conf: not looked at. */
+static void put_number(struct dt_buf *plan, const char *kind, long long number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", number);
+    if (number != 0)
+        dt_plan_all_look(plan, kind, text);
+}
+
+/* Only that they are there, since a cgroup may well keep some of them for other jobs. */
+static void put_neuron(const struct planner *p, struct dt_buf *plan)
+{
+    char **names;
+    int count = dt_root_list(&p->engine->root, &names, "dev");
+    for (int i = 0, used = 0; i < count && used < DEVICES_MAX; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "/dev/%s", names[i]);
+        if (strncmp(names[i], "neuron", 6) != 0 || names[i][6] < '0' || names[i][6] > '9')
+            continue;
+        if (access(path, R_OK | W_OK) == 0)
+            dt_plan_all_look(plan, "node", path);
+        used++;
+    }
+    if (count >= 0)
+        dt_names_free(names);
+}
+
 void planner_put_look(const struct planner *p, struct dt_buf *plan)
 {
     const struct dt_facts *facts = &p->engine->facts;
     const char *driver, *plugin;
-    char number[32];
     long long efas;
     if (strcmp(p->request->on_fail, "warn") == 0)
         dt_plan_all_look(plan, "mode", "warn");
     put_shm(p, plan);
-    if (p->engine->conf.min_nproc > 0) {
-        snprintf(number, sizeof number, "%lld", p->engine->conf.min_nproc);
-        dt_plan_all_look(plan, "nproc", number);
-    }
+    put_number(plan, "nproc", p->engine->conf.min_nproc);
+    put_number(plan, "nofile", p->engine->conf.min_nofile);
+    put_number(plan, "memory", CGROUP_PERCENT);
     bool gpus = put_gpus(p, plan);
     if (dt_facts_int(facts, "efa.count", &efas) && efas > 0)
         put_verbs(p, plan);
     else
         efas = 0;
+    if (efas > 0)
+        put_number(plan, "memlock", p->engine->conf.min_memlock_mib);
+    put_neuron(p, plan);
     if (gpus && dt_facts_string(facts, "driver.nvidia", &driver) && has_driver_library())
         dt_plan_all_look(plan, "driver", driver);
     if (gpus && efas > 0 && dt_facts_string(facts, "lib.ofi_nccl", &plugin))

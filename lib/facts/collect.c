@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collecting the facts: the risky questions start first, in children, and are collected last, so
- * that they run while this process reads everything else. At level fast there are at most two
- * children: one that has become the user, one that asks NVML; of a recorded tree there is none. */
+ * that they run while this process reads everything else. At level fast there are: one that has become
+ * the user for each directory where the job writes, one for the caller's question, one that asks NVML;
+ * of a recorded tree there is none. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "facts/overlay.h"
 #include "facts/system.h"
 
-/* Between what the file systems answered and what the caller's question was answered. */
+/* Said before the caller's question is asked: the child has become the user. */
 #define QUESTION "question\n"
 
 struct asked {
@@ -27,6 +28,7 @@ struct asked {
 
 struct dt_facts_run {
     struct dt_reader reader;
+    struct dt_files *files;
     struct asked user, nvml, space, resolve, imds;
     bool asks_nvml, asks_imds, is_full;
     long long took_us;
@@ -47,44 +49,40 @@ static void finish(struct asked *asked)
 }
 
 /* In the child, or of a recorded tree. */
-static void probe_as_user(int out, void *argument)
+static void probe_question(int out, void *argument)
 {
     const struct dt_reader *reader = argument;
     const struct dt_facts_question *question = reader->request->question;
     if (dt_become_user(reader->request) < 0)
         _exit(1);
-    dt_probe_files(out, reader);
-    if (question) {
-        dt_probe_say(out, QUESTION);
-        question->ask(out, question->argument);
-    }
+    dt_probe_say(out, QUESTION);
+    question->ask(out, question->argument);
 }
 
 /* A tree hangs no sooner here than wherever else it is read. */
 static void start_user(struct dt_facts_run *run)
 {
     struct asked *user = &run->user;
+    run->files = dt_files_start(&run->reader);
+    if (!run->reader.request->question)
+        return;
     if (!run->reader.request->recorded || run->reader.request->uid != geteuid())
-        start(user, &run->reader, probe_as_user);
-    else if (dt_probe_here(&user->text, probe_as_user, &run->reader, &user->err) < 0)
+        start(user, &run->reader, probe_question);
+    else if (dt_probe_here(&user->text, probe_question, &run->reader, &user->err) < 0)
         user->failure = user->err.text;
 }
 
-/* Cut the answer to the caller's question off the child's text, and hand it over. */
-static void take_answer(struct dt_facts_question *question, const struct asked *asked)
+/* Hand the answer to the caller's question over. */
+static void take_answer(struct dt_facts_question *question, struct asked *asked)
 {
-    char *at = asked->text;
-    while (at && *at && strncmp(at, QUESTION, strlen(QUESTION)) != 0) {
-        at = strchr(at, '\n');
-        at += at != NULL;
-    }
+    finish(asked);
+    const char *at = asked->text;
     question->state = DT_QUESTION_UNASKED;
-    if (!at || !*at)
+    if (!at || strncmp(at, QUESTION, strlen(QUESTION)) != 0)
         return;
     question->state = asked->failure ? DT_QUESTION_UNANSWERED : DT_QUESTION_ANSWERED;
     question->why = asked->err;
     question->answer = strdup(at + strlen(QUESTION));
-    *at = '\0';
     if (!question->answer)
         question->state = DT_QUESTION_UNASKED;
 }
@@ -212,10 +210,9 @@ static void take_children(struct dt_facts_run *run)
     dt_read_gpu_processes(reader);
     if (reader->request->level >= DT_LEVEL_FULL)
         dt_read_aer(reader);
-    finish(&run->user);
     if (reader->request->question)
         take_answer(reader->request->question, &run->user);
-    dt_read_files(reader, run->user.text, run->user.failure, run->user.probe.timed_out);
+    dt_read_files(reader, run->files);
     if (run->is_full)
         take_full(run);
 }

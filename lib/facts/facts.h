@@ -153,13 +153,13 @@ struct dt_facts {
     json_t *doc; /* JSON object, owned */
 };
 
-/* What the caller has to ask as the user, too: it is asked behind the file systems, in the child
- * that tries these, within its deadline. */
+/* What the caller has to ask as the user, too: it is asked in a child of its own, within the deadline
+ * of a probe. */
 struct dt_facts_question {
     void (*ask)(int out, void *argument); /* in the child: writes a text and returns */
     void *argument;
     enum {
-        DT_QUESTION_UNASKED,    /* the child did not get so far: something before it hangs */
+        DT_QUESTION_UNASKED,    /* there was no child, or it could not become the user */
         DT_QUESTION_UNANSWERED, /* or not to the end: `why` */
         DT_QUESTION_ANSWERED
     } state;

@@ -70,8 +70,7 @@ static bool is_foreign_cwd(const struct dt_reader *reader, const char *path, int
     return (rc == -EACCES || rc == -EPERM) && cwd && strcmp(path, cwd) == 0;
 }
 
-/* One line of JSON, said as soon as it is known: what hangs is then the first path without a line.
- */
+/* One line of JSON. */
 static void say_path(int out, const struct dt_reader *reader, const char *path, int rc,
                      const struct statvfs *fs)
 {
@@ -138,41 +137,81 @@ static const char **list_paths(const struct dt_facts_request *request)
     return paths;
 }
 
-void dt_probe_files(int out, const struct dt_reader *reader)
+/* ---- one child a path, all at the same time: what hangs is named, and the others are still tried ---- */
+
+struct place {
+    const struct dt_reader *reader;
+    const char *path;
+    struct dt_probe probe;
+    bool started;
+    struct dt_error err;
+    char *line; /* of a recorded tree, tried here */
+};
+
+struct dt_files {
+    const char **paths;
+    struct place *places;
+    size_t count;
+};
+
+static void probe_place(int out, void *argument)
 {
-    const char **paths = list_paths(reader->request);
-    if (!paths)
+    const struct place *place = argument;
+    if (dt_become_user(place->reader->request) < 0)
         _exit(1);
-    for (size_t i = 0; paths[i]; i++)
-        try_path(out, reader, paths[i]);
-    free(paths);
+    try_path(out, place->reader, place->path);
 }
 
-void dt_read_files(struct dt_reader *reader, const char *lines, const char *failure, bool timed_out)
+struct dt_files *dt_files_start(const struct dt_reader *reader)
 {
-    const char **paths = list_paths(reader->request);
-    json_t *list = json_array();
-    const char *line = lines;
-    bool blamed = false;
-    for (size_t i = 0; paths && paths[i]; i++) {
-        const char *end = line ? strchr(line, '\n') : NULL;
-        json_t *item = end ? json_loadb(line, (size_t)(end - line), 0, NULL) : NULL;
-        line = end ? end + 1 : NULL;
-        if (!item && !blamed && timed_out) {
-            item = json_pack("{s:o,s:b,s:s}", "path", dt_printable_json(paths[i], DT_FACT_TEXT_MAX),
-                             "ok", 0, "reason", failure);
-            blamed = true;
-        } else if (!item) {
-            item = json_pack("{s:o,s:s}", "path", dt_printable_json(paths[i], DT_FACT_TEXT_MAX),
-                             "reason",
-                             blamed    ? "not tried: the path before it did not answer"
-                             : failure ? failure
-                                       : "could not be tried as the user");
-        }
-        json_array_append_new(list, item);
+    const struct dt_facts_request *request = reader->request;
+    bool here = request->recorded && request->uid == geteuid();
+    struct dt_files *files = calloc(1, sizeof *files);
+    if (!files || !(files->paths = list_paths(request)))
+        return files;
+    while (files->paths[files->count])
+        files->count++;
+    files->places = calloc(files->count + 1, sizeof *files->places);
+    for (size_t i = 0; files->places && i < files->count; i++) {
+        struct place *place = &files->places[i];
+        *place = (struct place){.reader = reader, .path = files->paths[i]};
+        if (here)
+            dt_probe_here(&place->line, probe_place, place, &place->err);
+        else
+            place->started = dt_probe_start(&place->probe, probe_place, place, reader->root->fd,
+                                            request->conf->probe_timeout_ms, &place->err) == 0;
     }
-    if (!paths)
+    return files;
+}
+
+static json_t *finish_place(struct place *place)
+{
+    int rc = place->line ? 0 : -1;
+    if (place->started)
+        rc = dt_probe_finish(&place->probe, &place->line, &place->err);
+    json_t *item = place->line && *place->line ? json_loads(place->line, 0, NULL) : NULL;
+    free(place->line);
+    if (item)
+        return item;
+    item =
+        json_pack("{s:o,s:s}", "path", dt_printable_json(place->path, DT_FACT_TEXT_MAX), "reason",
+                  rc < 0 && *place->err.text ? place->err.text : "could not be tried as the user");
+    if (place->probe.timed_out) /* bad, and not merely unknown */
+        json_object_set_new(item, "ok", json_false());
+    return item;
+}
+
+void dt_read_files(struct dt_reader *reader, struct dt_files *files)
+{
+    json_t *list = json_array();
+    if (!files || !files->places)
         reader->failed = true;
-    free(paths);
+    for (size_t i = 0; files && files->places && i < files->count; i++)
+        json_array_append_new(list, finish_place(&files->places[i]));
+    if (files) {
+        free(files->places);
+        free(files->paths);
+    }
+    free(files);
     dt_reader_take(reader, "fs.writable", list);
 }

@@ -66,10 +66,10 @@ void dt_read_interfaces(struct dt_reader *reader);
 void dt_read_training(struct dt_reader *reader);
 /* versions.c */
 void dt_read_versions(struct dt_reader *reader);
-/* files.c: for the child that is the user, and the facts from its lines */
-void dt_probe_files(int out, const struct dt_reader *reader);
-void dt_read_files(struct dt_reader *reader, const char *lines, const char *failure,
-                   bool timed_out);
+/* files.c: children that are the user are started, one a path; and what they found. NULL: no memory. */
+struct dt_files;
+struct dt_files *dt_files_start(const struct dt_reader *reader);
+void dt_read_files(struct dt_reader *reader, struct dt_files *files);
 int dt_become_user(
     const struct dt_facts_request *request); /* -errno; only ever called in a child */
 /* mounts.c, kernel_log.c, measure.c: from level full, full, deep */

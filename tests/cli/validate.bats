@@ -464,6 +464,30 @@ assert [c.get("name") for c in cases if c.find("system-err") is not None] == ["n
     run -3 on "$copy" --only efa-count
 }
 
+# The working directory and TMPDIR hang, and the site's directories do not: each has its own deadline, at the same time. FUSE
+# that nobody serves hangs at open. As above: 50 ms more than the deadline, or twice what a slow machine takes; the best of ten counts.
+@test "of the directories that a job writes in, those that hang are named, and the others are tried" {
+    local dir=$BATS_TEST_TMPDIR/places alone with took own allowed tries=''
+    mkdir -p "$dir"/{hung,tmp,first,last}
+    printf 'writable-paths = {"%s", "%s", "%s"}\n' "$dir/first" "$dir/hung" "$dir/last" | cat "$TREES/dt.conf" - >"$dir/dt.conf"
+    local beside=(unshare --mount --propagation private python3 tests/cli/hung_mount.py "$dir/hung,$dir/tmp")
+    local run_here=(env TMPDIR="$dir/tmp" "$validate" --config "$dir/dt.conf" --only fs-writable --json)
+    run "${beside[@]}" true
+    [ "$status" -ne 77 ] || skip "no FUSE, or no mount namespace, here: $output"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        alone=$("${run_here[@]}")
+        with=$("${beside[@]}" "${run_here[@]}") || [ $? -eq 2 ]
+        # two are bad, and none is unknown because of them
+        grep -q "$dir/hung: did not answer in 500 ms.*, and 1 more\$" <<<"$(jq -r '.checks[0].value' <<<"$with")"
+        took=$(jq .us <<<"$with") own=$(jq .us <<<"$alone")
+        allowed=$((500000 + (2 * own > 50000 ? 2 * own : 50000)))
+        tries+=" $took"
+        ((took > allowed)) || return 0
+    done
+    echo "took$tries us, at most $allowed are allowed"
+    return 1
+}
+
 # Names and results of all checks but `mounts`.
 others() { jq -c '[.checks[] | select(.name != "mounts") | [.name, .result]]'; }
 

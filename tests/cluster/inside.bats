@@ -13,13 +13,20 @@ setup_file() {
 #define _GNU_SOURCE
 #include <sched.h>
 #include <slurm/spank.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 SPANK_PLUGIN(box, 1)
 static char faults[64];
+static int put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    return !file || fputs(text, file) < 0 || fclose(file);
+}
 static int wants(const char *fault) { return strstr(faults, fault) != NULL; }
 int slurm_spank_init(spank_t spank, int argc, char **argv) { (void)spank, (void)argc, (void)argv; return 0; }
 /* As root, and in the task alone: it is forked, and still privileged. */
@@ -39,6 +46,15 @@ int slurm_spank_task_init_privileged(spank_t spank, int argc, char **argv)
         return -1;
     if (wants("efa") && mount("box", "/dev/infiniband", "tmpfs", 0, "size=1m"))
         return -1;
+    /* There, and not for the user: root would see no difference, so the file is of a mount that is read-only. */
+    if (wants("neuron") && (mount("box", "/media", "tmpfs", 0, "size=1m") || put("/media/neuron1", "") ||
+                            mount("none", "/media", NULL, MS_REMOUNT | MS_RDONLY, NULL) ||
+                            mount("/media/neuron1", "/dev/neuron1", NULL, MS_BIND, NULL)))
+        return -1;
+    if (wants("limits") && setrlimit(RLIMIT_NOFILE, &(struct rlimit){512, 512}))
+        return -1;
+    if (wants("limits") && setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){65536, 65536}))
+        return -1;
     return 0;
 }
 C
@@ -53,6 +69,7 @@ C
         mkdir /mnt/shm /mnt/pts /mnt/infiniband
         mount --rbind /dev/shm /mnt/shm; mount --rbind /dev/pts /mnt/pts
         for i in 0 1 2 3 4 5 6 7; do mknod -m 666 /mnt/nvidia$i c 1 3; done
+        for i in 0 1; do mknod -m 666 /mnt/neuron$i c 1 3; done
         touch /mnt/x; mknod -m 666 /mnt/infiniband/uverbs0 c 1 3
         mount --rbind /mnt /dev'
 }
@@ -97,4 +114,17 @@ inside() { # FAULTS OPTIONS OF SRUN...
     assert_lines 1 "^dt: node $node, .*/dev/nvidia3 can not be opened: Permission denied.*/dev/infiniband/uverbs0 can not be opened: No such file"
     assert_silent_about "/dev/nvidia2"
     assert_nodes_healthy
+}
+@test "limits that were lowered behind slurmd are named, as they are where the program runs" {
+    inside limits --dt-validate=full
+    assert_code 65
+    assert_lines 0 '^started$'
+    assert_lines 1 "^dt: node $node, .*512 files may be open, wanted: [0-9]+ .*64 KiB may be locked, wanted: [0-9]+ MiB"
+    assert_nodes_healthy
+}
+@test "a Neuron device that the container does not have is named, and the other is not" {
+    inside neuron --dt-validate=full
+    assert_code 65
+    assert_lines 1 "^dt: node $node, .*/dev/neuron1: Read-only file system"
+    assert_silent_about "/dev/neuron0"
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A rank takes its lines of the plan, all of them or none. */
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 #include "spank_fake.h"
 
 static char taken[1024];
@@ -213,13 +218,89 @@ static void a_task_ends_rather_than_run_half_bound(void **state)
     assert_int_equal(run_task("dt-plan 1\nend\n", 65, NULL), 65);
 }
 
+static bool put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    return fd >= 0 && close(fd) == 0 && good;
+}
+
+enum { GOOD = 0, BAD = 1, NOT_HERE = 77 };
+
+/* In a child with /sys/fs/cgroup of its own, which allows 64 MiB, by v2's file or by v1's. */
+static int look_in_a_cgroup(const char *file)
+{
+    struct look look = {.given_mib = 1000};
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("test", "/sys/fs/cgroup", "tmpfs", 0, "size=1m") < 0)
+        return NOT_HERE;
+    look_take(&look, "memory", "50", NULL);
+    if (look.doubtful.len > 0) /* no limit */
+        return BAD;
+    if (mkdir("/sys/fs/cgroup/memory", 0755) < 0 || !put(file, "67108864\n"))
+        return NOT_HERE;
+    look.given_mib = 128; /* half of it */
+    look_take(&look, "memory", "50", NULL);
+    look.given_mib = 0; /* Slurm does not part memory */
+    look_take(&look, "memory", "50", NULL);
+    if (look.doubtful.len > 0)
+        return BAD;
+    look.given_mib = 1000;
+    look_take(&look, "memory", "50", NULL);
+    return look.doubtful.len > 0 && look.wrong.len == 0 &&
+                   strcmp(look.doubtful.data, "the cgroup allows 64 MiB of memory, and Slurm gave "
+                                              "the step 1000 MiB here") == 0
+               ? GOOD
+               : BAD;
+}
+
+static bool has_line(const char *part)
+{
+    char text[4096] = "";
+    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    return n > 0 && strstr(text, part);
+}
+
+static void a_small_cgroup_is_told_of(void **state)
+{
+    static const char *const rows[][2] = {
+        {"0::", "/sys/fs/cgroup/memory.max"},
+        {":memory:", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}};
+    size_t tried = 0;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int status = -1;
+        if (!has_line(rows[i][0]))
+            continue;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(look_in_a_cgroup(rows[i][1]));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == NOT_HERE)
+            continue;
+        assert_int_equal(WEXITSTATUS(status), GOOD);
+        tried++;
+    }
+    if (tried == 0)
+        skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_rank_takes_its_own_lines),     TEST(a_broken_plan_is_not_half_applied),
-        TEST(a_task_gets_what_the_plan_says), TEST(what_was_really_set_is_named),
-        TEST(nothing_set_is_said_too),        TEST(a_task_ends_rather_than_run_half_bound),
-        TEST(a_rank_looks_before_it_starts),  TEST(a_driver_library_of_another_driver_is_refused),
+        cmocka_unit_test(a_small_cgroup_is_told_of),
+        TEST(a_rank_takes_its_own_lines),
+        TEST(a_broken_plan_is_not_half_applied),
+        TEST(a_task_gets_what_the_plan_says),
+        TEST(what_was_really_set_is_named),
+        TEST(nothing_set_is_said_too),
+        TEST(a_task_ends_rather_than_run_half_bound),
+        TEST(a_rank_looks_before_it_starts),
+        TEST(a_driver_library_of_another_driver_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, clear_environ);
 }
