@@ -36,10 +36,12 @@ static void forget(struct service *service)
 static int refuse(struct service *service, const char *url, struct dt_error *err)
 {
     forget(service);
-    return dt_error_set(err,
-                        "--wait-for is \"%.200s\": tcp://HOST:PORT or http://HOST[:PORT]/PATH is "
-                        "needed, with ,SECONDS behind it if it may take other than 600",
-                        url);
+    dt_error_set(
+        err,
+        "--wait-for is \"%.200s\": tcp://HOST:PORT or http://HOST[:PORT]/PATH is needed, with "
+        ",SECONDS behind it if it may take other than 600",
+        url);
+    return -1;
 }
 
 static int parse(struct service *service, const char *url, struct dt_error *err)
