@@ -2,7 +2,6 @@
 /* The files by which torch.distributed.elastic tells what an exception was: a directory of them for the
  * ranks, and the one that dt-launch itself may have been given. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/whole.h"
 #include "ending.h"
 
 void dt_error_files_create(struct dt_error_files *files)
@@ -50,22 +50,15 @@ void dt_error_files_remove(struct dt_error_files *files, int count)
 /* A reader never finds half of it. */
 void dt_error_file_write(const char *path, const struct dt_failure *failure)
 {
-    struct dt_buf text = DT_BUF_INIT, draft = DT_BUF_INIT;
+    struct dt_buf text = DT_BUF_INIT;
     dt_buf_puts(&text, "{\"message\": {\"message\": ");
     dt_buf_json(&text, failure->sentence ? failure->sentence : "");
     dt_buf_puts(&text, ", \"extraInfo\": {\"py_callstack\": ");
     dt_buf_json(&text, failure->details ? failure->details : "");
     dt_buf_printf(&text, ", \"timestamp\": \"%lld\"}}}\n", (long long)time(NULL));
-    dt_buf_printf(&draft, "%s.dt-launch", path);
-    int fd = text.failed || draft.failed
-                 ? -1
-                 : open(draft.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
-    if (fd >= 0)
-        good = close(fd) == 0 && good && rename(draft.data, path) == 0;
-    if (!good)
+    int rc = text.failed ? -ENOMEM : dt_whole_replace(path, text.data, text.len);
+    if (rc < 0)
         dprintf(STDERR_FILENO, "dt-launch: TORCHELASTIC_ERROR_FILE %s can not be written: %s\n",
-                path, strerror(errno));
+                path, strerror(-rc));
     dt_buf_fini(&text);
-    dt_buf_fini(&draft);
 }

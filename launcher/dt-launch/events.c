@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/whole.h"
 #include "worker.h"
 
 #define CAUSES 6
@@ -83,24 +84,17 @@ static void put_metrics(const struct dt_events *events, bool up, struct dt_buf *
 /* A collector never finds half a file; its name must end in .prom, that of the draft does not. */
 static void write_metrics(struct dt_events *events, bool up)
 {
-    struct dt_buf text = DT_BUF_INIT, draft = DT_BUF_INIT;
+    struct dt_buf text = DT_BUF_INIT;
     if (!events->metrics)
         return;
     put_metrics(events, up, &text);
-    dt_buf_printf(&draft, "%s.writing", events->metrics);
-    int fd = text.failed || draft.failed
-                 ? -1
-                 : open(draft.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool good = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
-    if (fd >= 0)
-        good = close(fd) == 0 && good && rename(draft.data, events->metrics) == 0;
-    if (!good && !events->told) {
+    int rc = text.failed ? -ENOMEM : dt_whole_replace(events->metrics, text.data, text.len);
+    if (rc < 0 && !events->told) {
         dprintf(STDERR_FILENO, "dt-launch: --metrics: %s can not be written: %s\n", events->metrics,
-                strerror(errno));
+                strerror(-rc));
         events->told = true;
     }
     dt_buf_fini(&text);
-    dt_buf_fini(&draft);
 }
 
 /* ---- events -------------------------------------------------------------------------------- */

@@ -156,12 +156,7 @@ static int render(const struct outcome *o, enum form form, struct dt_buf *text)
 int output_replace(const char *option, const char *path, const struct dt_buf *text,
                    struct dt_error *err)
 {
-    struct dt_whole file;
-    int rc = dt_whole_open(&file, path);
-    if (rc == 0)
-        rc = dt_whole_write(&file, text->data, text->len);
-    int closed = dt_whole_close(&file, rc == 0);
-    rc = rc == 0 ? closed : rc;
+    int rc = dt_whole_replace(path, text->data, text->len);
     return rc == 0
                ? 0
                : dt_error_set(err, "%s: '%s' can not be written: %s", option, path, strerror(-rc));

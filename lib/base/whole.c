@@ -51,6 +51,16 @@ int dt_whole_close(struct dt_whole *file, bool keep)
     return rc;
 }
 
+int dt_whole_replace(const char *path, const char *text, size_t len)
+{
+    struct dt_whole file;
+    int rc = dt_whole_open(&file, path);
+    if (rc == 0)
+        rc = dt_whole_write(&file, text, len);
+    int closed = dt_whole_close(&file, rc == 0);
+    return rc == 0 ? closed : rc;
+}
+
 int dt_whole_write(const struct dt_whole *file, const char *text, size_t len)
 {
     while (len > 0) {

@@ -19,4 +19,7 @@ int dt_whole_write(const struct dt_whole *file, const char *text, size_t len);
 /* keep: put it in its place; else nothing is left behind. */
 int dt_whole_close(struct dt_whole *file, bool keep);
 
+/* All three, where the text is there at once. */
+int dt_whole_replace(const char *path, const char *text, size_t len);
+
 #endif

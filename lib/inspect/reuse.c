@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fnv.h"
+#include "base/whole.h"
 #include "facts/probe.h"
 #include "version.h"
 
@@ -111,19 +112,13 @@ static json_t *choose(const struct dt_facts *facts)
     return NULL;
 }
 
-/* By rename, so that nobody reads half of it. */
+/* Whatever root's umask is, nobody else writes what root believes. */
 static void replace(const char *path, const char *text)
 {
-    char temporary[4104];
-    snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    size_t len = strlen(text);
-    if (fd < 0)
-        return;
-    bool done = write(fd, text, len) == (ssize_t)len && fchmod(fd, 0644) == 0;
-    close(fd);
-    if (!done || rename(temporary, path) < 0)
-        unlink(temporary);
+    struct dt_whole file;
+    bool done = dt_whole_open(&file, path) == 0 && fchmod(file.fd, 0644) == 0 &&
+                dt_whole_write(&file, text, strlen(text)) == 0;
+    dt_whole_close(&file, done);
 }
 
 void dt_reuse_save(const struct dt_root *root, const struct dt_conf *conf, long long job,
