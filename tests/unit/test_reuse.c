@@ -152,9 +152,11 @@ static void what_was_reused_or_not_measured_is_not_kept(void **state)
     (void)state;
     save_facts("{\"mem.bandwidth_mb_s\":9000}");
     assert_false(is_there(7));
-    save_facts("{\"why.mem.bandwidth_mb_s\":\"no memory\",\"measured.names\":\"why.mem.bandwidth_mb_s\"}");
+    save_facts(
+        "{\"why.mem.bandwidth_mb_s\":\"no memory\",\"measured.names\":\"why.mem.bandwidth_mb_s\"}");
     assert_false(is_there(7));
-    save_facts("{\"mem.bandwidth_mb_s\":1,\"measured.names\":\"mem.bandwidth_mb_s\",\"measured.age_s\":0}");
+    save_facts("{\"mem.bandwidth_mb_s\":1,\"measured.names\":\"mem.bandwidth_mb_s\",\"measured.age_"
+               "s\":0}");
     assert_false(is_there(7));
 }
 
