@@ -75,7 +75,7 @@ static uint64_t winner(const struct vote *votes, int count, int *supporters)
     return best;
 }
 
-static int judge(const struct vote *votes, int count, struct dt_error *err)
+static int judge(const struct dt_dp *dp, const struct vote *votes, int count, struct dt_error *err)
 {
     int supporters, odd = 0;
     uint64_t sum = winner(votes, count, &supporters);
@@ -83,17 +83,19 @@ static int judge(const struct vote *votes, int count, struct dt_error *err)
         return 0;
     while (votes[odd].sum == sum)
         odd++;
+    int step = dp->stride > 0 ? dp->stride : 1;
     if (count == 2)
-        return dt_error_set(err,
-                            "parameters of rank 0 on %s and of rank 1 on %s differ: memory, CPU or "
-                            "network of one of them is at fault; check both, and go on from the "
-                            "checkpoint before",
-                            votes[0].host, votes[1].host);
+        return dt_error_set(
+            err,
+            "parameters of rank %d on %s and of rank %d on %s differ: memory, CPU or "
+            "network of one of them is at fault; check both, and go on from the "
+            "checkpoint before",
+            dp->first_rank, votes[0].host, dp->first_rank + step, votes[1].host);
     return dt_error_set(err,
                         "parameters of rank %d on %s differ from what %d of %d ranks have: memory, "
                         "CPU or network of that node is at fault; take it out, and go on from the "
                         "checkpoint before",
-                        odd, votes[odd].host, supporters, count);
+                        dp->first_rank + odd * step, votes[odd].host, supporters, count);
 }
 
 int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err)
@@ -106,7 +108,7 @@ int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err)
     gethostname(mine.host, sizeof mine.host - 1);
     int rc = dp->comm->operations->allgather(dp->comm, &mine, all, sizeof mine, err);
     if (rc == 0)
-        rc = judge(all, size, err);
+        rc = judge(dp, all, size, err);
     free(all);
     return rc;
 }

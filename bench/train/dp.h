@@ -12,7 +12,8 @@ struct dt_dp {
     struct dt_comm *comm;
     const struct dt_layout *layout;
     real *grads;
-    bool failed; /* a hook can not return: told by dt_dp_finish */
+    int first_rank, stride; /* number of the group's rank i for people; stride 0: i */
+    bool failed;            /* a hook can not return: told by dt_dp_finish */
     struct dt_error error;
 };
 

@@ -143,16 +143,30 @@ struct dt_outer dt_layout_outer(const struct dt_layout *layout, real *base)
     return o;
 }
 
-void dt_layout_first_values(const struct dt_layout *layout, real *params, unsigned long long seed)
+static void first_tensor(const struct dt_tensor *tensor, size_t index, real *values,
+                         unsigned long long seed)
 {
+    if (tensor->deviation > 0) {
+        dt_rng_fill(values, tensor->count, tensor->deviation, seed, index);
+        return;
+    }
+    for (size_t i = 0; i < tensor->count; i++)
+        values[i] = (real)tensor->fill;
+}
+
+void dt_layout_first_bucket(const struct dt_layout *layout, size_t bucket, real *values,
+                            unsigned long long seed)
+{
+    const struct dt_bucket *b = &layout->buckets[bucket];
     for (size_t t = 0; t < layout->tensor_count; t++) {
         const struct dt_tensor *tensor = &layout->tensors[t];
-        real *values = params + tensor->offset;
-        if (tensor->deviation > 0) {
-            dt_rng_fill(values, tensor->count, tensor->deviation, seed, t);
-            continue;
-        }
-        for (size_t i = 0; i < tensor->count; i++)
-            values[i] = (real)tensor->fill;
+        if (tensor->offset >= b->offset && tensor->offset < b->offset + b->count)
+            first_tensor(tensor, t, values + (tensor->offset - b->offset), seed);
     }
+}
+
+void dt_layout_first_values(const struct dt_layout *layout, real *params, unsigned long long seed)
+{
+    for (size_t b = 0; b < layout->bucket_count; b++)
+        dt_layout_first_bucket(layout, b, params + layout->buckets[b].offset, seed);
 }

@@ -54,7 +54,10 @@ void dt_layout_fini(struct dt_layout *layout);
 struct dt_layer dt_layout_layer(const struct dt_layout *layout, real *base, int layer);
 struct dt_outer dt_layout_outer(const struct dt_layout *layout, real *base);
 
-/* First values: a function of seed, tensor and place alone. */
+/* First values: a function of seed, tensor and place alone. _bucket: of one bucket, to where that
+ * begins. */
+void dt_layout_first_bucket(const struct dt_layout *layout, size_t bucket, real *values,
+                            unsigned long long seed);
 void dt_layout_first_values(const struct dt_layout *layout, real *params, unsigned long long seed);
 
 #endif

@@ -44,6 +44,9 @@ enum key {
     KEY_PRINT,
     KEY_BLAS,
     KEY_COMM,
+    KEY_DP,
+    KEY_FSDP,
+    KEY_ZERO,
     KEY_HELP,
     KEY_VERSION
 };
@@ -76,6 +79,10 @@ static const struct argp_option argp_table[] = {
     {"spike", KEY_SPIKE, "Z", 0, "end when the loss jumps by Z standard deviations (0: never)", 0},
     {"seed", KEY_SEED, "N", 0, "of weights and data order (default: 1)", 0},
     {"blas", KEY_BLAS, "KIND", 0, "auto, onednn, openblas or builtin (default: auto)", 0},
+    {"dp", KEY_DP, "N", 0, "copies of the model (default: as many as the ranks allow)", 0},
+    {"fsdp", KEY_FSDP, "N", 0, "ranks that share each copy in shards (default: 1)", 0},
+    {"zero", KEY_ZERO, "N", 0, "shard 1: moments, 2: gradients too, 3: parameters too (default: 3)",
+     0},
     {"comm", KEY_COMM, "KIND", 0, "auto: shared memory inside a node; mpi: never (default: auto)",
      0},
     {0, 0, 0, 0, "Checkpoints and output", 3},
@@ -276,6 +283,15 @@ static error_t option(int key, char *text, struct argp_state *state)
     case KEY_BLAS:
         choose_blas(parse, text);
         break;
+    case KEY_DP:
+        o->mesh.dp = (int)integer(parse, "dp", text, 1, 1 << 20);
+        break;
+    case KEY_FSDP:
+        o->mesh.fsdp = (int)integer(parse, "fsdp", text, 1, 1 << 20);
+        break;
+    case KEY_ZERO:
+        o->zero = (int)integer(parse, "zero", text, 1, 3);
+        break;
     case KEY_COMM:
         choose_comm(parse, text);
         break;
@@ -341,6 +357,8 @@ static int check_together(const struct dt_options *o, struct dt_error *err)
     if (o->data_count == 0)
         return dt_error_set(err, "--data FILE is missing: the text to learn; try "
                                  "--data /usr/share/common-licenses/GPL-3");
+    if (o->zero && !o->mesh.fsdp)
+        return dt_error_set(err, "--zero %d wants --fsdp N, the ranks to share the model", o->zero);
     if (!o->checkpoint && (o->resume || o->save_every))
         return dt_error_set(err, "%s wants --checkpoint DIR",
                             o->resume ? "--resume" : "--save-every");
@@ -369,6 +387,8 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                      word);
         fail(&parse);
     }
+    if (options->mesh.fsdp && !options->zero)
+        options->zero = 3;
     if (!parse.failed && apply_preset(&parse, err) == 0 && check_together(options, err) == 0)
         return 0;
     dt_options_fini(options);
@@ -419,6 +439,7 @@ char *dt_options_text(const struct dt_options *o)
                   o->global_batch, o->rate, o->warmup);
     dt_buf_printf(&text, "--weight-decay %.17g\n--seed %llu\n--checkpoint %s\n--save-every %ld\n",
                   o->decay, o->seed, on[o->checkpoint != NULL], o->save_every);
+    dt_buf_printf(&text, "--dp %d\n--fsdp %d\n--zero %d\n", o->mesh.dp, o->mesh.fsdp, o->zero);
     dt_buf_printf(&text, "--resume %s\n--eval-every %ld\n--comm %s\n", on[o->resume], o->eval_every,
                   o->comm == DT_COMM_MPI ? "mpi" : "auto");
     return dt_buf_take(&text);

@@ -10,6 +10,7 @@
 #include "blas.h"
 #include "comm.h"
 #include "layout.h"
+#include "mesh.h"
 
 struct dt_options {
     char **data; /* pointers into argv */
@@ -23,6 +24,8 @@ struct dt_options {
     double spike; /* standard deviations of the loss that end the run; 0: none does */
     enum dt_blas_kind blas;
     enum dt_comm_manner comm;
+    struct dt_mesh_sizes mesh;
+    int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */
     const char *checkpoint, *log;
     bool resume;
 };

@@ -50,15 +50,12 @@ static int allocate(struct dt_train *train, struct dt_error *err)
     const struct dt_options *o = train->options;
     size_t samples = train->batch * (size_t)o->model.seq;
     if (dt_blas_open(&train->blas, o->blas, train->threads, err) < 0 ||
-        dt_model_init(&train->model, &o->model, train->micro, &train->blas, err) < 0)
+        dt_model_init_bare(&train->model, &o->model, train->micro, &train->blas, err) < 0)
         return -1;
-    train->first = dt_reals(train->model.layout.total);
-    train->second = dt_reals(train->model.layout.total);
     train->tokens = calloc(samples, sizeof *train->tokens);
     train->targets = calloc(samples, sizeof *train->targets);
-    if (!train->first || !train->second || !train->tokens || !train->targets)
-        return dt_error_set(err, "no memory for the optimizer and %zu samples", train->batch);
-    dt_dp_init(&train->dp, train->comm, &train->model);
+    if (!train->tokens || !train->targets)
+        return dt_error_set(err, "no memory for %zu samples", train->batch);
     return 0;
 }
 
@@ -81,16 +78,13 @@ static int prepare_checkpoint(struct dt_train *train, int *code, struct dt_error
     return 0;
 }
 
-static int load_checkpoint(struct dt_train *train, struct dt_error *err)
+static int load_checkpoint(struct dt_train *train, const struct dt_checkpoint_arrays *whole,
+                           struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     struct dt_error skipped;
     struct dt_checkpoint_info info = {.config = o->model};
-    int rc =
-        dt_checkpoint_load(o->checkpoint, &info,
-                           &(struct dt_checkpoint_arrays){train->model.params, train->first,
-                                                          train->second, train->model.layout.total},
-                           &skipped, err);
+    int rc = dt_checkpoint_load(o->checkpoint, &info, whole, &skipped, err);
     if (rc < 0)
         return -1;
     if (skipped.text[0])
@@ -110,31 +104,40 @@ static int load_checkpoint(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
-/* Weights: loaded by rank 0 and sent, or made by each rank alike. */
-static int place_weights(struct dt_train *train, int *code, struct dt_error *err)
+/* A checkpoint loaded by rank 0 and sent to all. */
+static int resume(struct dt_train *train, const struct dt_checkpoint_arrays *whole, int *code,
+                  struct dt_error *err)
 {
     struct dt_comm *comm = train->comm;
-    size_t bytes = train->model.layout.total * sizeof(real);
     int failed = 0;
-    dt_layout_first_values(&train->model.layout, train->model.params, train->options->seed);
-    if (!train->options->resume)
-        return 0;
     *code = DT_EXIT_CONFIG;
     if (comm->rank == 0)
-        failed = load_checkpoint(train, err) < 0;
+        failed = load_checkpoint(train, whole, err) < 0;
     if (dt_comm_agree(comm, failed, code, err) < 0)
         return -1;
     *code = 1;
     if (comm->operations->broadcast(comm, &train->step, sizeof train->step, 0, err) < 0 ||
         comm->operations->broadcast(comm, &train->saved_at, sizeof train->saved_at, 0, err) < 0)
         return -1;
-    if (train->step == 0)
-        return 0;
-    if (comm->operations->broadcast(comm, train->model.params, bytes, 0, err) < 0 ||
-        comm->operations->broadcast(comm, train->first, bytes, 0, err) < 0 ||
-        comm->operations->broadcast(comm, train->second, bytes, 0, err) < 0)
-        return -1;
-    return 0;
+    return train->step == 0 ? 0 : dt_parallel_spread(&train->parallel, whole, err);
+}
+
+/* Weights: of a checkpoint, or made by each rank alike. */
+static int place_weights(struct dt_train *train, int *code, struct dt_error *err)
+{
+    struct dt_parallel *p = &train->parallel;
+    dt_parallel_first_values(p, train->options->seed);
+    if (train->options->resume) {
+        struct dt_checkpoint_arrays whole;
+        int rc = dt_parallel_whole_open(p, &whole, err);
+        rc = dt_comm_agree(train->comm, rc < 0, code, err);
+        if (rc == 0)
+            rc = resume(train, &whole, code, err);
+        dt_parallel_whole_close(p, &whole);
+        if (rc < 0)
+            return -1;
+    }
+    return dt_parallel_changed(p, err);
 }
 
 /* What a rank can only find out on its own: data, memory, library, log, checkpoint directory. */
@@ -170,9 +173,20 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     code = DT_EXIT_USAGE;
     if (dt_options_check(options, comm->size, err) < 0) /* alike on all ranks */
         return code;
+    train->sizes = options->mesh;
+    if (dt_mesh_fit(&train->sizes, comm->size, err) < 0)
+        return code;
     train->batch = (size_t)(options->global_batch / comm->size);
     train->micro = options->micro_batch ? (size_t)options->micro_batch : train->batch;
     rc = open_own(train, &code, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    code = 1;
+    rc = dt_parallel_open(&train->parallel, comm, &train->model,
+                          &(struct dt_parallel_setup){.sizes = train->sizes,
+                                                      .zero = options->zero,
+                                                      .micro = train->micro < train->batch},
+                          err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = DT_EXIT_CONFIG;
@@ -198,10 +212,9 @@ void dt_train_close(struct dt_train *train)
 {
     dt_report_close(&train->report);
     dt_data_close(&train->data);
+    dt_parallel_close(&train->parallel);
     dt_model_fini(&train->model);
     dt_blas_close(&train->blas);
-    free(train->first);
-    free(train->second);
     free(train->tokens);
     free(train->targets);
 }

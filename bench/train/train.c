@@ -102,13 +102,12 @@ static int judge_spike(struct dt_train *train, double loss, double mine, struct 
 static double learn(struct dt_train *train)
 {
     const struct dt_options *o = train->options;
-    const struct dt_model_hooks hooks = dt_dp_hooks(&train->dp);
     double scale = 1.0 / ((double)o->global_batch * o->model.seq), sum = 0;
     for (size_t first = 0; first < train->batch; first += train->micro) {
         size_t at = first * (size_t)o->model.seq;
         bool last = first + train->micro >= train->batch;
-        sum += dt_model_train(&train->model, train->tokens + at, train->targets + at, train->micro,
-                              scale, first > 0, last ? &hooks : NULL);
+        sum += dt_parallel_learn(&train->parallel, train->tokens + at, train->targets + at,
+                                 train->micro, scale, first == 0, last);
     }
     return sum * scale;
 }
@@ -125,15 +124,17 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     collect_signals(train, news);
     if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) <
             0 ||
-        dt_dp_finish(&train->dp, &exposed, err) < 0)
+        dt_parallel_finish(&train->parallel, &exposed, err) < 0 ||
+        dt_comm_drain(train->comm, err) < 0)
         return -1;
     if (unreadable)
         *err = read_error;
     if (judge_news(train, news, loss, unreadable, err) < 0 ||
         judge_spike(train, news[NEWS_LOSS], loss, err) < 0)
         return -1;
-    if (o->clip > 0)
-        length = sqrt(dt_squares(train->model.grads, train->model.layout.total));
+    if (o->clip > 0 && dt_parallel_squares(&train->parallel, &length, err) < 0)
+        return -1;
+    length = sqrt(length);
     struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step),
                              .beta1 = 0.9,
                              .beta2 = 0.95,
@@ -141,8 +142,10 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
                              .decay = o->decay,
                              .scale = dt_clip_scale(length, o->clip),
                              .step = train->step + 1};
-    dt_adamw_update(&adamw, &train->model.layout, train->model.params, train->model.grads,
-                    train->first, train->second);
+    struct dt_parallel *p = &train->parallel;
+    dt_adamw_update(&adamw, &p->own, p->params, p->grads, p->first, p->second);
+    if (dt_parallel_changed(p, err) < 0)
+        return -1;
     train->step++;
     dt_report_step(&train->report, &(struct dt_step_numbers){.step = train->step,
                                                              .loss = news[NEWS_LOSS],
@@ -170,7 +173,7 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
                 dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;
         }
         if (!unreadable)
-            sum += dt_model_evaluate(&train->model, train->tokens, train->targets, batch, NULL);
+            sum += dt_parallel_evaluate(&train->parallel, train->tokens, train->targets, batch);
     }
     if (dt_comm_agree(train->comm, unreadable, &code, err) < 0 ||
         dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)
@@ -185,20 +188,24 @@ static int save(struct dt_train *train, int *code, struct dt_error *err)
     int failed = 0;
     if (!o->checkpoint || train->saved_at == train->step)
         return 0;
-    if (dt_dp_check(&train->dp, train->model.params, err) < 0)
+    struct dt_checkpoint_arrays whole;
+    if (dt_parallel_check(&train->parallel, err) < 0)
         return -1;
+    failed = dt_parallel_whole_open(&train->parallel, &whole, err) < 0;
+    if (dt_comm_agree(train->comm, failed, code, err) < 0 ||
+        dt_parallel_collect(&train->parallel, &whole, err) < 0) {
+        dt_parallel_whole_close(&train->parallel, &whole);
+        return -1;
+    }
     if (train->comm->rank == 0) {
         struct dt_checkpoint_info info = {.config = o->model,
                                           .seed = o->seed,
                                           .data = train->data.fingerprint,
                                           .step = (uint64_t)train->step,
                                           .global_batch = (uint64_t)o->global_batch};
-        failed = dt_checkpoint_save(o->checkpoint, &info,
-                                    &(struct dt_checkpoint_arrays){train->model.params,
-                                                                   train->first, train->second,
-                                                                   train->model.layout.total},
-                                    err) < 0;
+        failed = dt_checkpoint_save(o->checkpoint, &info, &whole, err) < 0;
     }
+    dt_parallel_whole_close(&train->parallel, &whole);
     *code = DT_EXIT_REPORT;
     if (dt_comm_agree(train->comm, failed, code, err) < 0)
         return -1;
@@ -242,7 +249,7 @@ int dt_train_run(struct dt_train *train, struct dt_error *err)
         if (one_step(train, news, err) < 0 || after_step(train, news, &end, &code, err) < 0)
             return code;
     }
-    if (dt_dp_check(&train->dp, train->model.params, err) < 0)
+    if (dt_parallel_check(&train->parallel, err) < 0)
         return code;
     dt_report_summary(&train->report);
     return end ? DT_EXIT_SIGNAL + SIGTERM : 0;

@@ -6,8 +6,8 @@
 #include "checkpoint.h"
 #include "comm.h"
 #include "data.h"
-#include "dp.h"
 #include "options.h"
+#include "parallel.h"
 #include "report.h"
 #include "spike.h"
 
@@ -16,12 +16,12 @@ struct dt_train {
     struct dt_comm *comm;
     struct dt_blas blas;
     struct dt_model model;
-    struct dt_dp dp;
+    struct dt_parallel parallel;
     struct dt_data data;
     struct dt_report report;
     struct dt_spike spike;
-    real *first, *second; /* AdamW's moments */
     int *tokens, *targets;
+    struct dt_mesh_sizes sizes;
     size_t batch;    /* samples of this rank in a step */
     size_t micro;    /* of these, how many go through the model at a time */
     long step;       /* steps done */

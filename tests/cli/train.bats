@@ -283,7 +283,7 @@ TEXT
     [ "$status" -eq 0 ]
     for option in data preset family layers channels heads kv-heads hidden seq \
         vocab rope-base tied untied steps global-batch micro-batch lr clip spike warmup weight-decay seed \
-        blas comm checkpoint save-every resume eval-every print-every log; do
+        blas dp fsdp zero comm checkpoint save-every resume eval-every print-every log; do
         [[ $output == *"--$option"* ]]
     done
     run "$BIN" --version

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the ranks share a model, behind one set of calls: copies of it (dp.h), or shards (fsdp.h). */
+#ifndef DT_TRAIN_PARALLEL_H
+#define DT_TRAIN_PARALLEL_H
+
+#include "checkpoint.h"
+#include "dp.h"
+#include "fsdp.h"
+#include "mesh.h"
+
+struct dt_parallel {
+    struct dt_comm *world;
+    struct dt_model *model;
+    bool sharded;
+    struct dt_mesh mesh; /* only where sharded */
+    struct dt_dp dp;     /* over all ranks, or over those with the same shards */
+    struct dt_fsdp fsdp;
+    struct dt_layout own;                  /* of the arrays of this rank; a view */
+    real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
+    size_t taken;                          /* reals for parameters, gradients and moments */
+};
+
+struct dt_parallel_setup {
+    struct dt_mesh_sizes sizes; /* that fit */
+    int zero;                   /* 0: not sharded */
+    bool micro;                 /* more than one micro-batch a step */
+};
+
+/* The model is one of dt_model_init_bare. Every rank calls it. */
+int dt_parallel_open(struct dt_parallel *p, struct dt_comm *world, struct dt_model *model,
+                     const struct dt_parallel_setup *setup, struct dt_error *err);
+void dt_parallel_close(struct dt_parallel *p);
+
+/* One micro-batch through the model, gradients added to those of the step's micro-batches before.
+ * Returns the sum of losses. A failure is told by finish. */
+double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *targets, size_t batch,
+                         double scale, bool first, bool last);
+double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int *targets,
+                            size_t batch);
+
+/* Wait for the sums: then `grads` are final. */
+int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err);
+
+/* Sum of squares of the whole gradient. */
+int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err);
+
+/* `params` were changed. */
+int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err);
+
+/* Do ranks that should hold the same parameters hold them? */
+int dt_parallel_check(struct dt_parallel *p, struct dt_error *err);
+
+void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed);
+
+/* Whole arrays on rank 0, for a checkpoint: make room for them, and give it back; from the ranks to
+ * there, and from there to all ranks. Other ranks' arrays stay NULL. */
+int dt_parallel_whole_open(struct dt_parallel *p, struct dt_checkpoint_arrays *whole,
+                           struct dt_error *err);
+void dt_parallel_whole_close(struct dt_parallel *p, struct dt_checkpoint_arrays *whole);
+int dt_parallel_collect(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
+                        struct dt_error *err);
+int dt_parallel_spread(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
+                       struct dt_error *err);
+
+#endif

@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# dt-train over ranks: copies, shards of the three kinds and both together take the steps of one process.
+
+setup() {
+    local name
+    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
+        unset "$name"
+    done
+    BIN=$(realpath "$BATS_TEST_DIRNAME/../..")
+    BIN=$(cd "$BIN" && realpath "${BUILD:-build}/bin/dt-train")
+    TMP=$(mktemp -d)
+    TEXT=$TMP/text
+    for i in $(seq 400); do echo "line $i of a text that repeats itself, $((i * i % 97)) times"; done >"$TEXT"
+    export OMP_NUM_THREADS=1
+    SMALL=(--data "$TEXT" --layers 3 --channels 16 --heads 2 --seq 16 --global-batch 8 --blas builtin --steps 50)
+}
+
+teardown() {
+    rm -rf "$TMP"
+}
+
+train() { # ranks, name of the log and the checkpoint, arguments
+    local ranks=$1 name=$2
+    shift 2
+    mpirun -np "$ranks" --allow-run-as-root --oversubscribe "$BIN" "${SMALL[@]}" --log "$TMP/$name" \
+        --checkpoint "$TMP/c-$name" "$@" >"$TMP/out"
+}
+
+losses() { # the loss of each step, from a JSON log
+    sed -n 's/.*"step":\([0-9]*\),"loss":\([0-9.e+-]*\),.*/\1 \2/p' "$TMP/$1"
+}
+
+close_to() { # two logs of as many steps: no loss differs by more than 1e-6 of it
+    paste <(losses "$1") <(losses "$2") | awk -v steps="$3" '
+        { d = ($2 - $4) / $2; if (d < 0) d = -d; if (d > 1e-6) bad = 1 }
+        END { exit bad || NR != steps }'
+}
+
+same() { # two final checkpoints are equal bit for bit
+    cmp "$TMP/c-$1/step-00000050.dtc" "$TMP/c-$2/step-00000050.dtc"
+}
+
+@test "shards of each kind end as copies do, bit for bit, and as one process does, to 1e-6" {
+    train 1 one
+    for ranks in 2 4; do
+        train "$ranks" copies$ranks
+        close_to one copies$ranks 50
+        for zero in 1 2 3; do
+            train "$ranks" zero$zero-$ranks --fsdp "$ranks" --zero "$zero"
+            same copies$ranks zero$zero-$ranks
+        done
+    done
+    train 4 both --dp 2 --fsdp 2
+    close_to one both 50
+    train 4 messages --fsdp 4 --comm mpi # no shared memory: the same bits
+    same copies4 messages
+}
+
+@test "micro-batches, held-out loss, clipping and the family llama over shards" {
+    more=(--family llama --micro-batch 1 --eval-every 10 --clip 0.5)
+    train 1 one "${more[@]}"
+    for zero in 1 3; do
+        train 2 zero$zero --fsdp 2 --zero "$zero" "${more[@]}"
+        close_to one zero$zero 50
+        paste <(grep eval_loss "$TMP/one") <(grep eval_loss "$TMP/zero$zero") |
+            awk -F '[:}]' '{ d = $3 - $6; if (d > 1e-5 || d < -1e-5) bad = 1 } END { exit bad || NR != 5 }'
+    done
+}
+
+@test "resumed on the same shards it ends as if it had not stopped, bit for bit; on others, to 1e-6" {
+    train 2 whole --fsdp 2 --save-every 25
+    for layout in "2 --fsdp 2" "4 --dp 2 --fsdp 2" "1"; do
+        read -r ranks rest <<<"$layout"
+        mkdir "$TMP/c-cut$ranks"
+        cp "$TMP/c-whole/step-00000025.dtc" "$TMP/c-cut$ranks"
+        # shellcheck disable=SC2086 # several words
+        train "$ranks" cut$ranks --resume $rest
+        grep -q '^resumed after step 25$' "$TMP/out"
+        [ "$(losses cut$ranks | wc -l)" -eq 25 ]
+        losses whole | tail -25 >"$TMP/second"
+        paste "$TMP/second" <(losses cut$ranks) | awk '
+            { d = ($2 - $4) / $2; if (d < 0) d = -d; if ($1 != $3 || d > 1e-6) bad = 1 } END { exit bad }'
+    done
+    same whole cut2
+}
+
+@test "sizes that do not fit the ranks: the nearest that do are named, exit 64" {
+    run train 2 wrong --fsdp 3
+    [ "$status" -eq 64 ]
+    [ "$(grep -c '^dt-train: --dp 1 x --fsdp 3 is not the number of ranks, 2; the nearest that fits is --dp 1 --fsdp 2$' <<<"$output")" -eq 1 ]
+    run train 2 wrong --dp 4
+    [ "$status" -eq 64 ]
+    [[ $output == *"--dp 4 x --fsdp 1 is not the number of ranks, 2"* ]]
+    run "$BIN" "${SMALL[@]}" --zero 2
+    [ "$status" -eq 64 ]
+    [[ $output == "dt-train: --zero 2 wants --fsdp N"* ]]
+    run "$BIN" "${SMALL[@]}" --fsdp 1 --zero 4
+    [ "$status" -eq 64 ]
+}
