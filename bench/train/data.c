@@ -14,6 +14,7 @@
 
 #include "hash.h"
 #include "rng.h"
+#include "shard.h"
 
 #define MAX_FILES 4096
 
@@ -40,9 +41,33 @@ static int add_directory(struct dt_data *data, const char *path, struct dt_error
     return rc;
 }
 
+/* Bytes or a shard? *size: bytes in, tokens out. All files must be of one kind. */
+static int find_width(struct dt_data *data, const char *path, int fd, uint64_t *size,
+                      struct dt_error *err)
+{
+    char header[DT_SHARD_HEADER];
+    struct dt_error why;
+    ssize_t got = pread(fd, header, sizeof header, 0);
+    if (got < 0)
+        return dt_error_set(err, "data file %s can not be read: %s", path, strerror(errno));
+    int shard = dt_shard_parse(size, header, (size_t)got, *size, &why);
+    size_t width = shard ? 2 : 1;
+    if (shard < 0)
+        return dt_error_set(err, "data file %s can not be used: %s", path, why.text);
+    if (data->width && data->width != width)
+        return dt_error_set(err,
+                            "data file %s is %s, and the ones before are not; give --data files "
+                            "of one kind",
+                            path, shard ? "a shard of tokens" : "text");
+    data->width = width;
+    return 0;
+}
+
 static int add_file(struct dt_data *data, const char *path, int fd, uint64_t size,
                     struct dt_error *err)
 {
+    if (find_width(data, path, fd, &size, err) < 0)
+        return -1;
     if (data->file_count == MAX_FILES)
         return dt_error_set(err, "more than %d data files; join them into fewer", MAX_FILES);
     struct dt_data_file *grown = realloc(data->files, (data->file_count + 1) * sizeof *data->files);
@@ -80,32 +105,16 @@ static int add_path(struct dt_data *data, const char *path, bool named, struct d
     return rc;
 }
 
-/* Bytes at `place` of the joined files. */
-static int read_at(const struct dt_data *data, unsigned char *out, size_t bytes, uint64_t place,
-                   struct dt_error *err)
+static int read_file(const struct dt_data_file *file, unsigned char *out, size_t bytes,
+                     uint64_t place, struct dt_error *err)
 {
-    size_t low = 0, high = data->file_count;
-    while (high - low > 1) {
-        size_t middle = (low + high) / 2;
-        if (data->files[middle].begin <= place)
-            low = middle;
-        else
-            high = middle;
-    }
     while (bytes > 0) {
-        const struct dt_data_file *file = &data->files[low];
-        uint64_t inside = place - file->begin;
-        if (inside >= file->size) {
-            low++;
-            continue;
-        }
-        size_t want = file->size - inside < bytes ? (size_t)(file->size - inside) : bytes;
-        ssize_t got = pread(file->fd, out, want, (off_t)inside);
+        ssize_t got = pread(file->fd, out, bytes, (off_t)place);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return dt_error_set(err, "data file %s can not be read at byte %llu: %s", file->path,
-                                (unsigned long long)inside,
+                                (unsigned long long)place,
                                 got < 0 ? strerror(errno) : "it has become shorter");
         out += got;
         place += (uint64_t)got;
@@ -114,38 +123,71 @@ static int read_at(const struct dt_data *data, unsigned char *out, size_t bytes,
     return 0;
 }
 
+/* Tokens at `place` of the joined files, as they are stored. */
+static int read_at(const struct dt_data *data, unsigned char *out, size_t tokens, uint64_t place,
+                   struct dt_error *err)
+{
+    const size_t width = data->width;
+    size_t low = 0, high = data->file_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (data->files[middle].begin <= place)
+            low = middle;
+        else
+            high = middle;
+    }
+    while (tokens > 0) {
+        const struct dt_data_file *file = &data->files[low];
+        uint64_t inside = place - file->begin;
+        if (inside >= file->size) {
+            low++;
+            continue;
+        }
+        uint64_t rest = file->size - inside;
+        size_t want = rest < tokens ? (size_t)rest : tokens;
+        if (read_file(file, out, want * width, inside * width + (width > 1 ? DT_SHARD_HEADER : 0),
+                      err) < 0)
+            return -1;
+        out += want * width;
+        place += want;
+        tokens -= want;
+    }
+    return 0;
+}
+
 static int take_fingerprint(struct dt_data *data, struct dt_error *err)
 {
-    enum { PROBES = 16, BYTES = 4096 };
-    unsigned char bytes[BYTES];
+    enum { PROBES = 16, TOKENS = 4096 };
+    unsigned char bytes[2 * TOKENS];
     data->fingerprint = data->size;
     for (uint64_t i = 0; i < PROBES; i++) {
-        size_t want = data->size < BYTES ? (size_t)data->size : BYTES;
+        size_t want = data->size < TOKENS ? (size_t)data->size : TOKENS;
         if (read_at(data, bytes, want, (data->size - want) / (PROBES - 1) * i, err) < 0)
             return -1;
-        data->fingerprint = dt_hash(bytes, want, data->fingerprint);
+        data->fingerprint = dt_hash(bytes, want * data->width, data->fingerprint);
     }
     return 0;
 }
 
 int dt_data_open(struct dt_data *data, char *const *paths, size_t count, size_t seq, bool held_out,
-                 uint64_t seed, struct dt_error *err)
+                 size_t vocab, uint64_t seed, struct dt_error *err)
 {
-    *data = (struct dt_data){.seq = seq, .seed = seed};
+    *data = (struct dt_data){.seq = seq, .vocab = vocab, .seed = seed};
     for (size_t i = 0; i < count; i++)
         if (add_path(data, paths[i], true, err) < 0)
             goto fail;
     uint64_t tenth = data->size / 10, least = 2 * (uint64_t)seq + 1;
     data->train = held_out ? data->size - tenth : data->size;
     if (data->train < least || (held_out && tenth < seq + 1)) {
-        dt_error_set(err, "data has %llu bytes, and --seq %zu%s wants at least %llu",
-                     (unsigned long long)data->size, seq, held_out ? " with --eval-every" : "",
+        dt_error_set(err, "data has %llu %s, and --seq %zu%s wants at least %llu",
+                     (unsigned long long)data->size, data->width > 1 ? "tokens" : "bytes", seq,
+                     held_out ? " with --eval-every" : "",
                      (unsigned long long)(held_out ? 10 * (seq + 1) + 10 : least));
         goto fail;
     }
-    data->buffer = malloc(seq + 1);
+    data->buffer = malloc((seq + 1) * data->width);
     if (!data->buffer) {
-        dt_error_set(err, "no memory for a sample of %zu bytes", seq + 1);
+        dt_error_set(err, "no memory for a sample of %zu tokens", seq + 1);
         goto fail;
     }
     if (take_fingerprint(data, err) < 0)
@@ -189,9 +231,21 @@ int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets
 {
     if (read_at(data, data->buffer, data->seq + 1, place, err) < 0)
         return -1;
-    for (size_t i = 0; i < data->seq; i++) {
-        tokens[row * data->seq + i] = data->buffer[i];
-        targets[row * data->seq + i] = data->buffer[i + 1];
+    int last = 0;
+    for (size_t i = 0; i <= data->seq; i++) {
+        int token = data->buffer[i * data->width];
+        if (data->width > 1)
+            token |= data->buffer[i * data->width + 1] << 8;
+        if ((size_t)token >= data->vocab)
+            return dt_error_set(err,
+                                "data has token %d at place %llu, and --vocab is %zu; is it made "
+                                "with another tokenizer?",
+                                token, (unsigned long long)(place + i), data->vocab);
+        if (i > 0) {
+            tokens[row * data->seq + i - 1] = last;
+            targets[row * data->seq + i - 1] = token;
+        }
+        last = token;
     }
     return 0;
 }

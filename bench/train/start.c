@@ -38,7 +38,7 @@ static int compare_data(struct dt_train *train, struct dt_error *err)
     if (train->comm->operations->broadcast(train->comm, common, sizeof common, 0, err) < 0)
         return -1;
     if (common[0] != train->data.size)
-        return dt_error_set(err, "--data has %llu bytes here, and %llu on rank 0",
+        return dt_error_set(err, "--data has %llu tokens here, and %llu on rank 0",
                             (unsigned long long)train->data.size, (unsigned long long)common[0]);
     if (common[1] != train->data.fingerprint)
         return dt_error_set(err, "--data has another content here than on rank 0");
@@ -146,7 +146,7 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     const struct dt_options *o = train->options;
     *code = DT_EXIT_CONFIG;
     if (dt_data_open(&train->data, o->data, o->data_count, (size_t)o->model.seq, o->eval_every > 0,
-                     o->seed, err) < 0)
+                     (size_t)o->model.vocab, o->seed, err) < 0)
         return -1;
     *code = DT_EXIT_USAGE;
     if (dt_report_open(&train->report, o, train->comm->rank, train->comm->size, err) < 0)

@@ -87,7 +87,7 @@ static void test_epoch(void **state)
     struct dt_error err;
     char *paths[] = {directory};
     int tokens[16], targets[16];
-    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 9, &err), 0);
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 256, 9, &err), 0);
     assert_int_equal((int)data.size, 1000);
     uint64_t windows = (1000 - 17) / 16;
     unsigned char seen[1000] = {0};
@@ -112,7 +112,7 @@ static void test_held_out(void **state)
     struct dt_data data;
     struct dt_error err;
     char *paths[] = {directory};
-    assert_int_equal(dt_data_open(&data, paths, 1, 16, true, 9, &err), 0);
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, true, 256, 9, &err), 0);
     for (uint64_t n = 0; n < 500; n++)
         assert_true(dt_data_place(&data, n) + 17 <= data.train);
     assert_int_equal((int)dt_data_held_out(&data), (100 - 1) / 16);
@@ -129,7 +129,7 @@ static void test_shrunk(void **state)
     write_file("a", 0, 400);
     snprintf(path, sizeof path, "%s/a", directory);
     char *paths[] = {path};
-    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 9, &err), 0);
+    assert_int_equal(dt_data_open(&data, paths, 1, 16, false, 256, 9, &err), 0);
     assert_int_equal(truncate(path, 100), 0);
     assert_int_equal(dt_data_read(&data, 200, tokens, targets, 0, &err), -1);
     assert_non_null(strstr(err.text, "shorter"));
@@ -143,10 +143,10 @@ static void test_refused(void **state)
     struct dt_data data;
     struct dt_error err;
     char *missing[] = {"/nonexistent/text"}, *device[] = {"/dev/null"}, *small[] = {directory};
-    assert_int_equal(dt_data_open(&data, missing, 1, 16, false, 9, &err), -1);
+    assert_int_equal(dt_data_open(&data, missing, 1, 16, false, 256, 9, &err), -1);
     assert_non_null(strstr(err.text, "/nonexistent/text"));
-    assert_int_equal(dt_data_open(&data, device, 1, 16, false, 9, &err), -1);
-    assert_int_equal(dt_data_open(&data, small, 1, 600, false, 9, &err), -1);
+    assert_int_equal(dt_data_open(&data, device, 1, 16, false, 256, 9, &err), -1);
+    assert_int_equal(dt_data_open(&data, small, 1, 600, false, 256, 9, &err), -1);
     assert_non_null(strstr(err.text, "at least 1201"));
 }
 
@@ -165,13 +165,61 @@ static void test_hash(void **state)
     }
 }
 
+/* A shard of `said` tokens by its header, and `count` in fact, counting up from `first`. */
+static void write_shard(const char *path, int said, int count, int first)
+{
+    int32_t header[256] = {20240520, 1, said};
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(header, sizeof header, 1, file), 1);
+    for (int i = first; i < first + count; i++)
+        assert_int_equal(fwrite(&(uint16_t){(uint16_t)i}, 2, 1, file), 1);
+    fclose(file);
+}
+
+static void test_shards(void **state)
+{
+    (void)state;
+    struct dt_data data;
+    struct dt_error err;
+    int tokens[16], targets[16];
+    char names[3][128];
+    for (int i = 0; i < 3; i++)
+        snprintf(names[i], sizeof names[i], "%s/%c", directory, "abc"[i]);
+    char *both[] = {names[0], names[1]}, *mixed[] = {names[0], names[2]};
+    write_shard(names[0], 700, 700, 0);
+    write_shard(names[1], 800, 800, 700);
+    assert_int_equal(dt_data_open(&data, both, 2, 16, false, 50257, 9, &err), 0);
+    assert_int_equal((int)data.size, 1500);
+    assert_int_equal(dt_data_read(&data, 690, tokens, targets, 0, &err), 0);
+    for (int i = 0; i < 16; i++) { /* across the files */
+        assert_int_equal(tokens[i], 690 + i);
+        assert_int_equal(targets[i], 691 + i);
+    }
+    dt_data_close(&data);
+    assert_int_equal(dt_data_open(&data, both, 2, 16, false, 1000, 9, &err), 0);
+    assert_int_equal(dt_data_read(&data, 983, tokens, targets, 0, &err), 0); /* 999 is the last */
+    assert_int_equal(dt_data_read(&data, 984, tokens, targets, 0, &err), -1);
+    assert_non_null(strstr(err.text, "token 1000 at place 1000, and --vocab is 1000"));
+    dt_data_close(&data);
+    assert_int_equal(dt_data_open(&data, mixed, 2, 16, false, 256, 9, &err), -1);
+    assert_non_null(strstr(err.text, "is text, and the ones before are not"));
+    write_shard(names[1], 801, 800, 0);
+    assert_int_equal(dt_data_open(&data, both + 1, 1, 16, false, 50257, 9, &err), -1);
+    assert_non_null(strstr(err.text, "cut short or too long"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_permutation), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_epoch),       cmocka_unit_test(test_held_out),
-        cmocka_unit_test(test_shrunk),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_held_out),
+        cmocka_unit_test(test_shrunk),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_shards), /* the last: it writes the files anew */
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
