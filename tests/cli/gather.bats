@@ -131,7 +131,7 @@ assert [s.get("name") for s in suites] == ["n0", "n1"], [s.attrib for s in suite
     # It hangs when the report is due: the verdict is no-go 73, and comes while the nodes still wait.
     nodes hangs_late "$dir/late"
     [ "$status" -eq 0 ] || { echo "$output"; false; }
-    has "its file system did not answer in 5000 ms; nothing was started"; has "exit 73"
+    has "its file system did not answer in 5000 ms"; has "nothing was started"; has "exit 73"
 }
 @test "report in a missing directory: refused before anything starts" {
     run "$gather" --nodes 1 --report "$dir/no/r.json"

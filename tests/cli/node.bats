@@ -53,7 +53,7 @@ teardown() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true; }
     has "checked fail 78 loud"; has "$dir/dt.conf"
     chmod 644 "$dir/dt.conf"; echo 'colour = red' >>"$dir/dt.conf"
     session "$(request off)"
-    has "checked fail 78 loud"; has "dt.conf:3"
+    has "checked fail 78 loud"; has "dt.conf:$(wc -l <"$dir/dt.conf"): "
 }
 @test "without validation: go, and a plan for the masks" {
     session "$(request off)" $'mask 0 0\nend\n'

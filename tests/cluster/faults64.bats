@@ -19,10 +19,12 @@ found() {
         [.nodes[].checks[] | select(.result == "WARN") | .name] as $warned |
         (.nodes[] | .name as $name |
             (select(.lost != null) | "report \($name)"),
-            (.checks[] | select(.result != "PASS" and .result != "SKIP") | . as $check |
+            # (how far a clock is off can not be known to 0.1 s where the machine is busy)
+            (.checks[] | select(.result != "PASS" and .result != "SKIP" and
+                                (.result != "UNKNOWN" or .name != "clock")) | . as $check |
                 select(.result != "WARN" or ([$warned[] | select(. == $check.name)] | length) < $all) |
                 "\(.name) \($name)")),
-        (.findings[] | "\(.name) \(.node // "all")")' r.json | sort -u
+        (.findings[] | select(.result != "UNKNOWN" or .name != "clock") | "\(.name) \(.node // "all")")' r.json | sort -u
 }
 
 # The step was refused, and this is wrong and nothing else.

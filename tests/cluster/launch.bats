@@ -232,12 +232,13 @@ print("rank", here, flush=True)'
 }
 
 @test "--roles: each role has its nodes and its world; where another role is, by address; its end is the job's" {
-    cat >serve.py <<'PY'
+    export CLUSTER # the roles file has it
+    cat >"$CLUSTER-serve.py" <<'PY'
 import http.server
 http.server.test(http.server.SimpleHTTPRequestHandler, port=8765, bind="0.0.0.0")
 PY
     cat >job.roles <<'ROLES'
-role  server  last:1 -- python3 serve.py
+role  server  last:1 -- python3 ${CLUSTER}-serve.py
 ready server  http://@server.0@:8765/ 60
 role  trainer rest --nproc-per-node 2 -- sh -c 'echo $RANK/$WORLD_SIZE node $NODE_RANK slurm $SLURM_PROCID/$SLURM_NTASKS asks @server.0@ of @server.count@'
 end   trainer
@@ -248,6 +249,6 @@ ROLES
     diff <(grep asks <<<"$output" | sed 's/ asks .*//' | sort) \
         <(for r in 0 1 2 3 4 5; do echo "$r/6 node $((r / 2)) slurm $r/6"; done)
     [ -z "$address" ] || [ "$(grep -c "asks $address of 1" <<<"$output")" -eq 6 ]
-    run pgrep -f "python3 serve[.]py" # nodes have PIDs of their own, but are processes of this machine
+    run pgrep -f "python3 $CLUSTER-serve.py" # nodes have PIDs of their own, but are processes of this machine
     [ -z "$output" ]
 }

@@ -71,15 +71,15 @@ resumes() { # where it was saved
 }
 
 @test "a hang over two nodes: the odd rank is named, 70, nothing stays" {
-    cp "$REPOSITORY/tests/tools/stall.py" .
-    run env STALL=sleep srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --hang-timeout 2 --on-hang stop --python-stacks -- python3 stall.py
+    cp "$REPOSITORY/tests/tools/stall.py" "$CLUSTER-stall.py"
+    run env STALL=sleep srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --hang-timeout 2 --on-hang stop --python-stacks -- python3 "$CLUSTER-stall.py"
     assert_code 70
     assert_says "rank 2 on $CLUSTER-2 is the odd one out"
-    assert_says "rank 2 on $CLUSTER-2 (pid *sleeps in *Python at stall.py:*in hold"
+    assert_says "rank 2 on $CLUSTER-2 (pid *sleeps in *Python at $CLUSTER-stall.py:*in hold"
     assert_says 'ranks 0-1,3 (3) each: waits in recv*for the key "step2" of the store'
     assert_job FAILED
     jobs_gone
-    run -1 pgrep -f 'python3 stall.py'
+    run -1 pgrep -f "python3 $CLUSTER-stall.py"
     assert_nodes_healthy
 }
 
