@@ -15,6 +15,7 @@
 void dt_buddy_count(const char *text, long page_kib, long huge_kib, long long *free_mib,
                     long long *huge_mib)
 {
+    const long long BLOCK_KIB_MAX = 1LL << 26, BLOCKS_MAX = 1LL << 32, FREE_KIB_MAX = 1LL << 60;
     long long free_kib = 0, huge_free_kib = 0;
     for (const char *line = text; line && *line; line = strchr(line, '\n')) {
         line += *line == '\n';
@@ -25,10 +26,13 @@ void dt_buddy_count(const char *text, long page_kib, long huge_kib, long long *f
         zone += 4;
         zone += strspn(zone, " ");
         zone += strcspn(zone, " \n"); /* its name */
-        for (long long order_kib = page_kib; zone < end && order_kib < 1LL << 40; order_kib *= 2) {
+        /* More than any machine has is no such file: the sums stay far from what they can hold. */
+        for (long long order_kib = page_kib; zone < end && order_kib < BLOCK_KIB_MAX;
+             order_kib *= 2) {
             char *after;
             long long blocks = strtoll(zone, &after, 10);
-            if (after == zone || after > end || blocks < 0 || blocks > 1LL << 32)
+            if (after == zone || after > end || blocks < 0 || blocks > BLOCKS_MAX ||
+                free_kib > FREE_KIB_MAX)
                 break;
             zone = after;
             free_kib += blocks * order_kib;

@@ -231,7 +231,7 @@ static void add_shared(struct shared *shared, struct line *line)
         *c = *c == ' ' ? '_' : *c;
     dt_buf_printf(&text, "%s %s %s %s", line->path, line->type, line->source, line->options);
     while ((option = strsep(&rest, ","))) {
-        if (!is_private_option(option) && !has_option(line->options, option))
+        if (*option && !is_private_option(option) && !has_option(line->options, option))
             dt_buf_printf(&text, ",%s", option);
     }
     shared->texts[shared->count] = dt_buf_take(&text);

@@ -74,6 +74,11 @@ static void mount_table(void **state)
         text_of(doc, "fs.network_options"),
         "/a_b nfs4 srv:/b rw,vers=4.1; /fsx lustre 10.0.0.1@tcp:/abc rw,noatime,flock");
     json_decref(doc);
+    /* an option without a name ends, too */
+    tree_file(&tree, "proc/self/mountinfo", "6 1 0:50 / /fsx rw - lustre s rw,,flock,\n");
+    doc = read_by(&tree, &plain, dt_read_mount_table);
+    assert_string_equal(text_of(doc, "fs.network_options"), "/fsx lustre s rw,flock");
+    json_decref(doc);
     tree_file(&tree, "proc/self/mountinfo", "junk\n - \n1 2 3 - a\n");
     doc = read_by(&tree, &plain, dt_read_mount_table);
     assert_string_equal(text_of(doc, "fs.network"), "none");
@@ -100,6 +105,15 @@ static void buddies(void **state)
     dt_buddy_count("Node 0, zone\nzone\n\nzone X 99999999999999999999\n", 4, 2048, &free_mib,
                    &huge_mib);
     assert_int_equal(free_mib, 0);
+    /* more blocks, and larger ones, than any machine has */
+    dt_buddy_count(
+        "Node 0, zone N 4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 "
+        "4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 "
+        "4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 "
+        "4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 "
+        "4294967296 4294967296 4294967296 4294967296 4294967296 4294967296 4294967296\n",
+        4, 2048, &free_mib, &huge_mib);
+    assert_true(free_mib > 0 && huge_mib > 0 && huge_mib <= free_mib);
     dt_buddy_count("Node 0, zone Normal 1 1\n", 64, 128, &free_mib,
                    &huge_mib); /* pages of 64 KiB */
     assert_int_equal(huge_mib, 0);
