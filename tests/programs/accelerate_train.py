@@ -24,6 +24,7 @@ def main():
     weights = sum(p.detach().double().sum() for p in model.parameters()).item()
     if accelerator.is_main_process:
         print(f"result: world {accelerator.num_processes} loss {loss.hex()} weights {weights.hex()}", flush=True)
+    accelerator.wait_for_everyone()  # rank 0 has the store, and must not leave before the others
     accelerator.end_training()
 
 
