@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training loop of Hugging Face's accelerate on CPU: the library makes of it a DDP job by the variables it finds."""
+import os
+
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -26,6 +28,9 @@ def main():
         print(f"result: world {accelerator.num_processes} loss {loss.hex()} weights {weights.hex()}", flush=True)
     accelerator.wait_for_everyone()  # rank 0 has the store, and must not leave before the others
     accelerator.end_training()
+    # As Python ends, a thread of PyTorch 2.15 aborts a rank now and then where rank 0 serves the store, under srun alone too (seen with
+    # Lightning): the program has done its work by then.
+    os._exit(0)
 
 
 if __name__ == "__main__":
