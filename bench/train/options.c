@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "export.h"
 #include "version.h"
 
 enum key {
@@ -39,6 +40,7 @@ enum key {
     KEY_CHECKPOINT,
     KEY_SAVE,
     KEY_RESUME,
+    KEY_EXPORT,
     KEY_LOG,
     KEY_EVAL,
     KEY_PRINT,
@@ -89,6 +91,7 @@ static const struct argp_option argp_table[] = {
     {"checkpoint", KEY_CHECKPOINT, "DIR", 0, "save at the end, and on SIGUSR1 and SIGTERM", 0},
     {"save-every", KEY_SAVE, "N", 0, "and every N steps", 0},
     {"resume", KEY_RESUME, 0, 0, "go on from the newest whole checkpoint, if there is one", 0},
+    {"export", KEY_EXPORT, "DIR", 0, "write the trained model for Hugging Face's transformers", 0},
     {"eval-every", KEY_EVAL, "N", 0, "hold out the last tenth of the data; loss on it every N", 0},
     {"print-every", KEY_PRINT, "N", 0, "steps a printed line (default: about 20 lines)", 0},
     {"log", KEY_LOG, "FILE", 0, "append a JSON object a step", 0},
@@ -265,6 +268,9 @@ static error_t option(int key, char *text, struct argp_state *state)
     case KEY_RESUME:
         o->resume = true;
         break;
+    case KEY_EXPORT:
+        o->export_to = text;
+        break;
     case KEY_LOG:
         o->log = text;
         break;
@@ -404,7 +410,8 @@ void dt_options_fini(struct dt_options *options)
 
 int dt_options_check(const struct dt_options *o, int ranks, struct dt_error *err)
 {
-    if (dt_config_check(&o->model, err) < 0)
+    if (dt_config_check(&o->model, err) < 0 ||
+        (o->export_to && dt_export_check(&o->model, err) < 0))
         return -1;
     if (o->global_batch % ranks != 0) {
         long below = o->global_batch / ranks * ranks, above = below + ranks;
@@ -440,7 +447,7 @@ char *dt_options_text(const struct dt_options *o)
     dt_buf_printf(&text, "--weight-decay %.17g\n--seed %llu\n--checkpoint %s\n--save-every %ld\n",
                   o->decay, o->seed, on[o->checkpoint != NULL], o->save_every);
     dt_buf_printf(&text, "--dp %d\n--fsdp %d\n--zero %d\n", o->mesh.dp, o->mesh.fsdp, o->zero);
-    dt_buf_printf(&text, "--resume %s\n--eval-every %ld\n--comm %s\n", on[o->resume], o->eval_every,
-                  o->comm == DT_COMM_MPI ? "mpi" : "auto");
+    dt_buf_printf(&text, "--resume %s\n--export %s\n--eval-every %ld\n--comm %s\n", on[o->resume],
+                  on[o->export_to != NULL], o->eval_every, o->comm == DT_COMM_MPI ? "mpi" : "auto");
     return dt_buf_take(&text);
 }

@@ -26,7 +26,7 @@ struct dt_options {
     enum dt_comm_manner comm;
     struct dt_mesh_sizes mesh;
     int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */
-    const char *checkpoint, *log;
+    const char *checkpoint, *log, *export_to;
     bool resume;
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/exitcode.h"
+#include "export.h"
 
 #define TEXT_BYTES 2048
 
@@ -152,6 +153,9 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     if (dt_report_open(&train->report, o, train->comm->rank, train->comm->size, err) < 0)
         return -1;
     if (prepare_checkpoint(train, code, err) < 0)
+        return -1;
+    *code = DT_EXIT_REPORT;
+    if (o->export_to && train->comm->rank == 0 && dt_export_prepare(o->export_to, err) < 0)
         return -1;
     *code = 1;
     return allocate(train, err);

@@ -10,6 +10,7 @@
 #include "adamw.h"
 #include "base/exitcode.h"
 #include "clock.h"
+#include "export.h"
 #include "length.h"
 
 /* A signal to a whole job reaches its ranks over some steps: one request, not one a rank. */
@@ -182,6 +183,21 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
+/* The model of all ranks at rank 0, after they are found to agree. Ends with
+ * dt_parallel_whole_close. */
+static int collect_whole(struct dt_train *train, struct dt_checkpoint_arrays *whole, int *code,
+                         struct dt_error *err)
+{
+    if (dt_parallel_check(&train->parallel, err) < 0)
+        return -1;
+    int failed = dt_parallel_whole_open(&train->parallel, whole, err) < 0;
+    if (dt_comm_agree(train->comm, failed, code, err) == 0 &&
+        dt_parallel_collect(&train->parallel, whole, err) == 0)
+        return 0;
+    dt_parallel_whole_close(&train->parallel, whole);
+    return -1;
+}
+
 static int save(struct dt_train *train, int *code, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
@@ -189,14 +205,8 @@ static int save(struct dt_train *train, int *code, struct dt_error *err)
     if (!o->checkpoint || train->saved_at == train->step)
         return 0;
     struct dt_checkpoint_arrays whole;
-    if (dt_parallel_check(&train->parallel, err) < 0)
+    if (collect_whole(train, &whole, code, err) < 0)
         return -1;
-    failed = dt_parallel_whole_open(&train->parallel, &whole, err) < 0;
-    if (dt_comm_agree(train->comm, failed, code, err) < 0 ||
-        dt_parallel_collect(&train->parallel, &whole, err) < 0) {
-        dt_parallel_whole_close(&train->parallel, &whole);
-        return -1;
-    }
     if (train->comm->rank == 0) {
         struct dt_checkpoint_info info = {.config = o->model,
                                           .seed = o->seed,
@@ -212,6 +222,25 @@ static int save(struct dt_train *train, int *code, struct dt_error *err)
     *code = 1;
     train->saved_at = train->step;
     dt_report_say(&train->report, "%8ld saved in %s", train->step, o->checkpoint);
+    return 0;
+}
+
+/* The trained model, for others. */
+static int export_model(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const char *directory = train->options->export_to;
+    struct dt_checkpoint_arrays whole;
+    int failed = 0;
+    if (collect_whole(train, &whole, code, err) < 0)
+        return -1;
+    if (train->comm->rank == 0)
+        failed = dt_export(directory, &train->model.layout, whole.params, err) < 0;
+    dt_parallel_whole_close(&train->parallel, &whole);
+    *code = DT_EXIT_REPORT;
+    if (dt_comm_agree(train->comm, failed, code, err) < 0)
+        return -1;
+    *code = 1;
+    dt_report_say(&train->report, "%8ld exported to %s", train->step, directory);
     return 0;
 }
 
@@ -250,6 +279,8 @@ int dt_train_run(struct dt_train *train, struct dt_error *err)
             return code;
     }
     if (dt_parallel_check(&train->parallel, err) < 0)
+        return code;
+    if (train->options->export_to && !end && export_model(train, &code, err) < 0)
         return code;
     dt_report_summary(&train->report);
     return end ? DT_EXIT_SIGNAL + SIGTERM : 0;

@@ -199,6 +199,80 @@ TEXT
     one_sentence
 }
 
+float_at() { # file, byte
+    od -A n -t x4 -j "$2" -N 4 "$1"
+}
+
+@test "--export: names, shapes and places are those of transformers" {
+    "$BIN" "${SMALL[@]}" --steps 3 --checkpoint "$TMP/c" --export "$TMP/gpt2" >/dev/null
+    "$BIN" "${SMALL[@]}" --steps 3 --family llama --heads 4 --kv-heads 2 --untied --hidden 24 --export "$TMP/llama" >/dev/null
+    for family in gpt2 llama; do
+        file=$TMP/$family/model.safetensors
+        length=$(od -A n -t u8 -N 8 "$file" | tr -d ' ')
+        [ $((length % 8)) -eq 0 ]
+        dd if="$file" bs=1 skip=8 count="$length" of="$TMP/$family.json" status=none
+        # offsets follow each other up to the end of the file, and fit the shapes
+        [ "$(jq -r '[to_entries[] | select(.key != "__metadata__") | .value] | sort_by(.data_offsets[0]) |
+            reduce .[] as $t (0; if $t.data_offsets[0] == . and
+                $t.data_offsets[1] - . == 4 * ($t.shape | reduce .[] as $n (1; . * $n))
+                then $t.data_offsets[1] else -1e9 end)' "$TMP/$family.json")" -eq $(($(stat -c %s "$file") - 8 - length)) ]
+        jq -e '.model_type == "'$family'" and .vocab_size == 256' "$TMP/$family/config.json"
+    done
+    jq -e '."model.layers.0.self_attn.k_proj.weight".shape == [8,16] and ."lm_head.weight".shape == [256,16] and
+        ."model.layers.0.mlp.down_proj.weight".shape == [16,24] and (keys | length) == 13' "$TMP/llama.json"
+    jq -e '."transformer.h.0.attn.c_attn.weight".shape == [16,48] and (keys | length) == 17' "$TMP/gpt2.json"
+    # the matrix lies transposed: its second number is the first of the second row in the checkpoint,
+    # behind 256 bytes of header, 256 + 16 rows of 16 channels, gain and bias
+    file=$TMP/gpt2/model.safetensors
+    at=$(jq '."transformer.h.0.attn.c_attn.weight".data_offsets[0]' "$TMP/gpt2.json")
+    length=$(od -A n -t u8 -N 8 "$file" | tr -d ' ')
+    matrix=$((256 + 4 * (272 * 16 + 32)))
+    [ "$(float_at "$file" $((8 + length + at + 4)))" = "$(float_at "$TMP/c/step-00000003.dtc" $((matrix + 64)))" ]
+    [ "$(float_at "$file" $((8 + length + at + 4)))" != "$(float_at "$TMP/c/step-00000003.dtc" $((matrix + 4)))" ]
+}
+
+@test "--export: transformers finds the loss that dt-train has" {
+    python3 -c 'import torch, transformers' 2>/dev/null || skip "no transformers in this Python"
+    for family in gpt2 llama; do
+        "$BIN" "${SMALL[@]}" --steps 20 --family $family --eval-every 20 --log "$TMP/$family.log" --export "$TMP/$family" >/dev/null
+        python3 - "$TMP/$family" "$TEXT" "$(sed -n 's/.*"eval_loss":\([0-9.]*\).*/\1/p' "$TMP/$family.log")" <<'PY'
+import sys, torch
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval()
+data, seq = open(sys.argv[2], "rb").read(), 16
+train = len(data) - len(data) // 10
+held = (len(data) - train - 1) // seq
+windows = min(held, 16)
+places = [train + held * w // windows * seq for w in range(windows)]
+rows = torch.tensor([list(data[p:p + seq + 1]) for p in places])
+with torch.no_grad():
+    logits = model(rows[:, :-1]).logits
+loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
+sys.exit(abs(loss - float(sys.argv[3])) > 2e-6 * loss)
+PY
+    done
+}
+
+@test "--export: of shards the same as of copies; of a complete run, on resume; refused with one sentence" {
+    mpi 2 "${SMALL[@]}" --steps 3 --export "$TMP/copies" --checkpoint "$TMP/c" >/dev/null
+    mpi 2 "${SMALL[@]}" --steps 3 --export "$TMP/shards" --fsdp 2 >/dev/null
+    mpi 2 "${SMALL[@]}" --steps 3 --export "$TMP/later" --checkpoint "$TMP/c" --resume >/dev/null
+    cmp "$TMP/copies/model.safetensors" "$TMP/shards/model.safetensors"
+    cmp "$TMP/copies/model.safetensors" "$TMP/later/model.safetensors"
+    run "$BIN" "${SMALL[@]}" --steps 3 --export "$TMP/none/of/these"
+    [ "$status" -eq 73 ]
+    one_sentence # before the training
+    [[ $output == "dt-train: --export directory $TMP/none/of/these can not be made: "* ]]
+    mkdir -p "$TMP/taken/model.safetensors/full"
+    run "$BIN" "${SMALL[@]}" --steps 3 --export "$TMP/taken"
+    [ "$status" -eq 73 ]
+    [ "$(grep -c '^dt-train: .*model.safetensors can not be written: ' <<<"$output")" -eq 1 ]
+    [ "$(ls "$TMP/taken")" = model.safetensors ] # nothing half-written stays
+    run "$BIN" "${SMALL[@]}" --kv-heads 1 --export "$TMP/e"
+    [ "$status" -eq 64 ]
+    one_sentence
+}
+
 @test "held-out loss is printed" {
     run "$BIN" "${SMALL[@]}" --steps 4 --eval-every 2
     [ "$status" -eq 0 ]
@@ -283,7 +357,7 @@ TEXT
     [ "$status" -eq 0 ]
     for option in data preset family layers channels heads kv-heads hidden seq \
         vocab rope-base tied untied steps global-batch micro-batch lr clip spike warmup weight-decay seed \
-        blas dp fsdp zero comm checkpoint save-every resume eval-every print-every log; do
+        blas dp fsdp zero comm checkpoint save-every resume export eval-every print-every log; do
         [[ $output == *"--$option"* ]]
     done
     run "$BIN" --version
