@@ -377,6 +377,15 @@ $(BUILD)/bench/bench_bind: $(call obj,bench/bind/bench_bind.c) $(LIBDT)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIB_LIBS) -o $@
 
+.PHONY: bench-comm
+bench-comm: $(BUILD)/bench/bench_comm ## sums in dt-train's shared window, beside MPI_Allreduce and memcpy (2 ranks)
+	@OMP_NUM_THREADS=1 mpirun -np 2 --allow-run-as-root --bind-to core --oversubscribe $<
+
+$(BUILD)/bench/bench_comm: bench/comm/bench_comm.c $(call obj,$(filter-out bench/train/main.c,$(TRAIN_SRC))) $(LIBDT)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(MPICC) $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
+
 .PHONY: bench-launch
 bench-launch: $(BUILD)/bin/dt-launch ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause; torchrun beside (make deps-programs)
 	@BUILD="$(BUILD)" VENV="$(VENV)" bench/launch/bench-dt-launch
