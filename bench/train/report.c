@@ -79,6 +79,12 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             setup->ranks, plural(setup->ranks), setup->threads, plural(setup->threads),
             setup->options->global_batch, plural(setup->options->global_batch), setup->blas_name,
             setup->blas_rate);
+    fprintf(report->out, "%d %s of the model", setup->dp, setup->dp == 1 ? "copy" : "copies");
+    if (setup->zero > 0)
+        fprintf(report->out, " in %d shard%s each (zero %d)", setup->fsdp, plural(setup->fsdp),
+                setup->zero);
+    fprintf(report->out, ", %.1f MiB of parameters, gradients and moments a rank; %s\n",
+            (double)setup->bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
     fprintf(report->out, "%8s %9s %11s %9s %6s\n", "step", "loss", "tokens/s", "ms/step", "comm");

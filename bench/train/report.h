@@ -33,7 +33,10 @@ struct dt_report_setup {
     size_t params;
     const char *blas_name;
     double blas_rate;
-    long first_step; /* steps that are done already */
+    int dp, fsdp, zero; /* zero 0: the model is not shared out */
+    const char *manner; /* in which the ranks talk */
+    size_t bytes;       /* of a rank: parameters, gradients, moments */
+    long first_step;    /* steps that are done already */
 };
 
 int dt_report_open(struct dt_report *report, const struct dt_options *options, int rank, int ranks,

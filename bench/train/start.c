@@ -208,6 +208,11 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                   .params = train->model.layout.params,
                                   .blas_name = train->blas.name,
                                   .blas_rate = comm->rank == 0 ? dt_blas_rate(&train->blas) : 0,
+                                  .dp = train->sizes.dp,
+                                  .fsdp = train->sizes.fsdp,
+                                  .zero = options->zero,
+                                  .manner = comm->manner,
+                                  .bytes = train->parallel.taken * sizeof(real),
                                   .first_step = train->step});
     return 0;
 }

@@ -53,8 +53,10 @@ same() { # two final checkpoints are equal bit for bit
     done
     train 4 both --dp 2 --fsdp 2
     close_to one both 50
+    grep -q '^2 copies of the model in 2 shards each (zero 3), .* a rank; shared window$' "$TMP/out"
     train 4 messages --fsdp 4 --comm mpi # no shared memory: the same bits
     same copies4 messages
+    grep -q '; MPI in pieces$' "$TMP/out"
 }
 
 @test "micro-batches, held-out loss, clipping and the family llama over shards" {
