@@ -44,11 +44,11 @@ same() { # two final checkpoints are equal bit for bit
 @test "shards of each kind end as copies do, bit for bit, and as one process does, to 1e-6" {
     train 1 one
     for ranks in 2 4; do
-        train "$ranks" copies$ranks
-        close_to one copies$ranks 50
+        train "$ranks" "copies$ranks"
+        close_to one "copies$ranks" 50
         for zero in 1 2 3; do
-            train "$ranks" zero$zero-$ranks --fsdp "$ranks" --zero "$zero"
-            same copies$ranks zero$zero-$ranks
+            train "$ranks" "zero$zero-$ranks" --fsdp "$ranks" --zero "$zero"
+            same "copies$ranks" "zero$zero-$ranks"
         done
     done
     train 4 both --dp 2 --fsdp 2
@@ -60,11 +60,11 @@ same() { # two final checkpoints are equal bit for bit
 }
 
 @test "micro-batches, held-out loss, clipping and the family llama over shards" {
-    more=(--family llama --micro-batch 1 --eval-every 10 --clip 0.5)
+    local more=(--family llama --micro-batch 1 --eval-every 10 --clip 0.5)
     train 1 one "${more[@]}"
     for zero in 1 3; do
-        train 2 zero$zero --fsdp 2 --zero "$zero" "${more[@]}"
-        close_to one zero$zero 50
+        train 2 "zero$zero" --fsdp 2 --zero "$zero" "${more[@]}"
+        close_to one "zero$zero" 50
         paste <(grep eval_loss "$TMP/one") <(grep eval_loss "$TMP/zero$zero") |
             awk -F '[:}]' '{ d = $3 - $6; if (d > 1e-5 || d < -1e-5) bad = 1 } END { exit bad || NR != 5 }'
     done
@@ -77,11 +77,11 @@ same() { # two final checkpoints are equal bit for bit
         mkdir "$TMP/c-cut$ranks"
         cp "$TMP/c-whole/step-00000025.dtc" "$TMP/c-cut$ranks"
         # shellcheck disable=SC2086 # several words
-        train "$ranks" cut$ranks --resume $rest
+        train "$ranks" "cut$ranks" --resume $rest
         grep -q '^resumed after step 25$' "$TMP/out"
-        [ "$(losses cut$ranks | wc -l)" -eq 25 ]
+        [ "$(losses "cut$ranks" | wc -l)" -eq 25 ]
         losses whole | tail -25 >"$TMP/second"
-        paste "$TMP/second" <(losses cut$ranks) | awk '
+        paste "$TMP/second" <(losses "cut$ranks") | awk '
             { d = ($2 - $4) / $2; if (d < 0) d = -d; if ($1 != $3 || d > 1e-6) bad = 1 } END { exit bad }'
     done
     same whole cut2
