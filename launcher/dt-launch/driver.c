@@ -22,7 +22,7 @@
 
 /* Steps with these numbers and above are Slurm's own: batch, interactive, extern. */
 #define STEP_FIRST_OWN 0xfffffff0LL
-/* When the lead has told the cause and has left, as the last of the agents, srun has so long (s) to end: it
+/* When the lead has told how the job ended and has left, as the last of the agents, srun has so long (s) to end: it
  * waits for ever for the slurmstepd of a dead node. Then it gets SIGTERM, by which it ends the step, and as long
  * after that SIGKILL. */
 #define END_S 2.0
@@ -143,7 +143,7 @@ static int wait_for(struct driver *driver, pid_t srun)
         }
     }
     dt_listener_work(driver->listener, &driver->told); /* what came last */
-    return dt_status_code(status);
+    return kill_at > 0 ? driver->told.code : dt_status_code(status);
 }
 
 static int run_step(struct driver *driver, int count, bool program, struct dt_error *err)

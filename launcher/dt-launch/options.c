@@ -3,6 +3,7 @@
  * words are looked at first by check_words(), because getopt's own message for an unknown option is
  * two lines and does not say what was meant. */
 #include "options_rows.h"
+#include "session.h"
 
 #include <argp.h>
 #include <ctype.h>
@@ -308,6 +309,7 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                                    .doctor = -1,
                                    .kill_grace_s = 5,
                                    .missing_after_s = 10,
+                                   .lost_after_s = DT_PATIENCE_S,
                                    .hang = {.timeout_s = 600},
                                    .checkpoint = {.window_s = 300},
                                    .env = DT_ENV_MODE_UNSET};

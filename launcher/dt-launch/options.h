@@ -84,8 +84,9 @@ struct dt_options {
     int max_restarts;
     const char *restart_progress; /* pattern of file names; NULL: none */
     bool restart_always;          /* progress or not */
-    enum dt_store_mode store;     /* UNSET: dt_store_of() decides */
-    enum dt_env_mode env; /* never UNSET after parsing: the option's, else DT_ENV's, else off */
+    double lost_after_s;
+    enum dt_store_mode store; /* UNSET: dt_store_of() decides */
+    enum dt_env_mode env;     /* never UNSET after parsing: the option's, else DT_ENV's, else off */
     struct dt_bind_words bind; /* the option's, else the plugin's or DT_BIND's, else off */
     int doctor;                /* rank to be explained (with dry_run); -1: none */
     struct dt_log_options log;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "options_rows.h"
+#include "session.h"
 
 static int take_max(struct dt_options *o, const char *name, const char *value, struct dt_error *err)
 {
@@ -17,6 +18,17 @@ static int take_progress(struct dt_options *o, const char *name, const char *val
     return *value ? 0
                   : dt_error_set(
                         err, "%s is empty: auto, off, or a pattern of file names is needed", name);
+}
+
+static int take_lost(struct dt_options *o, const char *name, const char *value,
+                     struct dt_error *err)
+{
+    if (dt_option_seconds(name, value, &o->lost_after_s, err))
+        return -1;
+    return o->lost_after_s >= DT_PATIENCE_LEAST
+               ? 0
+               : dt_error_set(err, "%s is \"%s\": 3 seconds at least, since nodes speak every 2",
+                              name, value);
 }
 
 int dt_restarts_max(const struct dt_options *options)
@@ -38,5 +50,10 @@ const struct dt_option_row dt_options_of_restarts[] = {
          "What must have moved between two restarts: auto: steps, else a minute of life; a PATTERN "
          "of file names (of checkpoints): the newest of them; off: nothing",
      .take = take_progress},
+    {.name = "lost-after",
+     .value = "SECONDS",
+     .doc =
+         "A node of which nothing was heard for so long is lost: its network, or it, is down (30)",
+     .take = take_lost},
     {0},
 };

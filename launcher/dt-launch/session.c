@@ -15,8 +15,7 @@
 
 #define EVENTS      64
 #define PING_S      2.0
-#define FIRST_PINGS 8    /* close together, for a good clock from the beginning */
-#define SILENCE_S   30.0 /* a peer that says nothing for so long is lost: its network is cut */
+#define FIRST_PINGS 8 /* close together, for a good clock from the beginning */
 
 /* ---- the lead ------------------------------------------------------------------------------ */
 
@@ -310,11 +309,13 @@ static void on_event(struct dt_session *session, const struct epoll_event *event
 
 static void drop_silent(struct dt_session *session, const struct dt_session_handler *handler)
 {
+    char how[96];
+    snprintf(how, sizeof how, "it has said nothing for %.0f s, so its network or the node is down",
+             session->patience);
     for (size_t i = 0; i < session->peer_count; i++) {
         struct peer *peer = session->peers[i];
-        if (peer->fd >= 0 && dt_now() - peer->heard > SILENCE_S)
-            lose(session, peer, "it has said nothing for 30 s, so its network or the node is down",
-                 handler);
+        if (peer->fd >= 0 && dt_now() - peer->heard > session->patience)
+            lose(session, peer, how, handler);
     }
 }
 
@@ -443,6 +444,11 @@ int dt_session_connected(const struct dt_session *session)
     for (size_t i = 0; session->leads && i < session->peer_count; i++)
         connected += session->peers[i]->node >= 0 && session->peers[i]->fd >= 0;
     return connected;
+}
+
+void dt_session_patience(struct dt_session *session, double seconds)
+{
+    session->patience = seconds;
 }
 
 bool dt_session_leads(const struct dt_session *session)

@@ -16,6 +16,9 @@
 
 struct dt_session;
 
+#define DT_PATIENCE_S     30.0
+#define DT_PATIENCE_LEAST 3.0 /* peers speak every 2 s */
+
 struct dt_session_handler {
     void *argument;
     /* The lead: a rank of another node, or a node, has failed. Takes the failure over. */
@@ -51,6 +54,9 @@ struct dt_session *dt_session_lead(const struct dt_place *place, struct dt_maste
 struct dt_session *dt_session_member(const struct dt_place *place, struct dt_master *master,
                                      struct dt_error *err);
 void dt_session_close(struct dt_session *session);
+
+/* A peer that says nothing for so long is lost: its network is cut. At first 30 s. */
+void dt_session_patience(struct dt_session *session, double seconds);
 
 bool dt_session_leads(const struct dt_session *session);
 /* To be polled for input; then dt_session_work. Both roles also call it at least once a second. */

@@ -35,6 +35,7 @@ struct dt_session {
     size_t peer_count;
     struct dt_link_clock clock; /* how far the lead is ahead */
     double next_ping;
+    double patience; /* s */
     bool stopped;
     int verdict; /* -1: none yet */
     int again;   /* restarts that there will have been, while one is under way; 0: none is */

@@ -32,6 +32,7 @@ static struct dt_session *create(const struct dt_place *place, bool leads, struc
     session->place = place;
     session->leads = leads;
     session->verdict = -1;
+    session->patience = DT_PATIENCE_S;
     session->agents[0] = session->agents[1] = -1;
     session->poll = epoll_create1(EPOLL_CLOEXEC);
     if (session->poll >= 0)

@@ -404,12 +404,17 @@ int dt_supervise(struct dt_job *job)
     if (dt_streams_prepare(&loop, &err) || open_events(&loop, &err)) {
         dprintf(STDERR_FILENO, "dt-launch: %s (node %s)\n", err.text, job->place->node_name);
     } else {
+        dt_session_patience(job->session, job->options->lost_after_s);
         dt_loop_restarts_begin(&loop);
         dt_checkpoint_begin(&loop);
         open_superior(&loop);
         while (code = attempt(&loop), loop.restarts.start)
             dt_loop_restart(&loop);
     }
+    if (loop.superior && code == 0) /* a failure was told when it was named */
+        dt_superior_tell(
+            loop.superior,
+            &(struct dt_superior_report){.follow = DT_FOLLOW_STOP, .restarts = loop.restarts.done});
     dt_superior_close(loop.superior);
     dt_loop_restarts_end(&loop);
     dt_checkpoint_finish(&loop, code);

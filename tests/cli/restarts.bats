@@ -138,6 +138,8 @@ PY
 @test "options of restarts: one sentence each" {
     run -64 "$launch" --max-restarts x -- true
     [[ $output == *'--max-restarts is "x": a number'* ]]
+    run -64 "$launch" --lost-after 2 -- true
+    [[ $output == *'--lost-after is "2": 3 seconds at least'* ]]
     run -64 "$launch" --restart-progress= -- true
     [[ $output == *'--restart-progress is empty'* ]]
     run -64 "$launch" --nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --store rank0 --max-restarts 2 -- true
@@ -249,4 +251,21 @@ node() { # NODE ARGUMENT...: of two
         count 1 "^dt-launch: program not found: ./missing \\(node $(hostname)\\)\$"
         count 1 '^dt-launch'
     done
+}
+
+# ---- bad input ------------------------------------------------------------------------------
+
+@test "a name of node 0 that does not resolve, and the environment of another job: one sentence each" {
+    run -67 "$launch" --nnodes 2 --node-rank 1 --master-addr no-such-host.invalid --nproc-per-node 1 -- true
+    count 1 '^dt-launch: the name "no-such-host.invalid" of node 0 can not be resolved on this node: give MASTER_ADDR'
+    [ "${#lines[@]}" -eq 1 ]
+    # a shell on a node of one job, with half of the variables of another
+    export SLURM_JOB_ID=1 SLURM_STEP_ID=0 SLURM_PROCID=5 SLURM_LOCALID=0 SLURM_STEP_NUM_TASKS=4 SLURM_NODEID=0 \
+        SLURM_STEP_NUM_NODES=4 SLURM_STEP_TASKS_PER_NODE='1(x4)' SLURM_STEP_NODELIST='a[1-4]'
+    run -64 "$launch" --nproc-per-node 1 -- true
+    count 1 '^dt-launch: SLURM_PROCID is 5 of 4 tasks: were variables of another job inherited'
+    SLURM_PROCID=0 SLURM_STEP_NODELIST='a[1-3]' run -64 "$launch" --nproc-per-node 1 -- true
+    count 1 '^dt-launch: SLURM_STEP_NODELIST names 3 nodes and SLURM_STEP_NUM_NODES is 4: were variables of another job'
+    SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=8 SLURM_STEP_TASKS_PER_NODE='2(x4)' run -64 "$launch" --nproc-per-node 8 -- true
+    count 1 '^dt-launch: srun starts 2 tasks on a node .* use srun --ntasks-per-node=1'
 }
