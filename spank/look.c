@@ -147,6 +147,73 @@ static void look_memory(struct look *look, const char *percent)
             look->given_mib);
 }
 
+static unsigned long long held_cpus(void)
+{
+    struct cpus mask;
+    if (cpus_of_task(&mask, 0) != 0)
+        return 0;
+    unsigned long long count = (unsigned long long)CPU_COUNT_S(mask.size, mask.set);
+    cpus_fini(&mask);
+    return count;
+}
+
+/* What the kernel leaves of a wish for all CPUs is the cpuset, also where no cgroup can be read. The
+ * mask, which may be the user's, is put back. 0: not known. */
+static unsigned long long cpuset_cpus(struct look *look)
+{
+    struct cpus mask, all = {0};
+    unsigned long long count = 0;
+    if (cpus_of_task(&mask, 0) != 0)
+        return 0;
+    if (cpus_of_task(&all, 0) == 0) {
+        memset(all.set, 0xff, all.size);
+        if (sched_setaffinity(0, all.size, all.set) == 0) {
+            count = held_cpus();
+            if (sched_setaffinity(0, mask.size, mask.set) < 0)
+                add(&look->wrong, "the rank's CPU mask could not be put back: %s", strerror(errno));
+        }
+    }
+    cpus_fini(&all);
+    cpus_fini(&mask);
+    return count;
+}
+
+/* Not from /sys: sysconf may count the mask itself. */
+static unsigned long long online_cpus(void)
+{
+    unsigned long long count = 0;
+    char line[4096]; /* "intr" is longer, and comes behind them */
+    FILE *file = fopen("/proc/stat", "re");
+    while (file && fgets(line, sizeof line, file) && strncmp(line, "cpu", 3) == 0)
+        count += line[3] >= '0' && line[3] <= '9';
+    if (file)
+        fclose(file);
+    return count;
+}
+
+/* Told, and no reason to refuse: the program runs, only slower. A slurm.conf that has more CPUs than
+ * the machine gives the step no more than there are. */
+static void look_cpus(struct look *look, const char *whose)
+{
+    bool step = strcmp(whose, "step") == 0;
+    unsigned long long given = step ? look->step_cpus : look->rank_cpus;
+    unsigned long long online = online_cpus(), held = held_cpus();
+    given = given < online ? given : online;
+    if (held < given && step)
+        held = cpuset_cpus(look);
+    if (held == 0 || held >= given || look->few_cpus)
+        return;
+    look->few_cpus = true; /* a small cpuset makes small masks: told once */
+    if (step)
+        add(&look->doubtful, "the cpuset has %llu of the %llu CPUs that Slurm gave the step here",
+            held, given);
+    else
+        add(&look->doubtful,
+            "the CPU mask has %llu of the %llu CPUs that Slurm gave each rank, and --cpu-bind did "
+            "not make it (another plugin, or slurmd's own mask?)",
+            held, given);
+}
+
 /* A cgroup refuses at open, whatever the mode of the file says. */
 static void look_device(struct look *look, const char *path)
 {
@@ -231,6 +298,8 @@ void look_take(struct look *look, const char *kind, const char *argument, const 
         look_nofile(look, argument);
     else if (strcmp(kind, "memory") == 0)
         look_memory(look, argument);
+    else if (strcmp(kind, "cpus") == 0)
+        look_cpus(look, argument);
     else if (strcmp(kind, "device") == 0)
         look_device(look, argument);
     else if (strcmp(kind, "node") == 0)

@@ -12,6 +12,9 @@
 struct look {
     struct text wrong, doubtful;  /* what was found, "; " between two */
     unsigned long long given_mib; /* memory that Slurm gave the step here; 0: it does not tell */
+    unsigned long long step_cpus; /* CPUs that Slurm gave the step here; 0: it does not tell */
+    unsigned long long rank_cpus; /* and each rank of it */
+    bool few_cpus;                /* told of */
     bool warn;                    /* a failure is told, and the rank runs all the same */
 };
 

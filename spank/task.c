@@ -190,6 +190,20 @@ static void take_look(const struct apply *apply, const char *kind, const char *a
     look_take(apply->look, kind, argument, has ? path : NULL);
 }
 
+/* What Slurm gave, to compare with. The variable is slurmstepd's, which sets it for each task. */
+static void know_given(struct look *look, spank_t spank)
+{
+    uint64_t mib = 0; /* the types that spank_get_item wants */
+    uint32_t cpus = 0;
+    char text[32];
+    if (spank_get_item(spank, S_STEP_ALLOC_MEM, &mib) == ESPANK_SUCCESS)
+        look->given_mib = mib;
+    if (spank_get_item(spank, S_STEP_CPUS_PER_TASK, &cpus) == ESPANK_SUCCESS)
+        look->rank_cpus = cpus;
+    if (spank_getenv(spank, "SLURM_CPUS_ON_NODE", text, sizeof text) == ESPANK_SUCCESS)
+        look->step_cpus = strtoull(text, NULL, 10);
+}
+
 /* All ranks of a node see the same, and the first one speaks for them. */
 static void end_look(const struct apply *apply, const char *node)
 {
@@ -288,7 +302,6 @@ void task_apply(struct plugin *plugin, spank_t spank)
     struct text noted = {0};
     struct bound bound = {0};
     struct look look = {.warn = false};
-    uint64_t given_mib = 0; /* what spank_get_item wants */
     struct apply apply = {.spank = spank, .noted = &noted, .bound = &bound, .look = &look};
     struct sentence why;
     int local = 0;
@@ -298,8 +311,7 @@ void task_apply(struct plugin *plugin, spank_t spank)
     if (remote->fail_code)
         _exit(remote->fail_code);
     spank_get_item(spank, S_TASK_ID, &local);
-    if (spank_get_item(spank, S_STEP_ALLOC_MEM, &given_mib) == ESPANK_SUCCESS)
-        look.given_mib = given_mib;
+    know_given(&look, spank);
     spank_get_item(spank, S_TASK_GLOBAL_ID, &global);
     snprintf(apply.rank_name, sizeof apply.rank_name, "%u", global);
     apply.local = (unsigned long)local;

@@ -112,6 +112,14 @@ static void put_neuron(const struct planner *p, struct dt_buf *plan)
         dt_names_free(names);
 }
 
+/* A mask that the user's own options made is his; without srun's word whose it is stays unknown. */
+static void put_cpus(const struct planner *p, struct dt_buf *plan)
+{
+    dt_plan_all_look(plan, "cpus", "step");
+    if (p->request->bound_known && !p->request->cpus_bound)
+        dt_plan_all_look(plan, "cpus", "rank");
+}
+
 void planner_put_look(const struct planner *p, struct dt_buf *plan)
 {
     const struct dt_facts *facts = &p->engine->facts;
@@ -123,6 +131,7 @@ void planner_put_look(const struct planner *p, struct dt_buf *plan)
     put_number(plan, "nproc", p->engine->conf.min_nproc);
     put_number(plan, "nofile", p->engine->conf.min_nofile);
     put_number(plan, "memory", CGROUP_PERCENT);
+    put_cpus(p, plan);
     bool gpus = put_gpus(p, plan);
     if (dt_facts_int(facts, "efa.count", &efas) && efas > 0)
         put_verbs(p, plan);

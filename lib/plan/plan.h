@@ -89,8 +89,10 @@ void dt_plan_rank_memory(struct dt_buf *plan, size_t rank, const char *policy,
 void dt_plan_rank_set(struct dt_buf *plan, size_t rank, const char *name, const char *value);
 void dt_plan_rank_default(struct dt_buf *plan, size_t rank, const char *name, const char *value);
 /* For the rank to look at before its program starts, as its user, in its container. kind and argument:
- * "shm" MIB, "nproc" NUMBER, "device" PATH (opened), "node" PATH (access alone), "driver" VERSION,
- * "library" NAME (which only warns); "mode" "warn": nothing that is found ends a rank. */
+ * "shm" MIB, "nproc" NUMBER, "nofile" NUMBER, "memlock" MIB, "device" PATH (opened), "node" PATH
+ * (access alone), "driver" VERSION; and these only warn: "library" NAME, "memory" PERCENT of what
+ * Slurm gave, "cpus" "step" (the cpuset) or "rank" (the mask). "mode" "warn": nothing that is found
+ * ends a rank. */
 void dt_plan_all_look(struct dt_buf *plan, const char *kind, const char *argument);
 /* To the rank's stderr, before exec. */
 void dt_plan_rank_say(struct dt_buf *plan, size_t rank, const char *line);

@@ -8,7 +8,7 @@ load common
 setup_file() {
     cluster_up --nodes 2 --as p4d.24xlarge,host
     cluster_enter
-    # The container: /dev/shm of 64 MiB, one GPU and one EFA device less; FAULTS says which of these.
+    # The container: /dev/shm of 64 MiB, one GPU and one EFA device less, fewer CPUs; FAULTS says which of these.
     cat >"$DT_CLUSTER_SHARED/box.c" <<'C'
 #define _GNU_SOURCE
 #include <sched.h>
@@ -51,14 +51,32 @@ int slurm_spank_task_init_privileged(spank_t spank, int argc, char **argv)
                             mount("none", "/media", NULL, MS_REMOUNT | MS_RDONLY, NULL) ||
                             mount("/media/neuron1", "/dev/neuron1", NULL, MS_BIND, NULL)))
         return -1;
+    /* A machine of 4000 CPUs: then the cpuset of this one is smaller than what Slurm gives. */
+    if (wants("cpuset") && mount(STAT, "/proc/stat", NULL, MS_BIND, NULL))
+        return -1;
     if (wants("limits") && setrlimit(RLIMIT_NOFILE, &(struct rlimit){512, 512}))
         return -1;
     if (wants("limits") && setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){65536, 65536}))
         return -1;
     return 0;
 }
+/* A mask of one CPU, behind Slurm's. */
+int slurm_spank_task_init(spank_t spank, int argc, char **argv)
+{
+    cpu_set_t set;
+    int cpu = 0;
+    (void)spank, (void)argc, (void)argv;
+    if (!wants("mask") || sched_getaffinity(0, sizeof set, &set))
+        return 0;
+    while (!CPU_ISSET(cpu, &set))
+        cpu++;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}
 C
-    gcc -shared -fPIC -o "$DT_CLUSTER_SHARED/box.so" "$DT_CLUSTER_SHARED/box.c"
+    seq 0 3999 | sed 's/.*/cpu& 1 2 3/' >"$DT_CLUSTER_SHARED/stat"
+    gcc -shared -fPIC -DSTAT="\"$DT_CLUSTER_SHARED/stat\"" -o "$DT_CLUSTER_SHARED/box.so" "$DT_CLUSTER_SHARED/box.c"
     sed -i "1i optional $DT_CLUSTER_SHARED/box.so" "$(dirname "$SLURM_CONF")/plugstack.conf"
     # The node's own devices, which are /dev/null's; the machine's /dev stays as it is.
     # shellcheck disable=SC2016 # the node's shell expands it
@@ -127,4 +145,23 @@ inside() { # FAULTS OPTIONS OF SRUN...
     assert_code 65
     assert_lines 1 "^dt: node $node, .*/dev/neuron1: Read-only file system"
     assert_silent_about "/dev/neuron0"
+}
+@test "a cpuset with fewer CPUs than Slurm gave the step is told of, once a node, and refuses nothing" {
+    inside cpuset --dt-validate=full --exclusive -c4
+    assert_code 0
+    assert_lines 2 '^started$'
+    assert_lines 1 "^dt: node $node, seen from where the program runs: the cpuset has [0-9]+ of the [0-9]+ CPUs that Slurm gave the step here$"
+    assert_nodes_healthy
+}
+@test "a mask that another plugin made too small is told of, and the user's own is not" {
+    [ "$(nproc)" -ge 2 ] || skip "two CPUs are needed to narrow a mask"
+    inside mask --dt-validate=full --dt-bind=off -c2
+    assert_code 0
+    assert_lines 2 '^started$'
+    assert_lines 1 "^dt: node $node, .*: the CPU mask has 1 of the 2 CPUs that Slurm gave each rank, and --cpu-bind did not make it"
+    assert_nodes_healthy
+    export SLURM_CPU_BIND=map_cpu:1
+    inside mask --dt-validate=full --dt-bind=off -c2
+    assert_code 0
+    assert_silent_about "seen from"
 }

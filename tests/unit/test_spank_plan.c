@@ -289,10 +289,80 @@ static void a_small_cgroup_is_told_of(void **state)
         skip();
 }
 
+/* In a child that has one CPU of its mask left, on a machine with as many CPUs as /proc/stat says:
+ * what the cpuset keeps back is told, once, what a mask does only of a rank that nobody bound. */
+static int look_at_cpus(void)
+{
+    char stat_file[] = "/tmp/dt-stat-XXXXXX", expected[128];
+    struct cpus mask, after;
+    struct look look = {.step_cpus = 1 << 20, .rank_cpus = 2};
+    int fd = mkstemp(stat_file);
+    if (fd < 0 || cpus_of_task(&mask, 0) != 0)
+        return NOT_HERE;
+    for (int i = 0; i < 4000; i++)
+        dprintf(fd, "cpu%d 1 2 3\n", i);
+    int all = CPU_COUNT_S(mask.size, mask.set);
+    keep_first(&mask);
+    close(fd);
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        sched_setaffinity(0, mask.size, mask.set) < 0 ||
+        mount(stat_file, "/proc/stat", NULL, MS_BIND, NULL) < 0)
+        return unlink(stat_file), NOT_HERE;
+    unlink(stat_file);
+    snprintf(expected, sizeof expected,
+             "the cpuset has %d of the 4000 CPUs that Slurm gave the step", all);
+    look_take(&look, "cpus", "step", NULL);
+    look_take(&look, "cpus", "rank", NULL);
+    bool good = look.doubtful.data && strstr(look.doubtful.data, expected) &&
+                !strchr(look.doubtful.data, ';') && look.wrong.len == 0;
+    good = good && cpus_of_task(&after, 0) == 0 && cpus_equal(&mask, &after);
+    look = (struct look){.step_cpus = (unsigned)all, .rank_cpus = 1};
+    look_take(&look, "cpus", "step", NULL);
+    look_take(&look, "cpus", "rank", NULL);
+    good = good && look.doubtful.len == 0; /* a mask is no cpuset */
+    look.rank_cpus = 2;
+    look_take(&look, "cpus", "rank", NULL);
+    good = good && look.doubtful.len > 0 &&
+           strstr(look.doubtful.data, "has 1 of the 2 CPUs that Slurm gave each rank,");
+    return good ? GOOD : BAD;
+}
+
+static void few_cpus_are_told_of(void **state)
+{
+    int status = -1;
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(look_at_cpus());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_HERE)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), GOOD);
+}
+
+/* Slurm's word reaches the look, and more CPUs than the machine has are nobody's loss. */
+static void no_cpus_are_missed_that_are_not_there(void **state)
+{
+    (void)state;
+    struct look look = {.warn = false};
+    spank_setenv(NULL, "SLURM_CPUS_ON_NODE", "96", 1);
+    know_given(&look, NULL);
+    assert_int_equal(look.step_cpus, 96);
+    look.step_cpus = look.rank_cpus = 1 << 20;
+    look_take(&look, "cpus", "step", NULL);
+    assert_int_equal(look.few_cpus, held_cpus() < online_cpus());
+    look_fini(&look);
+    assert_int_equal(run_task("dt-plan 1\nall look cpus step\nall look cpus rank\nend\n", 0, NULL),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_cgroup_is_told_of),
+        cmocka_unit_test(few_cpus_are_told_of),
+        TEST(no_cpus_are_missed_that_are_not_there),
         TEST(a_rank_takes_its_own_lines),
         TEST(a_broken_plan_is_not_half_applied),
         TEST(a_task_gets_what_the_plan_says),
