@@ -164,6 +164,8 @@ JUDGE(efa_retransmits, {"efa."}, "few EFA errors since the last job",
       "look at the other nodes of that job, too; replace the instance if it is always this one")
 JUDGE(link_flaps, {"net.carrier_changes"}, "links that stay up",
       "look at dmesg there; replace the instance if it goes on")
+JUDGE(ena_allowances, {"ena."}, "few packets held back since the last job",
+      "see what the job sends and asks over that device; a larger instance has a higher allowance")
 JUDGE(edac_growth, {"edac."}, "few memory errors since the last job", "replace the instance")
 JUDGE(nvme_media, {"nvme."}, "no NVMe error since the last job",
       "save what is on the local disks, and replace the instance")

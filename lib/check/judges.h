@@ -99,6 +99,7 @@ DT_JUDGE(gpu_pcie_replay);
 DT_JUDGE(nvlink_growth);
 DT_JUDGE(efa_retransmits);
 DT_JUDGE(link_flaps);
+DT_JUDGE(ena_allowances);
 DT_JUDGE(edac_growth);
 DT_JUDGE(nvme_media);
 DT_JUDGE(lemon);

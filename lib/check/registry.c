@@ -154,6 +154,12 @@ const struct dt_check dt_checks[] = {
     {"link-flaps", "network links stay up", FAST, NODE, REPLACE, dt_check_link_flaps,
      "How often the carrier of a network device came or went while the last job ran here, and "
      "since. Limit net.carrier_changes of counters.conf."},
+    {"ena-allowances", "EC2 held few packets back since the last job", FAST, NODE, MONITOR,
+     dt_check_ena_allowances,
+     "Packets that EC2 queued or dropped, by the ENA driver, since the instance may have no more: "
+     "bandwidth in and out, packets, tracked connections, DNS and metadata. What came while the "
+     "last job ran here; from level full on also since. Limits ena.* of counters.conf. The node is "
+     "not sick: its jobs wait for their data."},
     {"edac-growth", "few errors of the node's memory since the last job", FAST, NODE, REPLACE,
      dt_check_edac_growth,
      "What the kernel's EDAC drivers counted while the last job ran here, and since. Most EC2 "

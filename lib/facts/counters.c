@@ -88,9 +88,12 @@ static void read_net(struct dt_reader *reader, json_t *list)
     char **names;
     int count = dt_root_list(reader->root, &names, NET_CLASS);
     for (int i = 0; i < count && i < DEVICES_MAX; i++) {
-        if (dt_root_exists(reader->root, NET_CLASS "/%s/device", names[i]))
-            add(reader, list, "net", names[i],
-                dt_root_open(reader->root, O_PATH | O_DIRECTORY, NET_CLASS "/%s", names[i]), files);
+        if (!dt_root_exists(reader->root, NET_CLASS "/%s/device", names[i]))
+            continue;
+        add(reader, list, "net", names[i],
+            dt_root_open(reader->root, O_PATH | O_DIRECTORY, NET_CLASS "/%s", names[i]), files);
+        if (reader->request->level >= DT_LEVEL_FULL) /* a command to the device, too */
+            dt_read_allowances(reader, list, names[i]);
     }
     if (count >= 0)
         dt_names_free(names);

@@ -69,8 +69,9 @@
  *   counters                         array of {"kind","device", and the device's counters by name}, that
  *                                    grow until the next boot or reset: "net" carrier_changes; "edac"
  *                                    ce_count ue_count; from level full on also "efa" (rx_drops
- *                                    retrans_pkts ...) and "nvme" (media_errors critical_warning).
- *                                    Of GPUs: in gpu.devices
+ *                                    retrans_pkts ...), "nvme" (media_errors critical_warning) and "ena"
+ *                                    (bw_in_allowance_exceeded ...: what EC2 held back; of a tree:
+ *                                    dt-ethtool/INTERFACE). Of GPUs: in gpu.devices
  *   history.growth                   array of {"counter","device","by","in_s","when"}: what has grown of
  *                                    those counters ("gpu.pcie_replay") while the last job ran here
  *                                    ("job"), and since they were last kept ("since"); by lib/history
@@ -114,8 +115,6 @@
  *   nvme.devices                     array of {"name","model","state","gb"}
  *   raid.arrays                      array of {"name","state","degraded"}
  *   net.links                        array of {"name","on","carrier","mtu","carrier_changes"}: Ethernet
- *   net.allowances                   array of {"interface","counter","count"}: what EC2 held back, since
- *                                    boot ("bw_in_allowance_exceeded"); of a tree: dt-ethtool/INTERFACE
  *   fs.space                         array of {"path","free_mib","free_files"}: /, /tmp, /dev/shm
  *   net.resolves                     0 | 1: the host name leads to an address; why.net.resolves
  *   imds.reachable                   0 | 1, where EC2's metadata service was asked

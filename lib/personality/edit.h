@@ -63,6 +63,7 @@ int dt_plant_local_disk_missing(struct dt_tree *tree);
 int dt_plant_ethernet_down(struct dt_tree *tree);
 int dt_plant_processes_stuck(struct dt_tree *tree);
 int dt_plant_link_flaps(struct dt_tree *tree);
+int dt_plant_traffic_held_back(struct dt_tree *tree);
 int dt_plant_edac_growth(struct dt_tree *tree);
 int dt_plant_nvme_media(struct dt_tree *tree);
 int dt_plant_kernel_odd(struct dt_tree *tree);

@@ -183,6 +183,8 @@ const struct dt_fault dt_faults[] = {
             "efa-retransmits", dt_plant_efa_retransmits, .result = "WARN"),
     BY_HAND("link-flaps", "the network's link came and went since the last job", "link-flaps",
             dt_plant_link_flaps, .result = "WARN"),
+    BY_HAND("traffic-held-back", "EC2 has held much traffic back since the last job",
+            "ena-allowances", dt_plant_traffic_held_back, .result = "WARN"),
     BY_HAND("edac-growth", "a memory controller has corrected errors since the last job",
             "edac-growth", dt_plant_edac_growth, .result = "WARN"),
     BY_HAND("nvme-media", "an NVMe device has lost data since the last job", "nvme-media",

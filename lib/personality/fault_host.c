@@ -91,6 +91,12 @@ int dt_plant_link_flaps(struct dt_tree *tree)
     return dt_edit_overwrite(tree, "sys/class/net/eth0/carrier_changes", "1000000\n");
 }
 
+int dt_plant_traffic_held_back(struct dt_tree *tree)
+{
+    return dt_edit_overwrite(tree, "dt-ethtool/eth0",
+                             "NIC statistics:\n     bw_in_allowance_exceeded: 100000000\n");
+}
+
 int dt_plant_edac_growth(struct dt_tree *tree)
 {
     return dt_persona_raise(tree, "sys/devices/system/edac/mc/mc0", "ce_count");

@@ -212,6 +212,8 @@ static void write_ena(struct dt_tree *tree, const struct dt_persona *machine)
     dt_tree_file(tree, "mtu", "9001\n");
     dt_tree_file(tree, "type", "1\n");
     dt_tree_link(tree, "device", "../../../%s", bdf);
+    dt_tree_enter(tree, "dt-ethtool");
+    dt_tree_file(tree, "eth0", "NIC statistics:\n     bw_in_allowance_exceeded: 7\n");
     dt_tree_enter(tree, "sys/devices/virtual/net/lo");
     dt_tree_file(tree, "address", "00:00:00:00:00:00\n");
     dt_tree_file(tree, "operstate", "unknown\n");

@@ -163,7 +163,8 @@ static inline json_t *good_facts(void)
     json_object_update_new(
         doc, json_pack("{s:[],s:[],s:s}", "history.growth", "history.lost", "history.kept",
                        "gpu.ecc_corrected gpu.pcie_replay gpu.nvlink_errors efa.retrans_pkts "
-                       "efa.rx_drops net.carrier_changes edac.ue_count nvme.media_errors"));
+                       "efa.rx_drops net.carrier_changes ena.pps_allowance_exceeded edac.ue_count "
+                       "nvme.media_errors"));
     json_object_set_new(doc, "gpu.lost", json_array());
     json_object_set_new(doc, "fs.writable", json_pack("[{s:s,s:b}]", "path", "/fsx", "ok", 1));
     json_object_set_new(doc, "fs.mounts",
@@ -188,6 +189,7 @@ static const char growth_table[] = "limit gpu.ecc_corrected 100 total FAIL\n"
                                    "limit efa.retrans_pkts 1000 per-second FAIL\n"
                                    "limit efa.rx_drops 100 per-second WARN\n"
                                    "limit net.carrier_changes 9 per-day FAIL\n"
+                                   "limit ena.pps_allowance_exceeded 320 per-minute WARN\n"
                                    "limit edac.ue_count 0 total FAIL\n"
                                    "limit nvme.media_errors 0 total FAIL\n";
 

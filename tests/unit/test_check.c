@@ -500,6 +500,10 @@ static const struct fault faults[] = {
      DT_FAIL, "efa.retrans_pkts of c grew by 3000 in the last job here, 1 s, and 2 more", NULL},
     {"link-flaps", GREW("net.carrier_changes", "10", "60", "job"), DT_FAIL, "10", NULL},
     {"link-flaps", GREW("net.carrier_changes", "9", "60", "job"), DT_PASS, "no counter", NULL},
+    {"ena-allowances", GREW("ena.pps_allowance_exceeded", "641", "120", "job"), DT_WARN,
+     "ena.pps_allowance_exceeded of d grew by 641 in the last job here, 2 min", NULL},
+    {"ena-allowances", GREW("ena.pps_allowance_exceeded", "640", "120", "job"), DT_PASS,
+     "no counter", NULL},
     {"edac-growth", GREW("edac.ue_count", "1", "60", "job"), DT_FAIL, "edac.ue_count", NULL},
     {"nvme-media", GREW("nvme.media_errors", "1", "60", "job"), DT_FAIL, "nvme.media", NULL},
 #undef GREW
@@ -566,9 +570,9 @@ static void faults_are_found(void **state)
 
 static bool is_of_growth(const struct dt_check *check)
 {
-    static const char *const names[] = {
-        "gpu-ecc-growth", "gpu-pcie-replay", "nvlink-growth", "efa-retransmits",
-        "link-flaps",     "edac-growth",     "nvme-media",    "lemon"};
+    static const char *const names[] = {"gpu-ecc-growth",  "gpu-pcie-replay", "nvlink-growth",
+                                        "efa-retransmits", "link-flaps",      "edac-growth",
+                                        "nvme-media",      "ena-allowances",  "lemon"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(check->name, names[i]) == 0)
             return true;

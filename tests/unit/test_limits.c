@@ -196,7 +196,7 @@ static enum dt_result judge_growth(const struct dt_growth_limits *limits, const 
 {
     static const char *const checks[] = {"gpu-ecc-growth",  "gpu-pcie-replay", "nvlink-growth",
                                          "efa-retransmits", "link-flaps",      "edac-growth",
-                                         "nvme-media"};
+                                         "nvme-media",      "ena-allowances"};
     struct dt_check_results results;
     struct dt_error err;
     enum dt_result worst = DT_PASS;
