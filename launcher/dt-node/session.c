@@ -160,6 +160,7 @@ static int look(struct session *s, const char *config, struct failure *f)
                                      .tmpdir = dt_request_getenv(r, "TMPDIR"),
                                      .job = r->job,
                                      .job_gpus = job_gpus(r),
+                                     .nodes = dt_request_getenv(r, "SLURM_STEP_NODELIST"),
                                      .memlock = r->memlock,
                                      .nofile = r->nofile,
                                      .level = (int)s->level};

@@ -36,6 +36,7 @@ static int look(struct engine *e, const struct options *o, bool with_env)
                                        .tmpdir = getenv("TMPDIR"),
                                        .job = dt_facts_own_job(&gpus),
                                        .job_gpus = gpus,
+                                       .nodes = getenv("SLURM_STEP_NODELIST"),
                                        .memlock = DT_LIMIT_OWN,
                                        .nofile = DT_LIMIT_OWN,
                                        .level = (int)o->level};

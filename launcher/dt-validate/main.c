@@ -60,6 +60,7 @@ static int look(struct dt_inspection *in, const struct options *o, struct dt_err
                                        .tmpdir = here ? getenv("TMPDIR") : NULL,
                                        .job = dt_facts_own_job(&gpus),
                                        .job_gpus = gpus,
+                                       .nodes = getenv("SLURM_STEP_NODELIST"),
                                        .memlock = DT_LIMIT_OWN,
                                        .nofile = DT_LIMIT_OWN,
                                        .level = (int)o->level,

@@ -240,11 +240,13 @@ const struct dt_check dt_checks[] = {
      "Warns when there is none: object storage, licence servers and package sources are then out "
      "of "
      "reach."},
-    {"name-resolves", "the node's own name leads to an address", FULL, NODE, MONITOR,
+    {"name-resolves", "names of nodes lead to addresses", FULL, NODE, MONITOR,
      dt_check_name_resolves,
-     "Looks the host name up, in a child with the deadline probe-timeout-ms of dt.conf. Warns: "
-     "Gloo and "
-     "MPI do so when they start, and wait as long as the resolver does."},
+     "Looks the host name up, and in a step the names of its other nodes, at most 16 from all over "
+     "the list, in a child with the deadline probe-timeout-ms of dt.conf for all of them. Warns "
+     "and "
+     "names them: Gloo and MPI look names up when they start, and wait as long as the resolver "
+     "does."},
     {"imds", "the instance metadata service answers", FULL, NODE, MONITOR, dt_check_imds,
      "Asks 169.254.169.254 for a token (IMDSv2), in a child with the deadline probe-timeout-ms of "
      "dt.conf, on EC2 alone. Warns: programs get their credentials there. imds of dt.conf switches "

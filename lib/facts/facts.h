@@ -117,6 +117,8 @@
  *   net.links                        array of {"name","on","carrier","mtu","carrier_changes"}: Ethernet
  *   fs.space                         array of {"path","free_mib","free_files"}: /, /tmp, /dev/shm
  *   net.resolves                     0 | 1: the host name leads to an address; why.net.resolves
+ *   net.others                       array of {"name","ok","reason"}: so the names of the step's other
+ *                                    nodes, at most 16 from all over its list
  *   imds.reachable                   0 | 1, where EC2's metadata service was asked
  *   imds.type imds.interruption      string, "terminate at TIME";  imds.rebalance  1: recommended
  *   imds.events                      array of {"code","when","in_s"}: announced; of a tree: dt-imds/
@@ -179,6 +181,7 @@ struct dt_facts_request {
     const char *tmpdir;   /* TMPDIR of the job, or NULL: /tmp */
     long long job;        /* Slurm's number of the job, or 0: none is near */
     const char *job_gpus; /* SLURM_STEP_GPUS or SLURM_JOB_GPUS of the job, or NULL */
+    const char *nodes;    /* SLURM_STEP_NODELIST of the job, or NULL: not known */
     long long memlock;    /* limits the rank will have, or DT_LIMIT_OWN: this process's own */
     long long nofile;
     const json_t *measured; /* object of facts to take in place of measuring anew; NULL */

@@ -308,6 +308,10 @@ const struct dt_fault dt_faults[] = {
     FACT("name-unknown", "the node's own name leads to no address", "name-resolves",
          "\"net.resolves\": 0, \"why.net.resolves\": \"Name or service not known\"",
          .result = "WARN"),
+    FACT("other-unknown", "another node's name leads to no address", "name-resolves",
+         "\"net.others\": [{\"name\": \"node-7\", \"ok\": false, \"reason\": \"Name or service not "
+         "known\"}]",
+         .result = "WARN"),
     FACT("imds-gone", "the metadata service does not answer", "imds",
          "\"imds.reachable\": 0, \"why.imds.reachable\": \"did not answer in 500 ms\"",
          .result = "WARN"),

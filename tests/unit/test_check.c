@@ -126,6 +126,16 @@ static const struct fault faults[] = {
     {"default-route", "{'net.default_route':null}", DT_UNKNOWN, "not known", NULL},
     {"name-resolves", "{'net.resolves':0,'why.net.resolves':'did not answer in 500 ms'}", DT_WARN,
      "did not answer", NULL},
+    {"name-resolves",
+     "{'net.others':[{'name':'a','ok':true},{'name':'b','ok':false,'reason':'not known'}]}",
+     DT_WARN, "b: not known", NULL},
+    {"name-resolves",
+     "{'net.resolves':0,'why.net.resolves':'gone','net.others':[{'name':'a','ok':false,'reason':'x'"
+     "},"
+     "{'name':'b','ok':false,'reason':'y'},{'name':'c','ok':false,'reason':'z'}]}",
+     DT_WARN, ": gone; a: x; b: y; and others", NULL},
+    {"name-resolves", "{'net.others':[{'name':'a','ok':true}]}", DT_PASS, "and 1 other of the step",
+     NULL},
     {"name-resolves", "{'net.resolves':null}", DT_UNKNOWN, "not known", NULL},
     {"imds", "{'imds.reachable':0,'why.imds.reachable':'No route to host'}", DT_WARN, "No route",
      NULL},

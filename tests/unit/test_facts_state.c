@@ -221,6 +221,85 @@ static void allowances(void **state)
     tree_destroy(&tree);
 }
 
+static const char *names_of_step;
+
+static void ask_names(struct dt_reader *reader)
+{
+    struct dt_facts_request request = *reader->request;
+    struct dt_error err;
+    char *said;
+    request.nodes = names_of_step;
+    struct dt_reader asked = {.request = &request, .root = reader->root, .doc = reader->doc};
+    assert_int_equal(dt_probe_here(&said, dt_probe_resolve, &asked, &err), 0);
+    dt_read_resolve(reader, said, NULL);
+    free(said);
+}
+
+/* Of numbers the resolver asks nobody; and a name may be 63 bytes between its dots. */
+static void names_of_other_nodes(void **state)
+{
+    struct tree tree;
+    char list[480] = "127.0.0.[1-40]";
+    (void)state;
+    empty_tree(&tree);
+    names_of_step = list;
+    json_t *doc = read_by(&tree, &plain, ask_names);
+    const json_t *others = json_object_get(doc, "net.others");
+    assert_int_equal(json_array_size(others), 16);
+    assert_string_equal(text_of(json_array_get(others, 0), "name"), "127.0.0.1");
+    assert_string_equal(text_of(json_array_get(others, 15), "name"), "127.0.0.38");
+    for (size_t i = 0; i < 16; i++)
+        assert_true(json_is_true(json_object_get(json_array_get(others, i), "ok")));
+    json_decref(doc);
+    snprintf(list, sizeof list, "127.0.0.1,%0100d.invalid,%0300d", 7, 7);
+    doc = read_by(&tree, &plain, ask_names);
+    others = json_object_get(doc, "net.others");
+    assert_int_equal(json_array_size(others), 2); /* the third is too long for one */
+    assert_true(json_is_false(json_object_get(json_array_get(others, 1), "ok")));
+    assert_true(strlen(text_of(json_array_get(others, 1), "reason")) > 0);
+    json_decref(doc);
+    snprintf(list, sizeof list, "a,b*"); /* the job's own variable: it may hold anything */
+    doc = read_by(&tree, &plain, ask_names);
+    assert_int_equal(json_array_size(json_object_get(doc, "net.others")), 0);
+    json_decref(doc);
+    names_of_step = NULL;
+    doc = read_by(&tree, &plain, ask_names);
+    assert_int_equal(json_array_size(json_object_get(doc, "net.others")), 0);
+    json_decref(doc);
+    tree_destroy(&tree);
+}
+
+static void say_until_the_deadline(struct dt_reader *reader)
+{
+    dt_read_resolve(reader, "own\t\nb\tnot known\nc\t", "did not answer in 500 ms");
+}
+
+static void say_nothing(struct dt_reader *reader)
+{
+    dt_read_resolve(reader, "own\t", "did not answer in 500 ms");
+}
+
+/* The name at which the resolver hangs is told, and what was answered before counts. */
+static void names_until_the_deadline(void **state)
+{
+    struct tree tree;
+    (void)state;
+    empty_tree(&tree);
+    json_t *doc = read_by(&tree, &plain, say_until_the_deadline);
+    const json_t *others = json_object_get(doc, "net.others");
+    assert_int_equal(int_of(doc, "net.resolves"), 1);
+    assert_int_equal(json_array_size(others), 2);
+    assert_string_equal(text_of(json_array_get(others, 0), "reason"), "not known");
+    assert_string_equal(text_of(json_array_get(others, 1), "name"), "c");
+    assert_string_equal(text_of(json_array_get(others, 1), "reason"), "did not answer in 500 ms");
+    json_decref(doc);
+    doc = read_by(&tree, &plain, say_nothing);
+    assert_int_equal(int_of(doc, "net.resolves"), 0);
+    assert_string_equal(text_of(doc, "why.net.resolves"), "did not answer in 500 ms");
+    json_decref(doc);
+    tree_destroy(&tree);
+}
+
 static void links(void **state)
 {
     struct tree tree;
@@ -336,9 +415,17 @@ static void imds_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mount_table),  cmocka_unit_test(buddies), cmocka_unit_test(memory_state),
-        cmocka_unit_test(processes),    cmocka_unit_test(links),   cmocka_unit_test(allowances),
-        cmocka_unit_test(kernel),       cmocka_unit_test(space),   cmocka_unit_test(placement),
+        cmocka_unit_test(mount_table),
+        cmocka_unit_test(buddies),
+        cmocka_unit_test(memory_state),
+        cmocka_unit_test(processes),
+        cmocka_unit_test(links),
+        cmocka_unit_test(allowances),
+        cmocka_unit_test(names_of_other_nodes),
+        cmocka_unit_test(names_until_the_deadline),
+        cmocka_unit_test(kernel),
+        cmocka_unit_test(space),
+        cmocka_unit_test(placement),
         cmocka_unit_test(imds_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
