@@ -41,7 +41,7 @@ static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool b
     const struct dt_model_config *config = &model->config;
     if (config->family == DT_FAMILY_LLAMA)
         dt_rope(qkv, model->rope, batch, (size_t)config->seq,
-                (size_t)(config->heads + config->kv_heads), dt_config_head(config),
+                (size_t)config->heads + (size_t)config->kv_heads, dt_config_head(config),
                 dt_config_qkv(config), back);
 }
 

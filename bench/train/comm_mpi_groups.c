@@ -58,10 +58,10 @@ static int take_shared(void *context, size_t bytes, void **bases)
 {
     struct shared *shared = context;
     int size, rank;
-    MPI_Win *grown = realloc(shared->windows, (shared->count + 1) * sizeof *grown);
+    MPI_Win *grown = realloc(shared->windows, (shared->count + 1) * sizeof(MPI_Win));
     if (grown)
         shared->windows = grown;
-    if (!all_agree(shared, grown && bytes < SIZE_MAX / 2))
+    if (!all_agree(shared, grown && bytes < SIZE_MAX / 2) || !grown)
         return -1;
     bool made = make_window(shared, bytes, &grown[shared->count]) == 0;
     if (!all_agree(shared, made))

@@ -9,12 +9,12 @@ enum { GPT2_VOCAB = 50257, LLAMA_VOCAB = 128256 };
 
 #define GPT2(L, C, H, T, V)                                                                        \
     {                                                                                              \
-        .layers = L, .channels = C, .heads = H, .seq = T, .vocab = V                               \
+        .layers = (L), .channels = (C), .heads = (H), .seq = (T), .vocab = (V)                     \
     }
 #define LLAMA(L, C, H, KV, HIDDEN, T, V, UNTIED)                                                   \
     {                                                                                              \
-        .layers = L, .channels = C, .heads = H, .seq = T, .vocab = V, .family = DT_FAMILY_LLAMA,   \
-        .kv_heads = KV, .hidden = HIDDEN, .untied = UNTIED                                         \
+        .layers = (L), .channels = (C), .heads = (H), .seq = (T), .vocab = (V),                    \
+        .family = DT_FAMILY_LLAMA, .kv_heads = (KV), .hidden = (HIDDEN), .untied = (UNTIED)        \
     }
 
 static const struct dt_preset presets[] = {

@@ -240,7 +240,7 @@ int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets
             return dt_error_set(err,
                                 "data has token %d at place %llu, and --vocab is %zu; is it made "
                                 "with another tokenizer?",
-                                token, (unsigned long long)(place + i), data->vocab);
+                                token, (unsigned long long)place + i, data->vocab);
         if (i > 0) {
             tokens[row * data->seq + i - 1] = last;
             targets[row * data->seq + i - 1] = token;

@@ -73,8 +73,13 @@ int dt_spares_begin(struct dt_spares *spares, const char *allocation, const char
         return dt_error_prefix(err, "SLURM_JOB_NODELIST");
     spares->bad = calloc(spares->all.count + 1, sizeof *spares->bad);
     spares->chosen = calloc(spares->all.count + 1, sizeof *spares->chosen);
-    int result = spares->bad && spares->chosen ? 0 : dt_error_set(err, "out of memory");
-    if (result == 0 && only)
+    if (!spares->bad || !spares->chosen) {
+        dt_spares_fini(spares);
+        dt_error_set(err, "out of memory");
+        return -1;
+    }
+    int result = 0;
+    if (only)
         result = restrict_to(spares, only, err);
     if (result == 0 && exclude)
         dt_spares_reject_list(spares, exclude);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collecting the facts: the risky questions start first, in children, and are collected last, so
- * that they run while this process reads everything else. At level fast there are: one that has become
- * the user for each directory where the job writes, one for the caller's question, one that asks NVML;
- * of a recorded tree there is none. */
+ * that they run while this process reads everything else. At level fast there are two: one that has
+ * become the user, for the directories where the job writes and the caller's question (more where it is
+ * late, user.c), and one that asks NVML; of a recorded tree there is none. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +15,6 @@
 #include "facts/overlay.h"
 #include "facts/system.h"
 
-/* Said before the caller's question is asked: the child has become the user. */
-#define QUESTION "question\n"
-
 struct asked {
     struct dt_probe probe;
     bool started;
@@ -28,8 +25,8 @@ struct asked {
 
 struct dt_facts_run {
     struct dt_reader reader;
-    struct dt_files *files;
-    struct asked user, nvml, space, resolve, imds;
+    struct dt_user *user;
+    struct asked nvml, space, resolve, imds;
     bool asks_nvml, asks_imds, is_full;
     long long took_us;
 };
@@ -46,45 +43,6 @@ static void finish(struct asked *asked)
         return;
     if (!asked->started || dt_probe_finish(&asked->probe, &asked->text, &asked->err) < 0)
         asked->failure = asked->err.text;
-}
-
-/* In the child, or of a recorded tree. */
-static void probe_question(int out, void *argument)
-{
-    const struct dt_reader *reader = argument;
-    const struct dt_facts_question *question = reader->request->question;
-    if (dt_become_user(reader->request) < 0)
-        _exit(1);
-    dt_probe_say(out, QUESTION);
-    question->ask(out, question->argument);
-}
-
-/* A tree hangs no sooner here than wherever else it is read. */
-static void start_user(struct dt_facts_run *run)
-{
-    struct asked *user = &run->user;
-    run->files = dt_files_start(&run->reader);
-    if (!run->reader.request->question)
-        return;
-    if (!run->reader.request->recorded || run->reader.request->uid != geteuid())
-        start(user, &run->reader, probe_question);
-    else if (dt_probe_here(&user->text, probe_question, &run->reader, &user->err) < 0)
-        user->failure = user->err.text;
-}
-
-/* Hand the answer to the caller's question over. */
-static void take_answer(struct dt_facts_question *question, struct asked *asked)
-{
-    finish(asked);
-    const char *at = asked->text;
-    question->state = DT_QUESTION_UNASKED;
-    if (!at || strncmp(at, QUESTION, strlen(QUESTION)) != 0)
-        return;
-    question->state = asked->failure ? DT_QUESTION_UNANSWERED : DT_QUESTION_ANSWERED;
-    question->why = asked->err;
-    question->answer = strdup(at + strlen(QUESTION));
-    if (!question->answer)
-        question->state = DT_QUESTION_UNASKED;
 }
 
 /* NVML is the slowest answer of all: where its driver is loaded, it is asked before the bus. */
@@ -210,9 +168,7 @@ static void take_children(struct dt_facts_run *run)
     dt_read_gpu_processes(reader);
     if (reader->request->level >= DT_LEVEL_FULL)
         dt_read_aer(reader);
-    if (reader->request->question)
-        take_answer(reader->request->question, &run->user);
-    dt_read_files(reader, run->files);
+    dt_user_finish(reader, run->user);
     if (run->is_full)
         take_full(run);
 }
@@ -241,7 +197,6 @@ static int end_run(struct dt_facts_run *run, struct dt_facts *facts, struct dt_e
         facts->doc = run->reader.doc;
     }
     free(run->nvml.text);
-    free(run->user.text);
     free(run->space.text);
     free(run->resolve.text);
     free(run->imds.text);
@@ -255,7 +210,7 @@ struct dt_facts_run *dt_facts_start(const struct dt_facts_request *request, stru
     struct dt_facts_run *run = create_run(request, err);
     if (!run)
         return NULL;
-    start_user(run);
+    run->user = dt_user_start(&run->reader);
     run->is_full = request->level >= DT_LEVEL_FULL;
     if (run->is_full)
         start_full(run);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Can the job write where it must? Tried in a child that has become the user, since a mount may
+/* Can the job write where it must? Tried in a child that has become the user (user.c), since a mount may
  * hang, and since root is not bound by the user's quota and permissions (nor, with root squash, has
  * them). */
 #include <errno.h>
@@ -95,7 +95,7 @@ static void say_path(int out, const struct dt_reader *reader, const char *path, 
     json_decref(item);
 }
 
-static void try_path(int out, const struct dt_reader *reader, const char *path)
+void dt_files_try(int out, const struct dt_reader *reader, const char *path)
 {
     struct statvfs fs;
     if (path[0] != '/') {
@@ -113,8 +113,7 @@ static void try_path(int out, const struct dt_reader *reader, const char *path)
     close(folder);
 }
 
-/* The paths to try, each once; NULL-terminated, borrowed strings. */
-static const char **list_paths(const struct dt_facts_request *request)
+const char **dt_files_paths(const struct dt_facts_request *request)
 {
     size_t count = 0;
     char *const *more = request->conf->writable_paths;
@@ -135,83 +134,4 @@ static const char **list_paths(const struct dt_facts_request *request)
             paths[used++] = path;
     }
     return paths;
-}
-
-/* ---- one child a path, all at the same time: what hangs is named, and the others are still tried ---- */
-
-struct place {
-    const struct dt_reader *reader;
-    const char *path;
-    struct dt_probe probe;
-    bool started;
-    struct dt_error err;
-    char *line; /* of a recorded tree, tried here */
-};
-
-struct dt_files {
-    const char **paths;
-    struct place *places;
-    size_t count;
-};
-
-static void probe_place(int out, void *argument)
-{
-    const struct place *place = argument;
-    if (dt_become_user(place->reader->request) < 0)
-        _exit(1);
-    try_path(out, place->reader, place->path);
-}
-
-struct dt_files *dt_files_start(const struct dt_reader *reader)
-{
-    const struct dt_facts_request *request = reader->request;
-    bool here = request->recorded && request->uid == geteuid();
-    struct dt_files *files = calloc(1, sizeof *files);
-    if (!files || !(files->paths = list_paths(request)))
-        return files;
-    while (files->paths[files->count])
-        files->count++;
-    files->places = calloc(files->count + 1, sizeof *files->places);
-    for (size_t i = 0; files->places && i < files->count; i++) {
-        struct place *place = &files->places[i];
-        *place = (struct place){.reader = reader, .path = files->paths[i]};
-        if (here)
-            dt_probe_here(&place->line, probe_place, place, &place->err);
-        else
-            place->started = dt_probe_start(&place->probe, probe_place, place, reader->root->fd,
-                                            request->conf->probe_timeout_ms, &place->err) == 0;
-    }
-    return files;
-}
-
-static json_t *finish_place(struct place *place)
-{
-    int rc = place->line ? 0 : -1;
-    if (place->started)
-        rc = dt_probe_finish(&place->probe, &place->line, &place->err);
-    json_t *item = place->line && *place->line ? json_loads(place->line, 0, NULL) : NULL;
-    free(place->line);
-    if (item)
-        return item;
-    item =
-        json_pack("{s:o,s:s}", "path", dt_printable_json(place->path, DT_FACT_TEXT_MAX), "reason",
-                  rc < 0 && *place->err.text ? place->err.text : "could not be tried as the user");
-    if (place->probe.timed_out) /* bad, and not merely unknown */
-        json_object_set_new(item, "ok", json_false());
-    return item;
-}
-
-void dt_read_files(struct dt_reader *reader, struct dt_files *files)
-{
-    json_t *list = json_array();
-    if (!files || !files->places)
-        reader->failed = true;
-    for (size_t i = 0; files && files->places && i < files->count; i++)
-        json_array_append_new(list, finish_place(&files->places[i]));
-    if (files) {
-        free(files->places);
-        free(files->paths);
-    }
-    free(files);
-    dt_reader_take(reader, "fs.writable", list);
 }

@@ -141,6 +141,21 @@ static int read_all(struct dt_probe *probe, struct dt_error *err)
     }
 }
 
+bool dt_probe_wait(struct dt_probe *probe, int ms)
+{
+    long long until = dt_monotonic_us() + ms * 1000LL;
+    if (until > probe->deadline_us)
+        until = probe->deadline_us;
+    for (;;) {
+        struct pollfd wait = {.fd = probe->fd, .events = POLLIN};
+        int ready = poll(&wait, 1, remaining_ms(until));
+        if ((ready < 0 && errno != EINTR) || drain(probe) != 0)
+            return true;
+        if (ready == 0)
+            return false;
+    }
+}
+
 /* Collect the child within `ms`. 1: ended, *status is set; 0: still there; -1: someone else has it.
  */
 static int reap(struct dt_probe *probe, int ms, int *status)

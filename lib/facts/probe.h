@@ -29,6 +29,10 @@ struct dt_probe {
 int dt_probe_start(struct dt_probe *probe, void (*run)(int out, void *argument), void *argument,
                    int keep_fd, long long timeout_ms, struct dt_error *err);
 
+/* Take what the child says for at most `ms`. True: it has ended, or said too much; dt_probe_finish then does not
+ * wait. What it has said so far is in probe->out. */
+bool dt_probe_wait(struct dt_probe *probe, int ms);
+
 /* Wait for the end or the deadline, whichever is first. Returns 0 when the child ended by itself
  * with success; else -1 and a reason such as "did not answer in 500 ms". Either way *text (caller
  * frees) is what it had written, complete or not; NULL only without memory. */

@@ -66,10 +66,14 @@ void dt_read_interfaces(struct dt_reader *reader);
 void dt_read_training(struct dt_reader *reader);
 /* versions.c */
 void dt_read_versions(struct dt_reader *reader);
-/* files.c: children that are the user are started, one a path; and what they found. NULL: no memory. */
-struct dt_files;
-struct dt_files *dt_files_start(const struct dt_reader *reader);
-void dt_read_files(struct dt_reader *reader, struct dt_files *files);
+/* user.c: what is asked as the user is begun, and what came of it. NULL: no memory. */
+struct dt_user;
+struct dt_user *dt_user_start(const struct dt_reader *reader);
+void dt_user_finish(struct dt_reader *reader, struct dt_user *user); /* frees it */
+/* files.c: the directories to try, each once (NULL-terminated, of borrowed strings; caller frees the array); trying
+ * one, in a child that is the user: a line of JSON. */
+const char **dt_files_paths(const struct dt_facts_request *request);
+void dt_files_try(int out, const struct dt_reader *reader, const char *path);
 int dt_become_user(
     const struct dt_facts_request *request); /* -errno; only ever called in a child */
 /* mounts.c, kernel_log.c, measure.c: from level full, full, deep */
