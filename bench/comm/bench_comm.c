@@ -23,7 +23,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void stop(const char *what)
+static void __attribute__((noreturn)) stop(const char *what)
 {
     fprintf(stderr, "bench_comm: %s\n", what);
     MPI_Abort(MPI_COMM_WORLD, 1);
