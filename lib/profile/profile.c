@@ -138,8 +138,8 @@ char *dt_profile_learn(const struct dt_facts *facts)
         "nodes may differ by.\n",
         name);
     for (const struct dt_profile_row *row = dt_profile_rows; row->option; row++) {
-        const char *text;
-        long long number;
+        const char *text = "";
+        long long number = 0;
         if (is_number(row) ? !dt_facts_int(facts, row->key, &number)
                            : !dt_facts_string(facts, row->key, &text) || !*text)
             continue;
