@@ -3,6 +3,7 @@
  * judgement with a sentence. Headers are also tried with their magic number and checksum made
  * right, so that what stands behind them is reached. */
 #include "../../bench/train/checkpoint.c"
+#include "../../bench/train/config.c"
 #include "../../bench/train/hash.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
