@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+/* The ranks are starting: they come first. */
+#define BEHIND_NICE 10
 
 bool behind_fork(bool keep_stderr)
 {
@@ -15,6 +19,7 @@ bool behind_fork(bool keep_stderr)
         return false;
     if (fork() == 0) {
         setsid();
+        (void)setpriority(PRIO_PROCESS, 0, BEHIND_NICE);
         signal(SIGPIPE, SIG_IGN);
         close_range(0, STDERR_FILENO - 1, 0);
         if (!keep_stderr)

@@ -3,6 +3,7 @@
 #include "remember.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 
 /* For a kernel file that hangs: what may hang by its nature has a child and a deadline of its own. */
 enum { LAST_RESORT_S = 10 };
+/* The next job may be starting: it comes first. */
+enum { END_NICE = 10 };
 
 /* The GPUs have been asked just now. */
 static int begin(const struct engine *engine, const struct dt_history_step *step)
@@ -72,6 +75,7 @@ int remember_end(const struct options *o)
     struct dt_error told = {{0}}, err = {{0}};
     umask(022);
     alarm(LAST_RESORT_S);
+    (void)setpriority(PRIO_PROCESS, 0, END_NICE);
     int code = end(&in, o, &told, &err);
     printf("%s\n", code != 0 ? err.text : *told.text ? told.text : "saved");
     dt_inspect_fini(&in);
