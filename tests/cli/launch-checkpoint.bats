@@ -2,16 +2,10 @@
 # dt-launch has the job saved before its time is over: without a Slurm, the end of the job is told by its variable.
 
 bats_require_minimum_version 1.5.0
-load ../timing
+load launch
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/../.." || return 1
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|PET_|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|PYTHON|RANK|WORLD_SIZE)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
+    launch_setup
     # Saves at SIGUSR1: how it says so, and what then, is in HOW. Counts signals.
     cat >train.py <<'PY'
 import os, signal, sys, time
@@ -34,20 +28,6 @@ if how == "file" and rank == "1":
     os.rename("saved/writing", "saved/step-7.done")
 time.sleep(60)
 PY
-}
-
-two_nodes() { # ARGUMENT...
-    local port
-    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
-    timeout 100 "$launch" --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@" >one 2>&1 3>&- &
-    run timeout 100 "$launch" --nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@"
-    one=0
-    wait $! || one=$?
-}
-
-tell() {
-    printf '%s\n' "$*" "--- codes ${status:-none} ${one:-none}" "${output:-}" "--- node 1" "$(cat one 2>/dev/null)" >&2
-    return 1
 }
 
 # Every rank once, and all within a moment.

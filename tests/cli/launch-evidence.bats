@@ -2,17 +2,9 @@
 # What tells why a rank died: its core, the kernel's log, memory that ran out.
 
 bats_require_minimum_version 1.5.0
-load ../timing
+load launch
 
-setup() {
-    cd "$BATS_TEST_DIRNAME/../.." || return 1
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|PET_|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|PYTHON|RANK|WORLD_SIZE)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
-}
+setup() { launch_setup; }
 
 teardown() {
     [ -z "${group:-}" ] || rmdir "$group" 2>/dev/null || true

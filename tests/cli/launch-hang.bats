@@ -3,31 +3,11 @@
 # Jobs of two nodes by hand, both on this machine.
 
 bats_require_minimum_version 1.5.0
-load ../timing
+load launch
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/../.." || return 1
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    stall=$PWD/tests/tools/stall.py
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|PET_|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|PYTHON|RANK|WORLD_SIZE)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-# Four ranks on two nodes; node 0's words and code are bats' output and status, node 1's are in the file "one".
-two_nodes() { # ARGUMENT...
-    local port
-    port=$(python3 -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')
-    timeout 100 "$launch" --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@" >one 2>&1 3>&- &
-    run timeout 100 "$launch" --nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --master-port "$port" --nproc-per-node 2 "$@"
-    wait
-}
-
-tell() {
-    printf '%s\n' "$*" "--- code ${status:-none}" "${output:-}" "--- node 1" "$(cat one 2>/dev/null)" >&2
-    return 1
+    launch_setup
+    stall=$(realpath "$BATS_TEST_DIRNAME/../tools/stall.py")
 }
 
 stalls() { # WAY WORDS

@@ -2,25 +2,14 @@
 # What dt-launch makes of the ranks' output: folded, kept in files, shown of some ranks; events and metrics; --doctor.
 
 bats_require_minimum_version 1.5.0
-load ../timing
+load launch
 
-setup() {
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|RANK|WORLD_SIZE|LOCAL_|PET_)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-port() { # one that nobody listens on
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
+setup() { launch_setup; }
 
 # Two nodes of three ranks each, on this machine: node 0's output in lead, node 1's in member.
 two_nodes() { # ARGUMENT...
     local free node
-    free=$(port)
+    free=$(free_port)
     local common=(--platform plain --nnodes 2 --master-addr 127.0.0.1 --master-port "$free" --nproc-per-node 3)
     "$launch" "${common[@]}" --node-rank 1 "$@" >member 2>member.err &
     node=$!

@@ -3,15 +3,9 @@
 # there: what is looked at is what the ranks find in their environment (--dry-run, or a program that prints it).
 
 bats_require_minimum_version 1.5.0
+load launch
 
-setup() {
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|RANK|WORLD_SIZE|LOCAL_|PET_|AWS_|SM_|JOB|KUBE)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
-}
+setup() { launch_setup; }
 
 # What rank 0 of this node is given, of the variables that matter: "RANK/WORLD NODE/NODES ADDR:PORT".
 world() { # ARGUMENT...

@@ -2,21 +2,12 @@
 # dt-launch --roles: groups of nodes with different programs; and --wait-for.
 
 bats_require_minimum_version 1.5.0
-load ../timing
+load launch
 
 setup() {
-    launch=$(realpath "${BUILD:-build}/bin/dt-launch")
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|MASTER_|CUDA_|OMP_|JAX_|TORCH|RANK|WORLD_SIZE|LOCAL_|PET_)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_TMPDIR" || return 1
+    launch_setup
     PORT=$(free_port)
     export PORT
-}
-
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 # A service that writes "up" when it listens, 0.3 s late, and never ends by itself.
