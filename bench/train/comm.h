@@ -40,6 +40,11 @@ struct dt_comm_operations {
     /* `count` reals of each rank, one after the other. `mine` may be its place in `all`. */
     int (*gather_start)(struct dt_comm *comm, const real *mine, real *all, size_t count,
                         struct dt_error *err);
+    /* To each rank r send[r] reals, which lie one rank's after the other's in `all`; from each rank r
+     * receive[r], so laid in `mine`. most: the largest count of any pair of the group, the same on
+     * every rank. The counts must stay where they are until the operation has ended. */
+    int (*all_to_all_start)(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
+                            const size_t *receive, size_t most, struct dt_error *err);
     int (*poll)(struct dt_comm *comm, struct dt_error *err);
     /* These two wait. */
     int (*broadcast)(struct dt_comm *comm, void *data, size_t bytes, int root,

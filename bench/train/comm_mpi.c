@@ -70,6 +70,10 @@ static struct dt_slice slice_of(const struct dt_comm *comm, const struct dt_piec
 static struct message to(const struct dt_comm *comm, const struct dt_piece *piece, int turn, int r)
 {
     size_t size = dt_type_size(piece->type);
+    if (piece->kind == DT_PIECE_ALL_TO_ALL) {
+        struct dt_slice run = dt_piece_run(piece, piece->send, r);
+        return (struct message){piece->in + run.begin * size, run.count * size};
+    }
     if (!sums(piece))
         return (struct message){piece->in, piece->count * size};
     struct dt_slice slice = slice_of(comm, piece, turn == 0 ? r : comm->rank);
@@ -80,6 +84,10 @@ static struct message from(const struct dt_comm *comm, const struct dt_piece *pi
                            const struct flight *flight, int r)
 {
     size_t size = dt_type_size(piece->type);
+    if (piece->kind == DT_PIECE_ALL_TO_ALL) {
+        struct dt_slice run = dt_piece_run(piece, piece->receive, r);
+        return (struct message){piece->out + run.begin * size, run.count * size};
+    }
     if (!sums(piece))
         return (struct message){piece->out + (size_t)r * piece->stride * size, piece->count * size};
     struct dt_slice slice = slice_of(comm, piece, turn == 0 ? comm->rank : r);
@@ -210,6 +218,23 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
     return start(comm, &whole, err);
 }
 
+/* One's own run is copied at once; messages are for the others. */
+static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
+                            const size_t *receive, size_t most, struct dt_error *err)
+{
+    const struct dt_piece whole = {.kind = DT_PIECE_ALL_TO_ALL,
+                                   .type = DT_COMM_REAL,
+                                   .in = (char *)all,
+                                   .out = (char *)mine,
+                                   .count = most,
+                                   .send = send,
+                                   .receive = receive};
+    struct dt_slice from_here = dt_piece_run(&whole, send, comm->rank);
+    struct dt_slice to_here = dt_piece_run(&whole, receive, comm->rank);
+    memcpy(mine + to_here.begin, all + from_here.begin, to_here.count * sizeof *mine);
+    return start(comm, &whole, err);
+}
+
 static int wait_for(struct dt_comm *comm, int started, MPI_Request *request, const char *what,
                     struct dt_error *err)
 {
@@ -280,6 +305,7 @@ static void close_messages(struct dt_comm *comm)
 const struct dt_comm_operations dt_mpi_messages_operations = {.sum_start = sum_start,
                                                               .scatter_start = scatter_start,
                                                               .gather_start = gather_start,
+                                                              .all_to_all_start = all_to_all_start,
                                                               .poll = poll_messages,
                                                               .broadcast = broadcast,
                                                               .allgather = allgather,

@@ -40,8 +40,12 @@ int dt_queue_add(struct dt_queue *queue, struct dt_comm *comm, const struct dt_p
             return -1;
         struct dt_piece *piece = dt_queue_at(queue, queue->count++);
         *piece = *whole;
-        piece->in += at * size;
-        piece->out += at * size;
+        if (whole->kind == DT_PIECE_ALL_TO_ALL) {
+            piece->at = at;
+        } else {
+            piece->in += at * size;
+            piece->out += at * size;
+        }
         piece->count = limit > 0 && whole->count - at > limit ? limit : whole->count - at;
         piece->number = queue->next++;
         at += piece->count;
@@ -70,6 +74,14 @@ bool dt_piece_in_place(const struct dt_piece *piece, int rank)
     return piece->kind == DT_PIECE_GATHER    ? piece->in == piece->out + own
            : piece->kind == DT_PIECE_SCATTER ? piece->out == piece->in + own
                                              : true;
+}
+
+struct dt_slice dt_piece_run(const struct dt_piece *piece, const size_t *counts, int r)
+{
+    size_t first = 0, left = counts[r] > piece->at ? counts[r] - piece->at : 0;
+    for (int i = 0; i < r; i++)
+        first += counts[i];
+    return (struct dt_slice){first + piece->at, left < piece->count ? left : piece->count};
 }
 
 struct dt_slice dt_slice_of(size_t count, int rank, int size)

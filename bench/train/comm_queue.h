@@ -6,19 +6,27 @@
 
 #include "comm.h"
 
-enum dt_piece_kind { DT_PIECE_SUM, DT_PIECE_SCATTER, DT_PIECE_GATHER, DT_PIECE_BROADCAST };
+enum dt_piece_kind {
+    DT_PIECE_SUM,
+    DT_PIECE_SCATTER,
+    DT_PIECE_GATHER,
+    DT_PIECE_BROADCAST,
+    DT_PIECE_ALL_TO_ALL
+};
 
 struct dt_piece {
     enum dt_piece_kind kind;
     enum dt_comm_type type;
     char *in, *out; /* sum and broadcast: the same */
-    size_t count;   /* elements; scatter, gather: of one rank */
+    size_t count;   /* elements; scatter, gather: of one rank; all to all: at most, of a pair */
     size_t stride;  /* scatter: elements between ranks in `in`; gather: in `out` */
     int root;
-    bool last;       /* of its operation */
-    bool direct;     /* the engine's: data lie where the others see them */
-    int stage;       /* the engine's, 0 at first */
-    uint64_t number; /* counted over all of the group: the same on all ranks */
+    const size_t *send, *receive; /* all to all: by rank, of the whole operation */
+    size_t at;                    /* all to all: where in each pair's run this piece begins */
+    bool last;                    /* of its operation */
+    bool direct;                  /* the engine's: data lie where the others see them */
+    int stage;                    /* the engine's, 0 at first */
+    uint64_t number;              /* counted over all of the group: the same on all ranks */
 };
 
 struct dt_queue {
@@ -44,6 +52,10 @@ struct dt_slice {
     size_t begin, count;
 };
 struct dt_slice dt_slice_of(size_t count, int rank, int size);
+
+/* All to all: what of the run to or from rank r (counts: piece->send or piece->receive) is in this
+ * piece, in elements from where the operation's data begin. */
+struct dt_slice dt_piece_run(const struct dt_piece *piece, const size_t *counts, int r);
 
 /* out = sources[0] + sources[1] + ..., in this order; out may be one of them. */
 void dt_sum_ordered(void *out, const void *const *sources, int source_count, size_t count,

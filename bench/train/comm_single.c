@@ -40,6 +40,14 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
     return end_at_once(comm);
 }
 
+static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
+                            const size_t *receive, size_t most, struct dt_error *err)
+{
+    (void)receive, (void)most, (void)err;
+    memmove(mine, all, *send * sizeof *mine);
+    return end_at_once(comm);
+}
+
 static int nothing(struct dt_comm *comm, struct dt_error *err)
 {
     (void)comm, (void)err;
@@ -101,6 +109,7 @@ void dt_comm_single_open(struct dt_comm *comm)
     static const struct dt_comm_operations operations = {.sum_start = sum_start,
                                                          .scatter_start = scatter_start,
                                                          .gather_start = gather_start,
+                                                         .all_to_all_start = all_to_all_start,
                                                          .poll = nothing,
                                                          .broadcast = broadcast,
                                                          .allgather = allgather,

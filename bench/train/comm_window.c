@@ -103,6 +103,12 @@ static void copy_in(const struct dt_comm *comm, const struct dt_piece *piece)
     char *slot = slot_of(comm->state, comm->rank, piece->number);
     if (piece->kind == DT_PIECE_BROADCAST && piece->root != comm->rank)
         return;
+    for (int r = 0; piece->kind == DT_PIECE_ALL_TO_ALL && r < comm->size; r++) {
+        struct dt_slice run = dt_piece_run(piece, piece->send, r);
+        memcpy(slot + (size_t)r * bytes, piece->in + run.begin * size, run.count * size);
+    }
+    if (piece->kind == DT_PIECE_ALL_TO_ALL)
+        return;
     if (piece->kind != DT_PIECE_SCATTER) {
         memcpy(slot, piece->in, bytes);
         return;
@@ -165,6 +171,17 @@ static void copy_parts(const struct dt_comm *comm, const struct dt_piece *piece)
     }
 }
 
+/* What each rank has for this one lies in its slot at this one's place. */
+static void copy_runs(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    size_t size = dt_type_size(piece->type), place = (size_t)comm->rank * piece->count * size;
+    for (int i = 0; i < comm->size; i++) {
+        int r = (comm->rank + i) % comm->size;
+        struct dt_slice run = dt_piece_run(piece, piece->receive, r);
+        memcpy(piece->out + run.begin * size, in_of(comm, piece, r) + place, run.count * size);
+    }
+}
+
 static void work_stage1(const struct dt_comm *comm, struct dt_piece *piece)
 {
     struct counters *mine = counters_of(comm->state, comm->rank);
@@ -177,6 +194,8 @@ static void work_stage1(const struct dt_comm *comm, struct dt_piece *piece)
     }
     if (piece->kind == DT_PIECE_GATHER)
         copy_parts(comm, piece);
+    if (piece->kind == DT_PIECE_ALL_TO_ALL)
+        copy_runs(comm, piece);
     if (piece->kind == DT_PIECE_BROADCAST && piece->root != comm->rank)
         memcpy(piece->out, in_of(comm, piece, piece->root),
                piece->count * dt_type_size(piece->type));
@@ -220,11 +239,13 @@ static int start(struct dt_comm *comm, struct dt_piece whole, struct dt_error *e
 {
     struct window *w = comm->state;
     size_t limit = SLOT_BYTES / dt_type_size(whole.type);
-    for (size_t s = 1; s < w->segment_count && !whole.direct; s++) {
+    /* where in another rank's data its run for this one begins is not known here: through slots */
+    bool may_be_direct = whole.kind != DT_PIECE_ALL_TO_ALL;
+    for (size_t s = 1; s < w->segment_count && may_be_direct && !whole.direct; s++) {
         char *own = w->segments[s].bases[comm->rank];
         whole.direct = whole.in >= own && whole.in < own + w->segments[s].bytes;
     }
-    if (whole.kind == DT_PIECE_SCATTER)
+    if (whole.kind == DT_PIECE_SCATTER || whole.kind == DT_PIECE_ALL_TO_ALL)
         limit /= (size_t)comm->size;
     if (dt_queue_add(&w->queue, comm, &whole, whole.direct ? 0 : limit, err) < 0)
         return -1;
@@ -263,6 +284,20 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
                                    .out = (char *)all,
                                    .count = count,
                                    .stride = count},
+                 err);
+}
+
+static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
+                            const size_t *receive, size_t most, struct dt_error *err)
+{
+    return start(comm,
+                 (struct dt_piece){.kind = DT_PIECE_ALL_TO_ALL,
+                                   .type = DT_COMM_REAL,
+                                   .in = (char *)all,
+                                   .out = (char *)mine,
+                                   .count = most,
+                                   .send = send,
+                                   .receive = receive},
                  err);
 }
 
@@ -317,6 +352,7 @@ static void close_window(struct dt_comm *comm)
 const struct dt_comm_operations dt_comm_window_operations = {.sum_start = sum_start,
                                                              .scatter_start = scatter_start,
                                                              .gather_start = gather_start,
+                                                             .all_to_all_start = all_to_all_start,
                                                              .poll = poll_window,
                                                              .broadcast = broadcast,
                                                              .allgather = allgather,

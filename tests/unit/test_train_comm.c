@@ -76,6 +76,30 @@ static void check_gather(struct dt_comm *comm, struct outcome *o, real *all, rea
             expect(o, all[(size_t)r * count + i] == value(r, i));
 }
 
+/* Runs of odd lengths, none between some pairs, `most` above what one piece takes. */
+static size_t run_length(size_t most, int from, int to)
+{
+    return (from + 2 * to) % 3 == 0 ? 0 : most / (size_t)(1 + (from * 5 + to) % 4);
+}
+
+static void check_all_to_all(struct dt_comm *comm, struct outcome *o, real *all, real *mine,
+                             size_t most)
+{
+    struct dt_error err;
+    size_t send[RANKS_MOST], receive[RANKS_MOST], sent = 0, at = 0;
+    for (int r = 0; r < comm->size; r++) {
+        send[r] = run_length(most, comm->rank, r);
+        receive[r] = run_length(most, r, comm->rank);
+        for (size_t i = 0; i < send[r]; i++)
+            all[sent++] = value(comm->rank * 10 + r, i);
+    }
+    expect(o, comm->operations->all_to_all_start(comm, all, send, mine, receive, most, &err) == 0);
+    expect(o, dt_comm_drain(comm, &err) == 0);
+    for (int r = 0; r < comm->size; r++)
+        for (size_t i = 0; i < receive[r]; i++)
+            expect(o, mine[at++] == value(r * 10 + comm->rank, i));
+}
+
 static void all_operations(struct dt_comm *comm, void *context)
 {
     struct outcome *o = context;
@@ -94,6 +118,8 @@ static void all_operations(struct dt_comm *comm, void *context)
         check_gather(comm, o, window, window + own, count);
         check_gather(comm, o, plain, other, count);
         check_gather(comm, o, plain, plain + own, count);
+        check_all_to_all(comm, o, window, other, count);
+        check_all_to_all(comm, o, plain, window, count);
     }
     free(plain);
     free(other);
