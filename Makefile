@@ -204,7 +204,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBDT)
 
 # Unit tests of the training core link its objects, all but main and MPI; test_train_double_* and what they link are the same
 # source in double precision. (GNU make prefers the rule with the shortest stem to the general one above.)
-TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi.c bench/train/comm_mpi_groups.c bench/train/comm_open.c,$(TRAIN_SRC))
+TRAIN_CORE   := $(filter-out bench/train/main.c bench/train/comm_mpi%.c bench/train/comm_open.c,$(TRAIN_SRC))
 TRAIN_DOUBLE := $(patsubst bench/train/%.c,$(BUILD)/obj/train-double/%.o,$(TRAIN_CORE))
 TRAIN_FLAGS   = $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(DEPFLAGS)
 

@@ -46,20 +46,36 @@ void dt_comm_step_aside(unsigned turn)
     nanosleep(&pause, NULL);
 }
 
+static int look_again(struct dt_comm *comm, unsigned turn, struct dt_error *err)
+{
+    if (turn > 0)
+        dt_comm_step_aside(turn);
+    return comm->operations->poll(comm, err);
+}
+
 int dt_comm_wait(struct dt_comm *comm, uint64_t operation, struct dt_error *err)
 {
-    for (unsigned turn = 0; comm->finished < operation; turn++) {
-        if (turn > 0)
-            dt_comm_step_aside(turn);
-        if (comm->operations->poll(comm, err) < 0)
+    for (unsigned turn = 0; comm->finished < operation; turn++)
+        if (look_again(comm, turn, err) < 0)
             return -1;
-    }
+    return 0;
+}
+
+int dt_comm_wait_message(struct dt_comm *comm, const struct dt_message *message,
+                         struct dt_error *err)
+{
+    for (unsigned turn = 0; !message->done; turn++)
+        if (look_again(comm, turn, err) < 0)
+            return -1;
     return 0;
 }
 
 int dt_comm_drain(struct dt_comm *comm, struct dt_error *err)
 {
-    return dt_comm_wait(comm, comm->started, err);
+    for (unsigned turn = 0; comm->finished < comm->started || comm->under_way > 0; turn++)
+        if (look_again(comm, turn, err) < 0)
+            return -1;
+    return 0;
 }
 
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,

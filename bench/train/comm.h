@@ -3,7 +3,7 @@
  * window inside a node (comm_window.c), MPI in pieces between nodes (comm_mpi.c), and one process
  * alone (comm_single.c). Operations are started, moved on by poll while there is other work, and
  * waited for; those of one group end in the order in which they were started. Every rank of the
- * group calls the same functions in the same order.
+ * group calls the same functions in the same order, but for messages between two ranks.
  *
  * Sums are made in the order of the ranks, element by element: the same bits on every rank, in every
  * run, and whether they are summed whole or scattered. */
@@ -19,12 +19,23 @@
 
 enum dt_comm_type { DT_COMM_REAL, DT_COMM_DOUBLE, DT_COMM_BYTE };
 
+/* Data on the way from one rank to another. The caller owns it, and leaves it and the data alone
+ * until `done`. */
+struct dt_message {
+    char *data;
+    size_t bytes, moved;
+    int peer;
+    bool sent; /* from here; otherwise to here */
+    bool done;
+};
+
 struct dt_comm {
     int rank, size;
     const char *manner;         /* for people: "shared window" */
     bool broken;                /* an operation failed: other ranks may wait for ever, so end with
                                    abort */
     uint64_t started, finished; /* operations of this group */
+    size_t under_way;           /* messages of this rank that are not done */
     const struct dt_comm_operations *operations;
     void *state;
 };
@@ -45,6 +56,13 @@ struct dt_comm_operations {
      * every rank. The counts must stay where they are until the operation has ended. */
     int (*all_to_all_start)(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
                             const size_t *receive, size_t most, struct dt_error *err);
+    /* Between two ranks, which are not the same. Messages from one rank to another arrive in the
+     * order in which they were sent, each in the receive started in that order, of as many reals;
+     * they wait neither for messages of other pairs nor for the operations of the group. */
+    int (*send_start)(struct dt_comm *comm, struct dt_message *message, const real *data,
+                      size_t count, int to, struct dt_error *err);
+    int (*receive_start)(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                         int from, struct dt_error *err);
     int (*poll)(struct dt_comm *comm, struct dt_error *err);
     /* These two wait. */
     int (*broadcast)(struct dt_comm *comm, void *data, size_t bytes, int root,
@@ -75,9 +93,11 @@ void dt_comm_single_open(struct dt_comm *comm);
 int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Until operation number `operation` (comm->started after its start) has ended; drain: until all
- * have. */
+/* Until operation number `operation` (comm->started after its start) has ended; until the message
+ * is done; drain: until all are. */
 int dt_comm_wait(struct dt_comm *comm, uint64_t operation, struct dt_error *err);
+int dt_comm_wait_message(struct dt_comm *comm, const struct dt_message *message,
+                         struct dt_error *err);
 int dt_comm_drain(struct dt_comm *comm, struct dt_error *err);
 
 /* What a rank that waits does between two looks, by how often it has looked: hands its core on, and

@@ -25,6 +25,7 @@ struct flight {
 struct state {
     MPI_Comm group;
     struct dt_queue queue;
+    struct dt_mpi_pairs pairs;
     struct flight flights[IN_FLIGHT]; /* of piece number n: n % IN_FLIGHT */
     const void **sources;
     real **memory;
@@ -169,7 +170,7 @@ static int poll_messages(struct dt_comm *comm, struct dt_error *err)
             return -1;
     while (queue->count > 0 && dt_queue_at(queue, 0)->stage == 3)
         dt_queue_pop(queue, comm);
-    return 0;
+    return dt_mpi_pairs_poll(&((struct state *)comm->state)->pairs, comm, err);
 }
 
 static int start(struct dt_comm *comm, const struct dt_piece *whole, struct dt_error *err)
@@ -235,6 +236,24 @@ static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t 
     return start(comm, &whole, err);
 }
 
+static int send_start(struct dt_comm *comm, struct dt_message *message, const real *data,
+                      size_t count, int to, struct dt_error *err)
+{
+    struct state *state = comm->state;
+    *message = (struct dt_message){
+        .data = (char *)data, .bytes = count * sizeof *data, .peer = to, .sent = true};
+    return dt_mpi_pairs_start(&state->pairs, comm, state->group, message, err);
+}
+
+static int receive_start(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                         int from, struct dt_error *err)
+{
+    struct state *state = comm->state;
+    *message =
+        (struct dt_message){.data = (char *)data, .bytes = count * sizeof *data, .peer = from};
+    return dt_mpi_pairs_start(&state->pairs, comm, state->group, message, err);
+}
+
 static int wait_for(struct dt_comm *comm, int started, MPI_Request *request, const char *what,
                     struct dt_error *err)
 {
@@ -297,6 +316,7 @@ static void close_messages(struct dt_comm *comm)
     free(state->memory);
     free(state->sources);
     dt_queue_fini(&state->queue);
+    dt_mpi_pairs_close(&state->pairs);
     MPI_Comm_free(&state->group);
     free(state);
     comm->state = NULL;
@@ -306,6 +326,8 @@ const struct dt_comm_operations dt_mpi_messages_operations = {.sum_start = sum_s
                                                               .scatter_start = scatter_start,
                                                               .gather_start = gather_start,
                                                               .all_to_all_start = all_to_all_start,
+                                                              .send_start = send_start,
+                                                              .receive_start = receive_start,
                                                               .poll = poll_messages,
                                                               .broadcast = broadcast,
                                                               .allgather = allgather,

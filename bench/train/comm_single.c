@@ -48,6 +48,22 @@ static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t 
     return end_at_once(comm);
 }
 
+static int send_start(struct dt_comm *comm, struct dt_message *message, const real *data,
+                      size_t count, int to, struct dt_error *err)
+{
+    (void)message, (void)data;
+    return dt_comm_break(comm, err, "message of %zu reals to rank %d: there is one rank alone",
+                         count, to);
+}
+
+static int receive_start(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                         int from, struct dt_error *err)
+{
+    (void)message, (void)data;
+    return dt_comm_break(comm, err, "message of %zu reals from rank %d: there is one rank alone",
+                         count, from);
+}
+
 static int nothing(struct dt_comm *comm, struct dt_error *err)
 {
     (void)comm, (void)err;
@@ -110,6 +126,8 @@ void dt_comm_single_open(struct dt_comm *comm)
                                                          .scatter_start = scatter_start,
                                                          .gather_start = gather_start,
                                                          .all_to_all_start = all_to_all_start,
+                                                         .send_start = send_start,
+                                                         .receive_start = receive_start,
                                                          .poll = nothing,
                                                          .broadcast = broadcast,
                                                          .allgather = allgather,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "comm_queue.h"
+#include "comm_window_pairs.h"
 #include "reals.h"
 
 enum { SLOTS = 4, SLOT_BYTES = 256 << 10 };
@@ -18,15 +19,11 @@ struct counters {
     _Alignas(64) _Atomic uint64_t done;
 };
 
-struct segment {
-    char **bases;
-    size_t bytes;
-};
-
 struct window {
     struct dt_window_memory memory;
     struct dt_queue queue;
-    struct segment *segments; /* the first: counters and slots */
+    struct dt_pairs pairs;
+    struct dt_segment *segments; /* the first: counters, slots, and what pairs want */
     size_t segment_count;
     const void **sources;
 };
@@ -43,7 +40,7 @@ static char *slot_of(const struct window *w, int rank, uint64_t number)
 
 static int take_segment(struct window *w, int size, size_t bytes)
 {
-    struct segment *grown = realloc(w->segments, (w->segment_count + 1) * sizeof *grown);
+    struct dt_segment *grown = realloc(w->segments, (w->segment_count + 1) * sizeof *grown);
     char **bases = calloc((size_t)size, sizeof *bases);
     if (grown)
         w->segments = grown;
@@ -54,7 +51,7 @@ static int take_segment(struct window *w, int size, size_t bytes)
         free(bases);
         return -1;
     }
-    w->segments[w->segment_count++] = (struct segment){bases, bytes};
+    w->segments[w->segment_count++] = (struct dt_segment){bases, bytes};
     return 0;
 }
 
@@ -220,7 +217,6 @@ static int poll_window(struct dt_comm *comm, struct dt_error *err)
 {
     struct window *w = comm->state;
     struct dt_queue *q = &w->queue;
-    (void)err;
     for (size_t i = 0;
          i < q->count && (dt_queue_at(q, i)->stage > 0 || publish(comm, dt_queue_at(q, i)));)
         i++;
@@ -232,7 +228,7 @@ static int poll_window(struct dt_comm *comm, struct dt_error *err)
             break;
         dt_queue_pop(q, comm);
     }
-    return 0;
+    return dt_pairs_poll(&w->pairs, comm, w->segments, err);
 }
 
 static int start(struct dt_comm *comm, struct dt_piece whole, struct dt_error *err)
@@ -324,6 +320,24 @@ static int allgather(struct dt_comm *comm, const void *mine, void *all, size_t b
     return start(comm, whole, err) < 0 ? -1 : dt_comm_drain(comm, err);
 }
 
+static int send_start(struct dt_comm *comm, struct dt_message *message, const real *data,
+                      size_t count, int to, struct dt_error *err)
+{
+    struct window *w = comm->state;
+    *message = (struct dt_message){
+        .data = (char *)data, .bytes = count * sizeof *data, .peer = to, .sent = true};
+    return dt_pairs_start(&w->pairs, comm, message, w->segments, w->segment_count, err);
+}
+
+static int receive_start(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                         int from, struct dt_error *err)
+{
+    struct window *w = comm->state;
+    *message =
+        (struct dt_message){.data = (char *)data, .bytes = count * sizeof *data, .peer = from};
+    return dt_pairs_start(&w->pairs, comm, message, w->segments, w->segment_count, err);
+}
+
 static real *memory(struct dt_comm *comm, size_t count)
 {
     struct window *w = comm->state;
@@ -345,6 +359,7 @@ static void close_window(struct dt_comm *comm)
     free(w->segments);
     free(w->sources);
     dt_queue_fini(&w->queue);
+    dt_pairs_close(&w->pairs);
     free(w);
     comm->state = NULL;
 }
@@ -353,6 +368,8 @@ const struct dt_comm_operations dt_comm_window_operations = {.sum_start = sum_st
                                                              .scatter_start = scatter_start,
                                                              .gather_start = gather_start,
                                                              .all_to_all_start = all_to_all_start,
+                                                             .send_start = send_start,
+                                                             .receive_start = receive_start,
                                                              .poll = poll_window,
                                                              .broadcast = broadcast,
                                                              .allgather = allgather,
@@ -371,8 +388,9 @@ int dt_comm_window_open(struct dt_comm *comm, int rank, int size,
     if (w) {
         w->memory = *from;
         w->sources = calloc((size_t)size, sizeof *w->sources);
-        size_t bytes = sizeof(struct counters) + (size_t)SLOTS * SLOT_BYTES;
-        if (take_segment(w, size, w->sources ? bytes : SIZE_MAX / 2) == 0)
+        size_t pairs = sizeof(struct counters) + (size_t)SLOTS * SLOT_BYTES;
+        bool there = dt_pairs_open(&w->pairs, size, pairs) == 0 && w->sources;
+        if (take_segment(w, size, there ? pairs + dt_pairs_bytes(size) : SIZE_MAX / 2) == 0)
             return 0;
     }
     dt_error_set(err, "no shared memory for %d ranks of this node", size);

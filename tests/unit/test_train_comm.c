@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shared window: sums in the order of the ranks to the bit, every operation at odd lengths, from
- * the window and from elsewhere, many at once, in groups. */
+ * the window and from elsewhere, many at once, in groups; messages between pairs of ranks, of which none
+ * holds up another. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,6 +193,147 @@ static void test_groups(void **state)
     assert_int_equal(o.bad, 0);
 }
 
+static real letter(int from, int to, size_t number, size_t i)
+{
+    return (real)((size_t)from * 7 + (size_t)to * 31 + number * 101 + i % 997);
+}
+
+enum { LETTERS = 8, LETTER_MOST = 100000 };
+static const size_t letter_lengths[LETTERS] = {1, 0, 17, 40000, 3, LETTER_MOST, 32768, 0};
+
+/* Every rank to every other, from the window and from elsewhere: all sends are started before any
+ * receive, receives pair by pair from the last rank on, and a sum of the group in between. */
+static void letters(struct dt_comm *comm, void *context)
+{
+    struct outcome *o = context;
+    struct dt_error err;
+    size_t pairs = (size_t)comm->size * LETTERS;
+    struct dt_message *out = calloc(pairs, sizeof *out), *in = calloc(pairs, sizeof *in);
+    real *sent[2] = {comm->operations->memory(comm, pairs * LETTER_MOST),
+                     dt_reals(pairs * LETTER_MOST)};
+    real *got = dt_reals(pairs * LETTER_MOST);
+    for (int to = 0; to < comm->size; to++) {
+        for (size_t n = 0; n < LETTERS && to != comm->rank; n++) {
+            size_t at = (size_t)to * LETTERS + n;
+            real *data = sent[n / 3 % 2] + at * LETTER_MOST;
+            for (size_t i = 0; i < letter_lengths[n]; i++)
+                data[i] = letter(comm->rank, to, n, i);
+            expect(o, comm->operations->send_start(comm, &out[at], data, letter_lengths[n], to,
+                                                   &err) == 0);
+        }
+    }
+    double sum = 1;
+    expect(o, comm->operations->sum_start(comm, &sum, 1, DT_COMM_DOUBLE, &err) == 0);
+    expect(o, dt_comm_wait(comm, comm->started, &err) == 0 && sum == comm->size);
+    for (int from = comm->size; from-- > 0;)
+        for (size_t n = 0; n < LETTERS && from != comm->rank; n++)
+            expect(o,
+                   comm->operations->receive_start(comm, &in[(size_t)from * LETTERS + n],
+                                                   got + ((size_t)from * LETTERS + n) * LETTER_MOST,
+                                                   letter_lengths[n], from, &err) == 0);
+    expect(o, dt_comm_drain(comm, &err) == 0 && comm->under_way == 0);
+    for (int from = 0; from < comm->size; from++)
+        for (size_t n = 0; n < LETTERS && from != comm->rank; n++)
+            for (size_t i = 0; i < letter_lengths[n]; i++)
+                expect(o, got[((size_t)from * LETTERS + n) * LETTER_MOST + i] ==
+                              letter(from, comm->rank, n, i));
+    free(sent[1]);
+    free(got);
+    free(out);
+    free(in);
+}
+
+static void test_messages(void **state)
+{
+    (void)state;
+    for (int size = 2; size <= 4; size++) {
+        struct outcome o = {0};
+        ranks_run(size, letters, &o);
+        assert_true(o.seen > 100000 * size * (size - 1));
+        assert_int_equal(o.bad, 0);
+    }
+}
+
+/* Rank 0's first message, of more than all its slots, is received last of all. */
+static void detour(struct dt_comm *comm, void *context)
+{
+    enum { BIG = 500000 };
+    struct outcome *o = context;
+    struct dt_error err;
+    struct dt_message big, small;
+    const struct dt_comm_operations *op = comm->operations;
+    real *data = dt_reals(BIG), word = (real)comm->rank;
+    int before = (comm->rank + 2) % 3;
+    if (comm->rank == 0) {
+        for (size_t i = 0; i < BIG; i++)
+            data[i] = letter(0, 1, 0, i);
+        expect(o, op->send_start(comm, &big, data, BIG, 1, &err) == 0);
+        expect(o, op->send_start(comm, &small, &word, 1, 2, &err) == 0);
+        expect(o, dt_comm_wait_message(comm, &small, &err) == 0 && !big.done);
+        word = -1;
+        expect(o, op->send_start(comm, &small, &word, 1, 2, &err) == 0);
+    } else {
+        for (int turn = 0; turn < (comm->rank == 2 ? 2 : 1); turn++)
+            expect(o,
+                   op->receive_start(comm, &small, &word, 1, comm->rank == 2 ? 0 : 2, &err) == 0 &&
+                       dt_comm_wait_message(comm, &small, &err) == 0);
+        expect(o, word == -1);
+    }
+    if (comm->rank == 1)
+        expect(o, op->receive_start(comm, &big, data, BIG, before, &err) == 0);
+    if (comm->rank == 2)
+        expect(o, op->send_start(comm, &small, &word, 1, before, &err) == 0);
+    expect(o, dt_comm_drain(comm, &err) == 0);
+    for (size_t i = 0; i < BIG && comm->rank < 2; i++)
+        expect(o, data[i] == letter(0, 1, 0, i));
+    free(data);
+}
+
+static void test_detour(void **state)
+{
+    (void)state;
+    struct outcome o = {0};
+    ranks_run(3, detour, &o);
+    assert_true(o.seen > 1000000);
+    assert_int_equal(o.bad, 0);
+}
+
+static void too_long(struct dt_comm *comm, void *context)
+{
+    struct outcome *o = context;
+    struct dt_error err = {0};
+    struct dt_message message;
+    real data[8] = {0};
+    const struct dt_comm_operations *op = comm->operations;
+    if (comm->rank == 0) {
+        expect(o, op->send_start(comm, &message, data, 8, 1, &err) == 0);
+        while (message.moved == 0)
+            expect(o, op->poll(comm, &err) == 0);
+        return;
+    }
+    int rc = op->receive_start(comm, &message, data, 4, 0, &err);
+    while (rc == 0)
+        rc = op->poll(comm, &err);
+    expect(o, comm->broken && strstr(err.text, "rank 0 is longer than"));
+}
+
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct outcome o = {0};
+    struct dt_comm alone;
+    struct dt_message message;
+    struct dt_error err;
+    real data = 0;
+    ranks_run(2, too_long, &o);
+    assert_int_equal(o.bad, 0);
+    dt_comm_single_open(&alone);
+    assert_int_equal(alone.operations->send_start(&alone, &message, &data, 1, 1, &err), -1);
+    assert_non_null(strstr(err.text, "one rank alone"));
+    assert_int_equal(alone.operations->receive_start(&alone, &message, &data, 1, 1, &err), -1);
+    alone.operations->close(&alone);
+}
+
 /* Slices cover all of it, once. */
 static void test_slices(void **state)
 {
@@ -212,10 +354,10 @@ static void test_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_operations),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_slices),   cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_many),     cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_messages), cmocka_unit_test(test_detour),
+        cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
