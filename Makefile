@@ -40,7 +40,8 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
-LIB_LIBS    := -ljansson -lconfuse -lhwloc -lm -ldl
+LIB_LIBS    := -ljansson -lconfuse -lhwloc -lpcre2-8 -lm -ldl
+TRAIN_LIBS  := -ljansson -lpcre2-8 -lm -ldl
 GATHER_LIBS := -levent_core $(LIB_LIBS)
 
 LIB_SRC    := $(wildcard lib/*/*.c)
@@ -166,7 +167,7 @@ $(BUILD)/obj/bench/train/%.o: bench/train/%.c | $(GENERATED)
 $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
+	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
 
 $(BUILD)/localcluster/dt-personality: $(call obj,contrib/localcluster/personality.c) $(LIBDT)
 	@mkdir -p $(@D)
@@ -226,13 +227,13 @@ $(BUILD)/obj/tests/unit/test_train_double_%.o: tests/unit/test_train_double_%.c 
 $(BUILD)/unit/test_train_%: $(BUILD)/obj/tests/unit/test_train_%.o $(call obj,$(TRAIN_CORE)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
+	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka $(TRAIN_LIBS) -o $@
 
 $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_train_double_*.c)): \
     $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TRAIN_DOUBLE) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka -lm -ldl -o $@
+	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka $(TRAIN_LIBS) -o $@
 
 # dt.conf(5) is made from the commented dt.conf itself, so that the two can not differ.
 $(BUILD)/man/dt.conf.5: configs/dt.conf docs/man/dt.conf.5.awk
@@ -270,7 +271,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- people's targets --------------------------------------------------------------------------
 # The one place that knows package names, those that Debian 12 and 13 share (libpmix comes with
 # openmpi-bin). Slurm's own packages are left out when the machine brings another Slurm (SLURM_PREFIX).
-DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev \
+DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev libhwloc-dev libevent-dev libpcre2-dev \
               libopenmpi-dev scdoc
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
 DEPS_RUN   := librsvg2-2 fonts-dejavu-core openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
@@ -384,7 +385,7 @@ bench-comm: $(BUILD)/bench/bench_comm ## sums in dt-train's shared window, besid
 $(BUILD)/bench/bench_comm: bench/comm/bench_comm.c $(call obj,$(filter-out bench/train/main.c,$(TRAIN_SRC))) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(MPICC) $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(LDFLAGS) $^ -lm -ldl -o $@
+	$(Q)$(MPICC) $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
 
 .PHONY: bench-launch
 bench-launch: $(BUILD)/bin/dt-launch ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause; torchrun beside (make deps-programs)

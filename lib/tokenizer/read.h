@@ -9,7 +9,8 @@
 
 struct dt_tokenizer {
     struct dt_bpe bpe;
-    struct dt_split *split; /* cuts text into the pieces that are encoded; NULL: at ends of lines */
+    struct dt_split *split; /* cuts text into the pieces that are encoded; NULL: no pattern does */
+    bool by_line;           /* without a pattern: no token goes on after a line feed */
     bool space_first;       /* a space is put in front of a text */
 };
 

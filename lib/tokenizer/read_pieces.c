@@ -117,6 +117,8 @@ static int add_piece(struct dt_tokenizer *t, const struct piece *p, uint32_t num
         count = 1;
         bpe->of_byte[byte] = number;
     }
+    if (merges && memchr(text, '\n', count - 1))
+        t->by_line = false;
     if (count == 4 && p->type == CONTROL && memcmp(text, "</s>", 4) == 0)
         bpe->end = number;
     if (dt_vocabulary_add(&bpe->vocabulary, number, text, count, -(double)p->score, merges) < 0)
@@ -179,6 +181,7 @@ int dt_read_pieces(struct dt_tokenizer *t, const char *text, size_t length, stru
     uint64_t type = 1;
     bool normalizer = false;
     int rc;
+    t->by_line = true;
     while ((rc = next_field(&r, &f)) > 0) {
         if (f.manner != BYTES)
             continue;

@@ -163,7 +163,8 @@ static int encode_piece(void *context, const char *piece, size_t length)
     return dt_bpe_encode(e->bpe, piece, length, e->tokens);
 }
 
-/* SentencePiece's pieces hold no line feed, so each line is encoded by itself; U+2581 is its space. */
+/* SentencePiece has no pattern, but the public models let no token go on after a line feed, so that
+ * each line can be encoded by itself. U+2581 is its space. */
 static int encode_lines(const struct dt_tokenizer *t, const char *text, size_t length,
                         struct dt_tokens *tokens)
 {
@@ -176,7 +177,7 @@ static int encode_lines(const struct dt_tokenizer *t, const char *text, size_t l
         bool mark = length - at >= 3 && memcmp(text + at, "\xe2\x96\x81", 3) == 0;
         used = mark ? 3 : 1;
         line[count++] = mark ? ' ' : text[at];
-        if (text[at] == '\n' || at + used == length) {
+        if ((t->by_line && text[at] == '\n') || at + used == length) {
             rc = dt_bpe_encode(&t->bpe, line, count, tokens);
             count = 0;
         }
