@@ -71,6 +71,34 @@ void dt_attention_backward(const struct dt_blas *blas, real *d_qkv, const real *
                            const real *out, const real *log_sum, const real *qkv, real *work,
                            const struct dt_attention_shape *shape);
 
+/* The same for keys that come block by block (ring.h): a run of each sequence's queries against the
+ * first `keys` of a block. Every array has `time` rows a sequence; q_row, kv_row: reals from row to
+ * row. */
+struct dt_attention_input {
+    const real *q, *k, *v;
+    size_t q_row, kv_row;
+};
+struct dt_attention_gradient {
+    real *d_q, *d_k, *d_v; /* rows as of q, k, v */
+};
+struct dt_attention_span {
+    size_t first_query, queries, keys;
+    bool causal; /* query i of a sequence sees keys 0 to i; else all */
+    bool add;    /* forward: to what out and log_sum hold of other keys; backward: to d_q */
+};
+struct dt_attention_input dt_attention_input(const real *qkv,
+                                             const struct dt_attention_shape *shape);
+void dt_attention_span_forward(const struct dt_blas *blas, real *out, real *log_sum,
+                               const struct dt_attention_input *in, real *work,
+                               const struct dt_attention_shape *shape,
+                               const struct dt_attention_span *span);
+/* Writes d_k and d_v of the span's keys. out and log_sum: over all keys. */
+void dt_attention_span_backward(const struct dt_blas *blas, const struct dt_attention_gradient *d,
+                                const real *d_out, const real *out, const real *log_sum,
+                                const struct dt_attention_input *in, real *work,
+                                const struct dt_attention_shape *shape,
+                                const struct dt_attention_span *span);
+
 /* gelu.c: `values` gets the bias added first, and keeps it for backward. */
 void dt_gelu_forward(real *out, real *values, const real *bias, size_t rows, size_t channels);
 void dt_gelu_backward(real *d_values /* in: d_out */, const real *values, size_t count);

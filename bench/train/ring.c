@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention over a ring of ranks; see ring.h. */
+#include "ring.h"
+
+size_t dt_ring_place(int rank, int size, size_t time, size_t i)
+{
+    size_t half = time / 2;
+    return i < half ? (size_t)rank * half + i : (size_t)(2 * size - 1 - rank) * half + i - half;
+}
+
+/* The early half of an earlier rank is before all of this one's rows, its late half after them; a
+ * later rank's rows all lie between this one's halves. Own rows are in the order of the sequence. */
+struct dt_attention_span dt_ring_span(int rank, int owner, size_t time)
+{
+    struct dt_attention_span span = {.queries = time, .keys = time, .add = true};
+    if (owner == rank)
+        span = (struct dt_attention_span){.queries = time, .keys = time, .causal = true};
+    else if (owner < rank)
+        span.keys = time / 2;
+    else
+        span.first_query = span.queries = time / 2;
+    return span;
+}
+
+/* Keys and values of a row lie side by side, in qkv as in what travels. */
+static size_t pair_row(const struct dt_attention_shape *s)
+{
+    return 2 * s->kv_heads * s->head;
+}
+
+static size_t block_size(const struct dt_attention_shape *s)
+{
+    return s->batch * s->time * pair_row(s);
+}
+
+size_t dt_ring_work_size(const struct dt_comm *comm, const struct dt_attention_shape *most)
+{
+    return comm->size > 1 ? 5 * block_size(most) : 0;
+}
+
+void dt_ring_init(struct dt_ring *ring, struct dt_comm *comm, real *work,
+                  const struct dt_attention_shape *most)
+{
+    size_t size = block_size(most);
+    *ring = (struct dt_ring){.comm = comm,
+                             .kv = {work, work + size},
+                             .d_kv = {work + 2 * size, work + 3 * size},
+                             .d_block = work + 4 * size};
+}
+
+static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row, size_t columns,
+                      size_t rows)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < rows; row++)
+        memcpy(to + row * to_row, from + row * from_row, columns * sizeof *to);
+}
+
+DT_SIMD static void add(real *restrict sum, const real *restrict values, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        sum[i] += values[i];
+}
+
+/* Gradients of the keys that were seen, to those that other ranks made. */
+static void add_keys(real *sum, const real *values, size_t keys, const struct dt_attention_shape *s)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < s->batch * keys; row++) {
+        size_t at = (row / keys * s->time + row % keys) * pair_row(s);
+        add(sum + at, values + at, pair_row(s));
+    }
+}
+
+/* A block on its way to the next rank, while another comes from the one before. */
+struct hop {
+    struct dt_message out, in;
+};
+
+static int start_hop(struct dt_ring *ring, struct hop *hop, const real *out, real *in, size_t count,
+                     struct dt_error *err)
+{
+    struct dt_comm *comm = ring->comm;
+    int next = (comm->rank + 1) % comm->size, before = (comm->rank + comm->size - 1) % comm->size;
+    if (comm->operations->send_start(comm, &hop->out, out, count, next, err) < 0)
+        return -1;
+    return comm->operations->receive_start(comm, &hop->in, in, count, before, err);
+}
+
+static int end_hop(struct dt_ring *ring, const struct hop *hop, struct dt_error *err)
+{
+    if (dt_comm_wait_message(ring->comm, &hop->in, err) < 0)
+        return -1;
+    return dt_comm_wait_message(ring->comm, &hop->out, err);
+}
+
+/* Whose keys are at hand in this step. */
+static int owner_in(const struct dt_ring *ring, int step)
+{
+    return (ring->comm->rank + ring->comm->size - step) % ring->comm->size;
+}
+
+static struct dt_attention_input at_hand(const real *qkv, const real *kv,
+                                         const struct dt_attention_shape *s)
+{
+    struct dt_attention_input in = dt_attention_input(qkv, s);
+    in.k = kv;
+    in.v = kv + s->kv_heads * s->head;
+    in.kv_row = pair_row(s);
+    return in;
+}
+
+static void take_own(const struct dt_ring *ring, const real *qkv,
+                     const struct dt_attention_shape *s)
+{
+    const struct dt_attention_input in = dt_attention_input(qkv, s);
+    copy_rows(ring->kv[0], pair_row(s), in.k, in.kv_row, pair_row(s), s->batch * s->time);
+}
+
+int dt_ring_forward(struct dt_ring *ring, const struct dt_blas *blas, real *out, real *log_sum,
+                    const real *qkv, real *work, const struct dt_attention_shape *s,
+                    struct dt_error *err)
+{
+    struct dt_comm *comm = ring->comm;
+    take_own(ring, qkv, s);
+    for (int step = 0; step < comm->size; step++) {
+        const real *kv = ring->kv[step % 2];
+        const struct dt_attention_input in = at_hand(qkv, kv, s);
+        const struct dt_attention_span span =
+            dt_ring_span(comm->rank, owner_in(ring, step), s->time);
+        bool more = step + 1 < comm->size;
+        struct hop hop;
+        if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)
+            return -1;
+        dt_attention_span_forward(blas, out, log_sum, &in, work, s, &span);
+        if (more && end_hop(ring, &hop, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Gradients of the block at hand follow it by a hop: they leave when this rank's part is added. */
+int dt_ring_backward(struct dt_ring *ring, const struct dt_blas *blas, real *d_qkv,
+                     const real *d_out, const real *out, const real *log_sum, const real *qkv,
+                     real *work, const struct dt_attention_shape *s, struct dt_error *err)
+{
+    struct dt_comm *comm = ring->comm;
+    struct hop d_hop;
+    take_own(ring, qkv, s);
+    for (int step = 0; step < comm->size; step++) {
+        const real *kv = ring->kv[step % 2];
+        real *sum = ring->d_kv[step % 2], *block = step > 0 ? ring->d_block : sum;
+        const struct dt_attention_input in = at_hand(qkv, kv, s);
+        const struct dt_attention_gradient d = {d_qkv, block, block + s->kv_heads * s->head};
+        const struct dt_attention_span span =
+            dt_ring_span(comm->rank, owner_in(ring, step), s->time);
+        bool more = step + 1 < comm->size;
+        struct hop hop;
+        if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)
+            return -1;
+        dt_attention_span_backward(blas, &d, d_out, out, log_sum, &in, work, s, &span);
+        if (step > 0) {
+            if (end_hop(ring, &d_hop, err) < 0)
+                return -1;
+            add_keys(sum, block, span.keys, s);
+        }
+        if (start_hop(ring, &d_hop, sum, ring->d_kv[(step + 1) % 2], block_size(s), err) < 0 ||
+            (more && end_hop(ring, &hop, err) < 0))
+            return -1;
+    }
+    if (end_hop(ring, &d_hop, err) < 0)
+        return -1;
+    const struct dt_attention_input own = dt_attention_input(qkv, s);
+    copy_rows(d_qkv + (own.k - qkv), own.kv_row, ring->d_kv[comm->size % 2], pair_row(s),
+              pair_row(s), s->batch * s->time);
+    return 0;
+}
