@@ -45,14 +45,24 @@ static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool b
                 dt_config_qkv(config), back);
 }
 
-void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
-                      const real *in, size_t batch)
+/* up_bias NULL: it is added already. */
+static void activate(const struct dt_model_config *config, const struct dt_kept *k,
+                     const real *up_bias, size_t rows)
+{
+    if (config->family == DT_FAMILY_LLAMA)
+        dt_swiglu_forward(k->activated, k->up, rows, (size_t)config->hidden);
+    else
+        dt_gelu_forward(k->activated, k->up, up_bias, rows, (size_t)config->hidden);
+}
+
+/* All of the layer but its last product. */
+static void forward_inside(struct dt_model *model, const struct dt_layer *w,
+                           const struct dt_kept *k, const real *in, size_t batch)
 {
     const struct dt_model_config *config = &model->config;
     const struct dt_attention_shape attention = attention_shape(config, batch);
     const struct dt_blas *blas = model->blas;
-    size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
-    size_t rows = batch * (size_t)config->seq;
+    size_t c = (size_t)config->channels, rows = batch * (size_t)config->seq;
     size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
     dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
                     rows);
@@ -65,12 +75,33 @@ void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const st
     dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
                     w->norm2_bias, rows);
     dt_linear_forward(blas, k->up, k->norm2, w->up_weight, rows, c, up);
-    if (config->family == DT_FAMILY_LLAMA)
-        dt_swiglu_forward(k->activated, k->up, rows, hidden);
-    else
-        dt_gelu_forward(k->activated, k->up, w->up_bias, rows, hidden);
-    dt_linear_forward(blas, model->d_narrow, k->activated, w->down_weight, rows, hidden, c);
+    activate(config, k, w->up_bias, rows);
+}
+
+void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                      const real *in, size_t batch)
+{
+    size_t c = (size_t)model->config.channels, hidden = (size_t)model->config.hidden;
+    size_t rows = batch * (size_t)model->config.seq;
+    forward_inside(model, w, k, in, batch);
+    dt_linear_forward(model->blas, model->d_narrow, k->activated, w->down_weight, rows, hidden, c);
     dt_residual_add(k->out, k->middle, model->d_narrow, w->down_bias, rows, c);
+}
+
+void dt_block_again(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                    const real *in, size_t batch)
+{
+    const struct dt_model_config *config = &model->config;
+    size_t rows = batch * (size_t)config->seq;
+    if (model->recompute == DT_RECOMPUTE_FULL)
+        forward_inside(model, w, k, in, batch);
+    if (model->recompute != DT_RECOMPUTE_SELECTIVE)
+        return;
+    dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
+                    rows);
+    dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
+                    w->norm2_bias, rows);
+    activate(config, k, NULL, rows);
 }
 
 void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const struct dt_layer *g,

@@ -17,6 +17,9 @@ void dt_norm_backward(const struct dt_model_config *config, real *d_in, real *d_
 
 void dt_block_forward(struct dt_model *model, const struct dt_layer *weights,
                       const struct dt_kept *kept, const real *in, size_t batch);
+/* Before backward: what forward has made and the layer has not kept (model->recompute). */
+void dt_block_again(struct dt_model *model, const struct dt_layer *weights,
+                    const struct dt_kept *kept, const real *in, size_t batch);
 /* model->d_stream: gradient of the layer's output on entry, of its input on return. `add` as in
  * layers.h. */
 void dt_block_backward(struct dt_model *model, const struct dt_layer *weights,

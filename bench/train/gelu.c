@@ -22,11 +22,23 @@ DT_SIMD static void forward_row(real *restrict out, real *restrict values,
     }
 }
 
+/* The bias is in `values`. */
+DT_SIMD static void again_row(real *restrict out, const real *restrict values, size_t channels)
+{
+    for (size_t c = 0; c < channels; c++) {
+        real x = values[c];
+        out[c] = x * gate(x);
+    }
+}
+
 void dt_gelu_forward(real *out, real *values, const real *bias, size_t rows, size_t channels)
 {
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++)
-        forward_row(out + row * channels, values + row * channels, bias, channels);
+        if (bias)
+            forward_row(out + row * channels, values + row * channels, bias, channels);
+        else
+            again_row(out + row * channels, values + row * channels, channels);
 }
 
 DT_SIMD static void backward_piece(real *restrict slope, const real *restrict values, size_t count)

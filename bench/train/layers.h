@@ -99,7 +99,7 @@ void dt_attention_span_backward(const struct dt_blas *blas, const struct dt_atte
                                 const struct dt_attention_shape *shape,
                                 const struct dt_attention_span *span);
 
-/* gelu.c: `values` gets the bias added first, and keeps it for backward. */
+/* gelu.c: `values` gets the bias added first, and keeps it for backward; bias NULL: it has it. */
 void dt_gelu_forward(real *out, real *values, const real *bias, size_t rows, size_t channels);
 void dt_gelu_backward(real *d_values /* in: d_out */, const real *values, size_t count);
 

@@ -8,96 +8,40 @@
 #include "block.h"
 #include "layers.h"
 
-/* Take `count` reals from the model's memory; with base NULL only the sum is made. */
-static real *take(real *base, size_t *used, size_t count)
-{
-    const size_t unit = DT_ALIGN / sizeof(real);
-    real *at = base ? base + *used : NULL;
-    *used += (count + unit - 1) / unit * unit;
-    return at;
-}
-
-static void lay_out_layer(struct dt_kept *kept, real *base, size_t *used, size_t rows,
-                          const struct dt_model_config *config)
-{
-    size_t c = (size_t)config->channels;
-    kept->norm1 = take(base, used, rows * c);
-    kept->mean1 = take(base, used, rows);
-    kept->inverse1 = take(base, used, rows);
-    kept->qkv = take(base, used, rows * dt_config_qkv(config));
-    kept->log_sum = take(base, used, rows * (size_t)config->heads);
-    kept->attended = take(base, used, rows * c);
-    kept->middle = take(base, used, rows * c);
-    kept->norm2 = take(base, used, rows * c);
-    kept->mean2 = take(base, used, rows);
-    kept->inverse2 = take(base, used, rows);
-    kept->up = take(base, used, rows * dt_config_up(config));
-    kept->activated = take(base, used, rows * (size_t)config->hidden);
-    kept->out = take(base, used, rows * c);
-}
-
-static size_t lay_out(struct dt_model *model, real *base)
-{
-    const struct dt_model_config *config = &model->config;
-    const bool llama = config->family == DT_FAMILY_LLAMA;
-    size_t used = 0, c = (size_t)config->channels;
-    size_t rows = model->max_batch * (size_t)config->seq;
-    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
-    model->embedded = take(base, &used, rows * c);
-    for (int i = 0; i < config->layers; i++)
-        lay_out_layer(&model->kept[i], base, &used, rows, config);
-    model->norm = take(base, &used, rows * c);
-    model->mean = take(base, &used, rows);
-    model->inverse = take(base, &used, rows);
-    model->d_stream = take(base, &used, rows * c);
-    model->d_narrow = take(base, &used, rows * c);
-    model->d_wide = take(base, &used, rows * (qkv > up ? qkv : up));
-    model->d_hidden = llama ? take(base, &used, rows * (size_t)config->hidden) : model->d_wide;
-    model->rope = llama ? take(base, &used, (size_t)config->seq * dt_config_head(config)) : NULL;
-    model->work = take(base, &used,
-                       dt_attention_work_size((size_t)config->seq) * (size_t)model->blas->threads);
-    model->logits = take(base, &used, dt_loss_work_size(rows, (size_t)config->vocab));
-    return used;
-}
-
 static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
 {
     dt_model_fini(model);
     return dt_error_set(err,
                         "no memory for the model: it wants %zu MiB in this rank; take fewer "
-                        "--layers or --channels, or a smaller --micro-batch",
+                        "--layers or --channels, a smaller --micro-batch, or --recompute",
                         reals * sizeof(real) >> 20);
 }
 
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
-                       size_t max_batch, const struct dt_blas *blas, struct dt_error *err)
+                       const struct dt_model_setup *setup, struct dt_error *err)
 {
-    *model = (struct dt_model){.blas = blas, .max_batch = max_batch};
+    *model = (struct dt_model){.blas = setup->blas,
+                               .max_batch = setup->max_batch,
+                               .recompute = setup->recompute,
+                               .slot_count = 1,
+                               .slot_layers = (size_t)config->layers};
     if (dt_layout_init(&model->layout, config, err) < 0)
         return -1;
     model->config = model->layout.config;
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
-    model->kept = calloc((size_t)config->layers, sizeof *model->kept);
-    model->row_losses = calloc(max_batch * (size_t)config->seq, sizeof *model->row_losses);
-    if (model->kept) {
-        model->memory_count = lay_out(model, NULL);
-        model->memory = dt_reals(model->memory_count);
-    }
-    if (!model->param_bases || !model->grad_bases || !model->kept || !model->row_losses ||
-        !model->memory)
+    if (!model->param_bases || !model->grad_bases || dt_activations_take(model) < 0)
         return no_memory(model, model->memory_count, err);
-    lay_out(model, model->memory);
     if (model->rope)
         dt_rope_table(model->rope, (size_t)config->seq, dt_config_head(config),
                       model->config.rope_base);
     return 0;
 }
 
-int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
-                  const struct dt_blas *blas, struct dt_error *err)
+int dt_model_init(struct dt_model *model, const struct dt_model_config *config,
+                  const struct dt_model_setup *setup, struct dt_error *err)
 {
-    if (dt_model_init_bare(model, config, max_batch, blas, err) < 0)
+    if (dt_model_init_bare(model, config, setup, err) < 0)
         return -1;
     size_t total = model->layout.total;
     model->params = dt_reals(total);
@@ -117,9 +61,7 @@ void dt_model_fini(struct dt_model *model)
     free(model->grads);
     free(model->param_bases);
     free(model->grad_bases);
-    free(model->memory);
-    free(model->kept);
-    free(model->row_losses);
+    dt_activations_free(model);
     dt_layout_fini(&model->layout);
     *model = (struct dt_model){0};
 }
@@ -163,7 +105,7 @@ static size_t head_bucket(const struct dt_model *model)
 
 static const real *layer_input(const struct dt_model *model, size_t index)
 {
-    return index == 0 ? model->embedded : model->kept[index - 1].out;
+    return index == 0 ? model->slots[0].in : model->kept[index - 1].out;
 }
 
 static void layer_forward(struct dt_model *model, size_t index, size_t batch)
@@ -180,6 +122,7 @@ static void layer_backward(struct dt_model *model, size_t index, size_t batch, b
         dt_layout_layer(&model->layout, model->param_bases[index + 1], (int)index);
     const struct dt_layer g =
         dt_layout_layer(&model->layout, model->grad_bases[index + 1], (int)index);
+    dt_block_again(model, &w, &model->kept[index], layer_input(model, index), batch);
     dt_block_backward(model, &w, &g, &model->kept[index], layer_input(model, index), batch, add,
                       hooks);
 }
@@ -191,7 +134,8 @@ static void forward(struct dt_model *model, const int *tokens, size_t batch,
     size_t layers = (size_t)model->config.layers;
     params_needed(hooks, 0, 1);
     struct dt_outer w = outer(model, model->param_bases);
-    dt_embedding_forward(model->embedded, tokens, w.token_table, w.position_table, batch, time, c);
+    dt_embedding_forward(model->slots[0].in, tokens, w.token_table, w.position_table, batch, time,
+                         c);
     for (size_t i = 0; i < layers; i++) {
         params_needed(hooks, i + 1, i + 2);
         layer_forward(model, i, batch);

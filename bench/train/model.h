@@ -6,14 +6,15 @@
 
 #include <stdint.h>
 
+#include "activations.h"
 #include "blas.h"
 #include "layout.h"
 #include "reals.h"
 
-/* What one layer keeps from forward for backward. */
-struct dt_kept {
-    real *norm1, *mean1, *inverse1, *qkv, *log_sum, *attended, *middle;
-    real *norm2, *mean2, *inverse2, *up, *activated, *out;
+struct dt_model_setup {
+    size_t max_batch; /* samples of a micro-batch */
+    enum dt_recompute recompute;
+    const struct dt_blas *blas;
 };
 
 struct dt_model {
@@ -23,11 +24,14 @@ struct dt_model {
     size_t max_batch;
     real *params, *grads;             /* NULL: held elsewhere, by bucket */
     real **param_bases, **grad_bases; /* per bucket: where offset 0 of the layout would be */
-    real *memory;                     /* all activations and work space */
-    size_t memory_count;
-    real *embedded;              /* input of layer 0 */
-    struct dt_kept *kept;        /* per layer */
-    real *norm, *mean, *inverse; /* after the last layer */
+    enum dt_recompute recompute;
+    real *memory; /* all activations and work space */
+    size_t memory_count,
+        kept_count; /* reals of it; of these, of slots and what their layers share */
+    struct dt_slot *slots;
+    size_t slot_count, slot_layers; /* layers of each */
+    struct dt_kept *kept;           /* of all slots */
+    real *norm, *mean, *inverse;    /* after the last layer */
     real *d_stream, *d_narrow, *d_wide, *work, *logits;
     real *d_hidden; /* GPT-2: d_wide itself */
     real *rope;     /* table of rotary positions, NULL: none */
@@ -52,13 +56,13 @@ static inline void dt_model_between(const struct dt_model_hooks *hooks)
         hooks->between(hooks->context);
 }
 
-int dt_model_init(struct dt_model *model, const struct dt_model_config *config, size_t max_batch,
-                  const struct dt_blas *blas, struct dt_error *err);
+int dt_model_init(struct dt_model *model, const struct dt_model_config *config,
+                  const struct dt_model_setup *setup, struct dt_error *err);
 void dt_model_fini(struct dt_model *model);
 
 /* The same without parameters and gradients: the bases are set by the hooks. */
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
-                       size_t max_batch, const struct dt_blas *blas, struct dt_error *err);
+                       const struct dt_model_setup *setup, struct dt_error *err);
 
 /* tokens, targets: batch x seq. Returns the sum of losses over all positions; fills grads with the
  * gradient of scale * that sum, or with `add` adds it: for the micro-batches of a step after its

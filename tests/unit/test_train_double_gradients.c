@@ -314,7 +314,10 @@ static void check_model(const struct dt_model_config *config)
 {
     struct whole w;
     struct dt_error err;
-    assert_int_equal(dt_model_init(&w.model, config, BATCH, &blas, &err), 0);
+    assert_int_equal(dt_model_init(&w.model, config,
+                                   &(struct dt_model_setup){.max_batch = BATCH, .blas = &blas},
+                                   &err),
+                     0);
     const struct dt_layout *layout = &w.model.layout;
     dt_layout_first_values(layout, w.model.params, 5);
     for (size_t i = 0; i < layout->total; i++)

@@ -117,7 +117,10 @@ static void train(struct dt_comm *world, void *context)
         .layers = scene->layers, .channels = 16, .heads = 2, .seq = SEQ, .vocab = VOCAB};
     const struct dt_parallel_setup setup = {.sizes = {scene->dp, scene->fsdp}, .zero = scene->zero};
     if (dt_blas_open(&blas, DT_BLAS_BUILTIN, 1, &err) < 0 ||
-        dt_model_init_bare(&model, &config, BATCH / (size_t)world->size, &blas, &err) < 0 ||
+        dt_model_init_bare(
+            &model, &config,
+            &(struct dt_model_setup){.max_batch = BATCH / (size_t)world->size, .blas = &blas},
+            &err) < 0 ||
         dt_parallel_open(&p, world, &model, &setup, &err) < 0) {
         scene->failed = 1;
         return;

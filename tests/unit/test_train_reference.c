@@ -161,7 +161,10 @@ static void check_family(const char *family)
     struct dt_error err;
     int tokens[BATCH * 64], targets[BATCH * 64];
     read_reference(&r, family);
-    assert_int_equal(dt_model_init(&model, &r.config, BATCH, &blas, &err), 0);
+    assert_int_equal(dt_model_init(&model, &r.config,
+                                   &(struct dt_model_setup){.max_batch = BATCH, .blas = &blas},
+                                   &err),
+                     0);
     const struct dt_layout *layout = &model.layout;
     real *first = dt_reals(layout->total), *second = dt_reals(layout->total);
     dt_layout_first_values(layout, model.params, SEED);

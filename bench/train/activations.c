@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where each activation lies in the model's memory; see activations.h. */
+#include "activations.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "layers.h"
+#include "model.h"
+
+static const char *const names[] = {"none", "selective", "full"};
+
+const char *dt_recompute_name(enum dt_recompute recompute)
+{
+    return names[recompute];
+}
+
+int dt_recompute_find(const char *name)
+{
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* Memory is handed out twice: with base NULL only the sum is made. */
+struct hand_out {
+    real *base;
+    size_t used;
+    enum dt_recompute recompute;
+    const struct dt_kept *shared; /* NULL: it is what is made now */
+};
+
+static real *take(struct hand_out *h, size_t count)
+{
+    const size_t unit = DT_ALIGN / sizeof(real);
+    real *at = h->base ? h->base + h->used : NULL;
+    h->used += (count + unit - 1) / unit * unit;
+    return at;
+}
+
+/* A field that each layer keeps up to a manner of recomputing, and shares beyond that. */
+static real *place(struct hand_out *h, enum dt_recompute most, real *shared, size_t count)
+{
+    bool keeps = h->recompute <= most;
+    if (h->shared)
+        return keeps ? take(h, count) : shared;
+    return keeps ? NULL : take(h, count);
+}
+
+static void place_layer(struct hand_out *h, struct dt_kept *k, const struct dt_model *model,
+                        size_t rows)
+{
+    const struct dt_model_config *config = &model->config;
+    const enum dt_recompute always = DT_RECOMPUTE_FULL, mostly = DT_RECOMPUTE_SELECTIVE;
+    const struct dt_kept none = {0}, *s = h->shared ? h->shared : &none;
+    size_t c = (size_t)config->channels;
+    k->norm1 = place(h, DT_RECOMPUTE_NONE, s->norm1, rows * c);
+    k->mean1 = place(h, mostly, s->mean1, rows);
+    k->inverse1 = place(h, mostly, s->inverse1, rows);
+    k->qkv = place(h, mostly, s->qkv, rows * dt_config_qkv(config));
+    k->log_sum = place(h, mostly, s->log_sum, rows * (size_t)config->heads);
+    k->attended = place(h, mostly, s->attended, rows * c);
+    k->middle = place(h, mostly, s->middle, rows * c);
+    k->norm2 = place(h, DT_RECOMPUTE_NONE, s->norm2, rows * c);
+    k->mean2 = place(h, mostly, s->mean2, rows);
+    k->inverse2 = place(h, mostly, s->inverse2, rows);
+    k->up = place(h, mostly, s->up, rows * dt_config_up(config));
+    k->activated = place(h, DT_RECOMPUTE_NONE, s->activated, rows * (size_t)config->hidden);
+    k->out = place(h, always, s->out, rows * c);
+}
+
+static void place_slots(struct hand_out *h, struct dt_model *model, size_t rows)
+{
+    struct dt_kept shared;
+    h->shared = NULL;
+    place_layer(h, &shared, model, rows);
+    h->shared = &shared;
+    for (size_t s = 0; s < model->slot_count; s++) {
+        struct dt_slot *slot = &model->slots[s];
+        slot->kept = model->kept + s * model->slot_layers;
+        slot->in = take(h, rows * (size_t)model->config.channels);
+        for (size_t i = 0; i < model->slot_layers; i++)
+            place_layer(h, &slot->kept[i], model, rows);
+    }
+    h->shared = NULL;
+    model->kept_count = h->used;
+}
+
+static size_t place_all(struct dt_model *model, real *base)
+{
+    const struct dt_model_config *config = &model->config;
+    const bool llama = config->family == DT_FAMILY_LLAMA;
+    struct hand_out h = {.base = base, .recompute = model->recompute};
+    size_t c = (size_t)config->channels, rows = model->max_batch * (size_t)config->seq;
+    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
+    place_slots(&h, model, rows);
+    model->norm = take(&h, rows * c);
+    model->mean = take(&h, rows);
+    model->inverse = take(&h, rows);
+    model->d_stream = take(&h, rows * c);
+    model->d_narrow = take(&h, rows * c);
+    model->d_wide = take(&h, rows * (qkv > up ? qkv : up));
+    model->d_hidden = llama ? take(&h, rows * (size_t)config->hidden) : model->d_wide;
+    model->rope = llama ? take(&h, (size_t)config->seq * dt_config_head(config)) : NULL;
+    model->work =
+        take(&h, dt_attention_work_size((size_t)config->seq) * (size_t)model->blas->threads);
+    model->logits = take(&h, dt_loss_work_size(rows, (size_t)config->vocab));
+    return h.used;
+}
+
+int dt_activations_take(struct dt_model *model)
+{
+    size_t rows = model->max_batch * (size_t)model->config.seq;
+    model->slots = calloc(model->slot_count, sizeof *model->slots);
+    model->kept = calloc(model->slot_count * model->slot_layers, sizeof *model->kept);
+    model->row_losses = calloc(rows, sizeof *model->row_losses);
+    if (!model->slots || !model->kept || !model->row_losses)
+        return -1;
+    model->memory_count = place_all(model, NULL);
+    model->memory = dt_reals(model->memory_count);
+    if (!model->memory)
+        return -1;
+    place_all(model, model->memory);
+    return 0;
+}
+
+void dt_activations_free(struct dt_model *model)
+{
+    free(model->slots);
+    free(model->kept);
+    free(model->row_losses);
+    free(model->memory);
+}
