@@ -204,6 +204,17 @@ bridge_gone() {
     return 1
 }
 
+# What Slurm's proctrack/cgroup has made for the nodes; empty ones, as their processes have ended.
+cgroups_gone() {
+    local node left=()
+    while read -r node _; do
+        left+=(/sys/fs/cgroup/*/"slurm_$node")
+    done < <(cat "$STATE/nodes" 2>/dev/null)
+    ((${#left[@]})) || return 0
+    find "${left[@]}" -depth -type d -exec rmdir {} + 2>/dev/null
+    ! ls -d "${left[@]}" >/dev/null 2>&1
+}
+
 state_unmounted() {
     mountpoint -q "$STATE" || return 0
     umount "$STATE" 2>/dev/null || umount --lazy "$STATE"
@@ -222,6 +233,7 @@ cluster_end() { # NAME
             die $EXIT_APPLY "processes $(joined "$(marked)") of cluster \"$1\" could not be killed within 15 s"
         [[ -z $BRIDGE ]] || wait_until 15 bridge_gone ||
             die $EXIT_APPLY "the bridge $BRIDGE of cluster \"$1\" could not be removed within 15 s"
+        wait_until 5 cgroups_gone || die $EXIT_APPLY "the cgroups of cluster \"$1\" can not be removed"
         wait_until 5 state_unmounted || die $EXIT_APPLY "can not unmount $STATE"
         rmdir "$STATE" || die $EXIT_APPLY "can not remove $STATE"
     fi

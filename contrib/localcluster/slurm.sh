@@ -89,10 +89,10 @@ nodes_write() { # COUNT TYPES BUILD
     state_set NODES "$count"
 }
 
-slurm_write() { # PLUGSTACK
+slurm_write() { # PLUGSTACK PROCTRACK
     local etc=$STATE/etc node address type cpus memory gpus gpu_nodes='' most=0 plugstack=''
     [[ $1 == none ]] || plugstack="PlugStackConfig=$etc/plugstack.conf"
-    slurm_conf "$plugstack" >"$etc/slurm.conf"
+    slurm_conf "$2" "$plugstack" >"$etc/slurm.conf"
     : >"$etc/gres.conf"
     while read -r node address type cpus memory gpus; do
         printf 'NodeName=%s NodeHostname=%s NodeAddr=%s CPUs=%s RealMemory=%s%s Feature=%s State=UNKNOWN\n' \
@@ -116,7 +116,7 @@ slurm_write() { # PLUGSTACK
     mungekey --create --keyfile="$STATE/munge/key" || die $EXIT_DAEMON "mungekey could not make a key"
 }
 
-slurm_conf() { # PLUGSTACK-LINE
+slurm_conf() { # PROCTRACK PLUGSTACK-LINE
     cat <<TEXT
 # Written by dt-cluster.
 ClusterName=$NAME
@@ -137,7 +137,7 @@ SlurmctldLogFile=$STATE/log/slurmctld.log
 SlurmdLogFile=$STATE/log/%n.log
 TmpFS=/tmp
 SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/$1
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres
@@ -159,6 +159,6 @@ CompleteWait=0
 EpilogMsgTime=0
 DebugFlags=NO_CONF_HASH
 LaunchParameters=send_gids
-$1
+$2
 TEXT
 }

@@ -16,7 +16,7 @@
 static struct dt_look look_of(const struct dt_hang *hang)
 {
     const struct dt_job *job = hang->loop->job;
-    return (struct dt_look){.stacks = job->stacks,
+    return (struct dt_look){.hook = job->hook,
                             .output = hang->loop->output,
                             .node_name = job->place->node_name,
                             .node = job->place->node_rank,
@@ -54,9 +54,9 @@ void dt_hang_ask_own(struct dt_hang *hang, long long query, bool dump)
     bool asked = false;
     hang->query = query;
     hang->dump = dump;
-    for (int i = 0; job->stacks && i < job->place->processes; i++) {
+    for (int i = 0; i < job->place->processes; i++) {
         if (job->workers[i].running)
-            asked = dt_stacks_ask(job->stacks, &job->workers[i]) || asked;
+            asked = dt_stacks_ask(job->hook, &job->workers[i]) || asked;
     }
     hang->answer_at = dt_now() + (asked ? PYTHON_S : 0);
     if (!asked)

@@ -134,7 +134,7 @@ static void put_python(struct dt_buf *doing, const struct dt_look *look,
                        const struct dt_worker *worker)
 {
     struct dt_buf dump = DT_BUF_INIT, place = DT_BUF_INIT;
-    dt_stacks_read(look->stacks, worker, &dump);
+    dt_stacks_read(look->hook, worker, &dump);
     if (dump.data && dt_python_place(dump.data, &place) && place.data)
         dt_buf_printf(doing, ", Python at %.200s", place.data);
     dt_buf_fini(&dump);
@@ -226,6 +226,6 @@ void dt_look_dump(struct dt_buf *text, const struct dt_look *look, const struct 
     }
     if (threads)
         closedir(threads);
-    dt_stacks_read(look->stacks, worker, text);
+    dt_stacks_read(look->hook, worker, text);
     dt_buf_puts(text, "\n");
 }

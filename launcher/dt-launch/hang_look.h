@@ -11,7 +11,7 @@
 #include "worker.h"
 
 struct dt_look {
-    const struct dt_stacks *stacks;
+    const struct dt_python_hook *hook;
     struct dt_output *output; /* for a traceback that a rank has ended with */
     const char *node_name;
     int node, port; /* MASTER_PORT */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "shm.h"
 #include "teardown.h"
 #include "worker.h"
 
@@ -54,6 +55,8 @@ keep(const struct dt_keeper *keeper, pid_t agent, const sigset_t *set, const cha
             kill(agent, info.si_signo);
     }
     int count = WIFSIGNALED(status) ? dt_teardown(ORPHANS_GRACE_S, &left) : 0;
+    if (WIFSIGNALED(status))
+        dt_shm_clean(keeper->shm, node);
     if (count)
         dprintf(STDERR_FILENO, "dt-launch: %d process(es) on %s could not be ended: %s\n", count,
                 node, left.data ? left.data : "");
@@ -64,7 +67,7 @@ void dt_keeper_split(struct dt_keeper *keeper, const struct dt_place *place)
 {
     sigset_t set, old;
     int ends[2];
-    *keeper = (struct dt_keeper){.starter = getppid(), .alive = -1};
+    *keeper = (struct dt_keeper){.starter = getppid(), .alive = -1, .shm = dt_shm_create()};
     if (pipe2(ends, O_CLOEXEC))
         return;
     dt_signal_set(&set);

@@ -11,10 +11,14 @@
 #include "base/error.h"
 #include "place.h"
 
+struct dt_shm;
+
 struct dt_keeper {
     pid_t pid;     /* 0: there is none */
     pid_t starter; /* who has started dt-launch: slurmstepd, a shell */
     int alive;     /* at its end when the keeper is gone; -1: there is none */
+    struct dt_shm
+        *shm; /* what agent and keeper know of segments in /dev/shm; NULL: nothing is removed */
 };
 
 /* Before any thread is there. Returns in the agent alone; the keeper ends as the agent does. Without

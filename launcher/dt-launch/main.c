@@ -76,8 +76,8 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
         dt_compat_apply(&worker->env, job->compat, job->options);
     if (worker->env.failed)
         return dt_error_set(err, "out of memory");
-    if (result == 0 && job->stacks)
-        dt_stacks_apply(&worker->env, job->stacks, worker->local_rank);
+    if (result == 0)
+        dt_python_hook_apply(&worker->env, job->hook, worker->local_rank);
     if (result == 0 && worker->error_file)
         dt_environ_set(&worker->env, "TORCHELASTIC_ERROR_FILE", "%s", worker->error_file);
     return result;
@@ -88,7 +88,7 @@ static int launch(struct dt_job *job, const struct dt_master *master,
                   const struct dt_binding *binding)
 {
     struct dt_error_files files = {NULL};
-    struct dt_stacks stacks = {NULL};
+    struct dt_python_hook hook = {NULL};
     struct dt_error err = {""};
     int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
     job->workers = calloc((size_t)count, sizeof *job->workers);
@@ -98,10 +98,9 @@ static int launch(struct dt_job *job, const struct dt_master *master,
     }
     if (job->place->shape == DT_SHAPE_FANOUT && !job->options->dry_run)
         dt_error_files_create(&files);
-    if (job->options->hang.python_stacks && !job->options->dry_run) {
-        dt_stacks_create(&stacks);
-        job->stacks = &stacks;
-    }
+    if (!job->options->dry_run)
+        dt_python_hook_create(&hook, job->options);
+    job->hook = &hook;
     for (; ready < count; ready++) {
         struct dt_worker *worker = &job->workers[ready];
         worker->rank = job->place->rank + ready;
@@ -132,7 +131,7 @@ out:
         dt_profile_free(job->workers[i].argv, job->workers[i].path);
     }
     dt_error_files_remove(&files, count);
-    dt_stacks_remove(&stacks);
+    dt_python_hook_remove(&hook);
     free(job->workers);
     return code;
 }

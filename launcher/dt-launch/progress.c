@@ -2,14 +2,13 @@
 /* Looking at what ranks do: one walk over /proc for all of a node's ranks, as rarely as will do. */
 #include "progress.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "hang/hang.h"
+#include "processes.h"
 #include "procfs.h"
 
 /* More than so much a look is work; less may be a thread that wakes up now and then. */
@@ -37,70 +36,11 @@ const struct dt_watch *dt_progress_steps(const struct dt_progress *progress)
 
 /* ---- the walk ------------------------------------------------------------------------------ */
 
-struct process {
-    int pid, parent;
-    unsigned long long ticks;
-};
-
 struct sum {
     unsigned long long ticks, bytes, written;
 };
 
-static struct process *list_processes(size_t *count)
-{
-    struct process *list = NULL;
-    size_t capacity = 0;
-    DIR *proc = opendir("/proc");
-    *count = 0;
-    for (struct dirent *entry; proc && (entry = readdir(proc));) {
-        struct dt_proc_stat stat;
-        char text[1024];
-        int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
-        if (pid <= 0 || !dt_procfs_read(text, sizeof text, pid, "stat") ||
-            !dt_proc_stat_parse(&stat, text))
-            continue;
-        if (*count == capacity) {
-            capacity = capacity ? capacity * 2 : 256;
-            struct process *more = reallocarray(list, capacity, sizeof *list);
-            if (!more)
-                break;
-            list = more;
-        }
-        list[(*count)++] = (struct process){pid, stat.parent, stat.ticks};
-    }
-    if (proc)
-        closedir(proc);
-    return list;
-}
-
-static int by_pid(const void *a, const void *b)
-{
-    return ((const struct process *)a)->pid - ((const struct process *)b)->pid;
-}
-
-static const struct process *find(const struct process *list, size_t count, int pid)
-{
-    const struct process key = {.pid = pid};
-    return count ? bsearch(&key, list, count, sizeof *list, by_pid) : NULL;
-}
-
-/* Index of the worker that the process is, or descends from; -1: none. */
-static int owner(const struct process *list, size_t count, const struct process *process,
-                 const struct dt_worker *workers, int worker_count)
-{
-    for (int depth = 0; process && depth < 64; depth++) {
-        for (int i = 0; i < worker_count; i++) {
-            if (workers[i].running && workers[i].pid == process->pid)
-                return i;
-        }
-        if (process->parent <= 1 || process->parent == getpid())
-            return -1;
-        process = find(list, count, process->parent);
-    }
-    return -1;
-}
-
-static void add(struct sum *sum, const struct process *process)
+static void add(struct sum *sum, const struct dt_process *process)
 {
     char text[512];
     unsigned long long bytes_read, written;
@@ -152,12 +92,10 @@ static void update(struct dt_progress *progress, const struct sum *sum, double n
 void dt_progress_look(struct dt_progress *progress, const struct dt_worker *workers, int count)
 {
     size_t processes;
-    struct process *list = list_processes(&processes);
+    struct dt_process *list = dt_processes_list(&processes);
     struct sum *sums = calloc((size_t)count, sizeof *sums);
-    if (list)
-        qsort(list, processes, sizeof *list, by_pid);
     for (size_t i = 0; sums && list && i < processes; i++) {
-        int index = owner(list, processes, &list[i], workers, count);
+        int index = dt_processes_owner(list, processes, &list[i], workers, count);
         if (index >= 0)
             add(&sums[index], &list[i]);
     }
@@ -176,7 +114,7 @@ static int only_child(int pid)
 {
     size_t count;
     int child = 0;
-    struct process *list = list_processes(&count);
+    struct dt_process *list = dt_processes_list(&count);
     for (size_t i = 0; i < count; i++) {
         if (list[i].parent != pid)
             continue;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "shm.h"
 #include "status_line.h"
 #include "streams.h"
 #include "teardown.h"
@@ -34,6 +35,7 @@ void dt_loop_terminate(struct loop *loop)
 {
     loop->termed = true;
     loop->termed_ns = dt_now_ns();
+    dt_shm_look(loop->job->keeper.shm, true);
     dt_loop_kill(loop, SIGTERM);
     dt_loop_kill(loop, SIGCONT); /* a stopped rank could not act on it */
     loop->deadline = dt_now() + loop->job->options->kill_grace_s;
@@ -197,6 +199,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
     dt_hang_work(loop->hang);
     dt_status_work(loop);
     dt_checkpoint_work(loop);
+    dt_shm_look(loop->job->keeper.shm, false);
 }
 
 static void watch(struct loop *loop)
@@ -296,6 +299,7 @@ void dt_loop_empty(struct loop *loop)
     if (loop->left)
         dprintf(STDERR_FILENO, "dt-launch: %d process(es) on %s could not be ended: %s\n",
                 loop->left, loop->job->place->node_name, left.data ? left.data : "");
+    dt_shm_clean(loop->job->keeper.shm, loop->job->place->node_name);
     dt_buf_fini(&left);
 }
 

@@ -23,7 +23,7 @@ struct dt_job {
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */
     int refusal_code;
     struct dt_error late;           /* a refusal that was found once the session was there */
-    const struct dt_stacks *stacks; /* NULL: Python is not asked */
+    const struct dt_python_hook *hook;
     struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
 };
 

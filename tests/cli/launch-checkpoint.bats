@@ -114,6 +114,69 @@ time.sleep(1)' >out 2>&1 3>&- &
     wait "$pid"
 }
 
+# A rank with a worker that it forks before it knows the signal, one of a thread that is forked later, and one that is started anew.
+write_loader() {
+    cat >loader.py <<'PY'
+import multiprocessing, os, signal, sys, threading, time
+
+def work(how, beats):
+    open(f"up.{how}", "w").write(str(os.getpid()))
+    while True:
+        time.sleep(0.02)
+        beats.value += 1
+
+def start(how, method):
+    context = multiprocessing.get_context(method)
+    beats = context.Value("L", 0)
+    worker = context.Process(target=work, args=(how, beats), daemon=True)
+    starter = threading.Thread(target=worker.start)
+    starter.start()
+    starter.join()
+    return how, worker, beats
+
+if __name__ == "__main__":
+    hits = []
+    workers = [start("early", "fork")]
+    signal.signal(signal.SIGUSR1, lambda n, f: (hits.append(n), open(f"saved.{os.getpid()}", "w").write("x")))
+    workers += [start("forked", "fork"), start("spawned", "spawn")]
+    while not hits:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    before = [beats.value for _, _, beats in workers]
+    time.sleep(0.3)
+    print("saved; living:", *(how for (how, worker, beats), old in zip(workers, before) if beats.value > old), flush=True)
+    sys.exit(0)
+PY
+}
+
+tree() { # PID: it and its descendants
+    local child
+    for child in $(pgrep -P "$1"); do tree "$child"; done
+    echo "$1"
+}
+
+# All processes of the rank get the signal, as from a Slurm without proctrack/cgroup.
+signal_all() { # OPTION...: of a job with loader.py
+    rm -f up.* saved.*
+    "$launch" --nproc-per-node 1 "$@" -- python3 loader.py >out 2>&1 3>&- &
+    pid=$!
+    until_ok test -s up.early -a -s up.forked -a -s up.spawned
+    # shellcheck disable=SC2046 # numbers
+    kill -USR1 $(tree "$(pgrep -P "$(pgrep -P "$pid")")")
+    status=0
+    wait "$pid" || status=$?
+    output=$(<out)
+}
+
+@test "workers that Python has forked or started ignore the signal, whoever sends it to them" {
+    write_loader
+    signal_all --checkpoint-signal USR1
+    [[ $status == 0 && $output == *"saved; living: early forked spawned"* ]] || tell "workers died"
+    [ "$(find . -name 'saved.*' | wc -l)" -eq 1 ] || tell "a worker has saved"
+    signal_all
+    [[ $output != *"living: early"* ]] || tell "they live without the hook, too: the test proves nothing"
+}
+
 @test "a window that is longer than half of the time left is cut" {
     SLURM_JOB_END_TIME=$(soon 8) run -75 timeout 60 "$launch" --checkpoint-signal USR1 -- python3 train.py
     [[ $output == *"8 s are left to the job: it is to be saved 4 s before the end"* || $output == *"7 s are left"* ]] || tell "not told"

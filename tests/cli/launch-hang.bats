@@ -152,8 +152,8 @@ PY
 @test "the user's own sitecustomize runs too, and PYTHONPATH is kept" {
     mkdir own && echo 'print("mine", flush=True)' >own/sitecustomize.py
     TMPDIR=$PWD PYTHONPATH=$PWD/own run -0 "$launch" --python-stacks -- python3 -c 'import os, sitecustomize; print(sitecustomize.__file__); print(os.environ["PYTHONPATH"])'
-    [[ ${lines[0]} == mine && ${lines[1]} == "$PWD/own/sitecustomize.py" && ${lines[2]} == */dt-stacks.*:"$PWD/own" ]]
-    [ -z "$(compgen -G "$PWD/dt-stacks.??????")" ] || tell "left behind"
+    [[ ${lines[0]} == mine && ${lines[1]} == "$PWD/own/sitecustomize.py" && ${lines[2]} == */dt-python.*:"$PWD/own" ]]
+    [ -z "$(compgen -G "$PWD/dt-python.??????")" ] || tell "left behind"
 }
 
 @test "wrong words are refused with 64" {

@@ -217,6 +217,85 @@ none_alive() { [ "$(alive)" = 0 ]; }
     [ "$code" -eq 137 ]
 }
 
+# Two ranks share two segments: one of a name that a library makes up, one that the program has named. Rank 0 of the first attempt is
+# killed when the file "die" is there.
+write_sharing() {
+    cat >sharing.py <<'PY'
+import mmap, os, sys, time
+tag, rank, attempt = sys.argv[1], os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
+names = [f"/dev/shm/psm_{tag}", f"/dev/shm/mine_{tag}"]
+print(f"attempt {attempt} finds", *(os.path.basename(n)[:4] for n in names if os.path.exists(n)), flush=True)
+open(f"seen.{attempt}.{rank}", "w").close()
+while not all(os.path.exists(f"seen.{attempt}.{n}") for n in (0, 1)):
+    time.sleep(0.02)
+if attempt == "1":
+    sys.exit(0)
+maps = []
+for name in names:
+    fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    os.ftruncate(fd, 1 << 20)
+    maps.append(mmap.mmap(fd, 1 << 20))
+    maps[-1][:4096] = b"x" * 4096
+    os.close(fd)
+open("up." + rank, "w").close()
+while not (rank == "0" and os.path.exists("die")):
+    time.sleep(0.02)
+os.kill(os.getpid(), 9)
+PY
+}
+
+segments() { (cd /dev/shm && echo ./*"$tag"*); }
+
+@test "shared memory of dead ranks is removed before the restart; that of others, and what the program has named, stays" {
+    write_sharing
+    tag=$$.$RANDOM
+    touch "/dev/shm/psm_old.$tag" # there before
+    "$launch" --nproc-per-node 2 --max-restarts 1 -- python3 sharing.py "$tag" >out 2>&1 3>&- &
+    until_ok test -e up.0 -a -e up.1
+    # a bystander of the same user makes one of its own meanwhile, and has it mapped
+    python3 -c '
+import mmap, os, sys, time
+fd = os.open("/dev/shm/psm_other." + sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 4096)
+m = mmap.mmap(fd, 4096)
+open("other", "w").close()
+while not os.path.exists("over"):
+    time.sleep(0.02)' "$tag" 3>&- &
+    until_ok test -e other
+    touch die
+    status=0
+    wait "$(jobs -p | head -n 1)" || status=$?
+    output=$(<out)
+    left=$(segments)
+    touch over
+    wait
+    rm -f /dev/shm/*"$tag"
+    [ "$status" -eq 0 ]
+    count 2 'attempt 0 finds$'
+    count 2 'attempt 1 finds mine$'
+    count 1 "^dt-launch: 1 segment\\(s\\) of shared memory, 0\\.[0-9] MiB, that dead ranks have left in /dev/shm on .* were removed\$"
+    [ "$left" = "./mine_$tag ./psm_old.$tag ./psm_other.$tag" ] || { echo "left: $left"; return 1; }
+}
+
+@test "shared memory is removed at the end, and by the keeper when the agent was killed" {
+    write_sharing
+    tag=$$.$RANDOM
+    "$launch" --nproc-per-node 2 -- python3 sharing.py "$tag" >out 2>&1 3>&- &
+    until_ok test -e up.0 -a -e up.1
+    sleep 5 # it is seen at the second look
+    kill -9 "$(pgrep -P $!)"
+    wait $! || true
+    left=$(segments)
+    rm -f /dev/shm/*"$tag"
+    [ "$left" = "./mine_$tag" ] || { echo "left: $left" && cat out && return 1; }
+    touch die
+    rm -f up.* seen.*
+    run -137 "$launch" --nproc-per-node 2 -- python3 sharing.py "$tag"
+    left=$(segments)
+    rm -f /dev/shm/*"$tag"
+    [ "$left" = "./mine_$tag" ] || { echo "left: $left" && echo "$output" && return 1; }
+}
+
 # ---- several nodes --------------------------------------------------------------------------
 
 node() { # NODE ARGUMENT...: of two

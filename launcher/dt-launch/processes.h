@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The processes of this machine, and whose descendants they are. */
+#ifndef DT_LAUNCH_PROCESSES_H
+#define DT_LAUNCH_PROCESSES_H
+
+#include <stddef.h>
+
+#include "worker.h"
+
+struct dt_process {
+    int pid, parent;
+    unsigned long long ticks; /* of user and kernel time, in units of sysconf(_SC_CLK_TCK) */
+};
+
+/* Those of /proc, by number; the caller frees them. NULL: none could be read. */
+struct dt_process *dt_processes_list(size_t *count);
+/* Index of the worker that the process is, or descends from; -1: none. */
+int dt_processes_owner(const struct dt_process *list, size_t count,
+                       const struct dt_process *process, const struct dt_worker *workers,
+                       int worker_count);
+/* Does it descend from us? */
+bool dt_processes_descends(const struct dt_process *list, size_t count,
+                           const struct dt_process *process);
+
+#endif
