@@ -154,6 +154,12 @@ static void forward_block(const struct block *b, real *out, real *log_sum, real 
                                               .ldc = b->channels});
 }
 
+static void between(const struct dt_attention_span *a)
+{
+    if (a->between && omp_get_thread_num() == 0)
+        a->between(a->context);
+}
+
 void dt_attention_span_forward(const struct dt_blas *blas, real *out, real *log_sum,
                                const struct dt_attention_input *in, real *work,
                                const struct dt_attention_shape *s,
@@ -168,6 +174,7 @@ void dt_attention_span_forward(const struct dt_blas *blas, real *out, real *log_
             block_at(blas, in, sequence, head, a->first_query + i % blocks * BLOCK, s, a);
         forward_block(&b, out + sequence * s->time * channels + head * s->head,
                       log_sum + pair * s->time, work + size * (size_t)omp_get_thread_num(), a->add);
+        between(a);
     }
 }
 
@@ -264,6 +271,7 @@ void dt_attention_span_backward(const struct dt_blas *blas, const struct dt_atte
                                   .log_sum = log_sum + (sequence * s->heads + head) * s->time};
             backward_head(blas, g, d, in, sequence, head, s, a,
                           work + size * (size_t)omp_get_thread_num());
+            between(a);
         }
     }
 }

@@ -85,6 +85,8 @@ struct dt_attention_span {
     size_t first_query, queries, keys;
     bool causal; /* query i of a sequence sees keys 0 to i; else all */
     bool add;    /* forward: to what out and log_sum hold of other keys; backward: to d_q */
+    void (*between)(void *context); /* called by the first thread now and then; NULL: nothing */
+    void *context;
 };
 struct dt_attention_input dt_attention_input(const real *qkv,
                                              const struct dt_attention_shape *shape);

@@ -90,15 +90,31 @@ static int start_hop(struct dt_ring *ring, struct hop *hop, const real *out, rea
 
 static int end_hop(struct dt_ring *ring, const struct hop *hop, struct dt_error *err)
 {
+    if (ring->failed) {
+        *err = ring->error;
+        return -1;
+    }
     if (dt_comm_wait_message(ring->comm, &hop->in, err) < 0)
         return -1;
     return dt_comm_wait_message(ring->comm, &hop->out, err);
 }
 
-/* Whose keys are at hand in this step. */
-static int owner_in(const struct dt_ring *ring, int step)
+/* The next block comes while the one at hand is computed with. */
+static void move_on(void *context)
 {
-    return (ring->comm->rank + ring->comm->size - step) % ring->comm->size;
+    struct dt_ring *ring = context;
+    if (!ring->failed && ring->comm->operations->poll(ring->comm, &ring->error) < 0)
+        ring->failed = true;
+}
+
+static struct dt_attention_span span_in(struct dt_ring *ring, int step, size_t time)
+{
+    const struct dt_comm *comm = ring->comm;
+    int owner = (comm->rank + comm->size - step) % comm->size;
+    struct dt_attention_span span = dt_ring_span(comm->rank, owner, time);
+    span.between = move_on;
+    span.context = ring;
+    return span;
 }
 
 static struct dt_attention_input at_hand(const real *qkv, const real *kv,
@@ -127,8 +143,7 @@ int dt_ring_forward(struct dt_ring *ring, const struct dt_blas *blas, real *out,
     for (int step = 0; step < comm->size; step++) {
         const real *kv = ring->kv[step % 2];
         const struct dt_attention_input in = at_hand(qkv, kv, s);
-        const struct dt_attention_span span =
-            dt_ring_span(comm->rank, owner_in(ring, step), s->time);
+        const struct dt_attention_span span = span_in(ring, step, s->time);
         bool more = step + 1 < comm->size;
         struct hop hop;
         if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)
@@ -153,8 +168,7 @@ int dt_ring_backward(struct dt_ring *ring, const struct dt_blas *blas, real *d_q
         real *sum = ring->d_kv[step % 2], *block = step > 0 ? ring->d_block : sum;
         const struct dt_attention_input in = at_hand(qkv, kv, s);
         const struct dt_attention_gradient d = {d_qkv, block, block + s->kv_heads * s->head};
-        const struct dt_attention_span span =
-            dt_ring_span(comm->rank, owner_in(ring, step), s->time);
+        const struct dt_attention_span span = span_in(ring, step, s->time);
         bool more = step + 1 < comm->size;
         struct hop hop;
         if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)

@@ -17,6 +17,8 @@ struct dt_ring {
     real *kv[2];   /* keys and values: of the block at hand, and of the next */
     real *d_kv[2]; /* their gradients, on the way */
     real *d_block; /* what this rank adds to them */
+    bool failed;   /* while there was something to compute */
+    struct dt_error error;
 };
 
 /* Where in its sequence row i of the `time` rows (an even number) lies that rank `rank` has. */
