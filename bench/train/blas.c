@@ -71,13 +71,13 @@ static int open_openblas(struct dt_blas *blas)
 /* The built-in kernel's work space; oneDNN wants it too, for dt_blas_one. */
 static int open_builtin(struct dt_blas *blas, struct dt_error *err)
 {
-    blas->isa = dt_gemm_isa_best();
+    blas->isa = dt_gemm_isa_best(blas->kind == DT_BLAS_BF16);
     blas->work_size = (dt_gemm_work_size() + 63) / 64 * 64;
     blas->work = aligned_alloc(DT_ALIGN, blas->work_size * (size_t)blas->threads * sizeof(real));
     if (!blas->work)
         return dt_error_set(err, "no memory for the matrix kernel's work space of %d threads",
                             blas->threads);
-    if (blas->kind == DT_BLAS_BUILTIN)
+    if (blas->kind != DT_BLAS_ONEDNN)
         snprintf(blas->name, sizeof blas->name, "built-in %s", dt_gemm_isa_name(blas->isa));
     return 0;
 }
@@ -104,10 +104,10 @@ int dt_blas_open(struct dt_blas *blas, enum dt_blas_kind kind, int threads, stru
                                      "install it, or use --blas auto");
     }
 #else
-    if (kind == DT_BLAS_ONEDNN || kind == DT_BLAS_OPENBLAS)
-        return dt_error_set(err, "--blas: a double build has the built-in kernel only");
+    if (kind != DT_BLAS_AUTO && kind != DT_BLAS_BUILTIN)
+        return dt_error_set(err, "a double build has the built-in kernel only, in double");
 #endif
-    blas->kind = DT_BLAS_BUILTIN;
+    blas->kind = kind == DT_BLAS_BF16 ? kind : DT_BLAS_BUILTIN;
     return open_builtin(blas, err);
 }
 
@@ -163,11 +163,11 @@ static void choose_grid(size_t threads, size_t m, size_t n, size_t *down)
     }
 }
 
-/* Begin of part `index` of `parts`, at multiples of 48: whole tiles for every kernel. */
+/* Begin of part `index` of `parts`, at multiples of 96: whole tiles for every kernel. */
 static size_t part_begin(size_t count, size_t parts, size_t index)
 {
-    size_t tiles = (count + 47) / 48;
-    size_t begin = tiles * index / parts * 48;
+    size_t tiles = (count + 95) / 96;
+    size_t begin = tiles * index / parts * 96;
     return begin < count ? begin : count;
 }
 

@@ -12,7 +12,10 @@
 #include "gemm.h"
 #include "real.h"
 
-enum dt_blas_kind { DT_BLAS_AUTO, DT_BLAS_ONEDNN, DT_BLAS_OPENBLAS, DT_BLAS_BUILTIN };
+/* BF16: operands are rounded to bf16 on their way into the product; sums, and all that lies in memory,
+ * are reals. It is the built-in kernel's on every machine: the libraries want operands that are bf16
+ * already, and Debian's OpenBLAS has no such product. */
+enum dt_blas_kind { DT_BLAS_AUTO, DT_BLAS_ONEDNN, DT_BLAS_OPENBLAS, DT_BLAS_BUILTIN, DT_BLAS_BF16 };
 
 struct dt_blas {
     enum dt_blas_kind kind;

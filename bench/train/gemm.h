@@ -8,11 +8,22 @@
 
 #include "real.h"
 
-/* Vector classes, worst first; each later one needs more of the machine. */
-enum dt_gemm_isa { DT_GEMM_BASE, DT_GEMM_AVX2, DT_GEMM_AVX512, DT_GEMM_ISAS };
+/* Vector classes, worst first; each later one needs more of the machine. From ROUNDED on operands are
+ * rounded to bf16, and sums made in fp32; not in a double build. */
+enum dt_gemm_isa {
+    DT_GEMM_BASE,
+    DT_GEMM_AVX2,
+    DT_GEMM_AVX512,
+    DT_GEMM_ROUNDED, /* by the tiles of fp32: where the CPU has no products of bf16 */
+    DT_GEMM_ROUNDED_AVX2,
+    DT_GEMM_ROUNDED_AVX512,
+    DT_GEMM_BF16,
+    DT_GEMM_AMX,
+    DT_GEMM_ISAS
+};
 
 bool dt_gemm_isa_usable(enum dt_gemm_isa isa);
-enum dt_gemm_isa dt_gemm_isa_best(void);
+enum dt_gemm_isa dt_gemm_isa_best(bool bf16);
 const char *dt_gemm_isa_name(enum dt_gemm_isa isa);
 
 /* Reals of work space that one thread needs. */

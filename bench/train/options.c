@@ -45,6 +45,7 @@ enum key {
     KEY_EVAL,
     KEY_PRINT,
     KEY_BLAS,
+    KEY_PRECISION,
     KEY_COMM,
     KEY_DP,
     KEY_FSDP,
@@ -80,6 +81,8 @@ static const struct argp_option argp_table[] = {
     {"clip", KEY_CLIP, "X", 0, "cut the gradient to this length (default: 0, any length)", 0},
     {"spike", KEY_SPIKE, "Z", 0, "end when the loss jumps by Z standard deviations (0: never)", 0},
     {"seed", KEY_SEED, "N", 0, "of weights and data order (default: 1)", 0},
+    {"precision", KEY_PRECISION, "KIND", 0,
+     "fp32, or bf16: products of bf16, everything else fp32 (default: fp32)", 0},
     {"blas", KEY_BLAS, "KIND", 0, "auto, onednn, openblas or builtin (default: auto)", 0},
     {"dp", KEY_DP, "N", 0, "copies of the model (default: as many as the ranks allow)", 0},
     {"fsdp", KEY_FSDP, "N", 0, "ranks that share each copy in shards (default: 1)", 0},
@@ -149,6 +152,16 @@ static void choose_blas(struct parse *parse, const char *text)
         }
     }
     dt_error_set(parse->err, "--blas %s: auto, onednn, openblas or builtin is wanted", text);
+    fail(parse);
+}
+
+static void choose_precision(struct parse *parse, const char *text)
+{
+    if (strcmp(text, "fp32") == 0 || strcmp(text, "bf16") == 0) {
+        parse->options->bf16 = text[0] == 'b';
+        return;
+    }
+    dt_error_set(parse->err, "--precision %s: fp32 or bf16 is wanted", text);
     fail(parse);
 }
 
@@ -289,6 +302,9 @@ static error_t option(int key, char *text, struct argp_state *state)
     case KEY_BLAS:
         choose_blas(parse, text);
         break;
+    case KEY_PRECISION:
+        choose_precision(parse, text);
+        break;
     case KEY_DP:
         o->mesh.dp = (int)integer(parse, "dp", text, 1, 1 << 20);
         break;
@@ -368,6 +384,8 @@ static int check_together(const struct dt_options *o, struct dt_error *err)
     if (!o->checkpoint && (o->resume || o->save_every))
         return dt_error_set(err, "%s wants --checkpoint DIR",
                             o->resume ? "--resume" : "--save-every");
+    if (o->bf16 && (o->blas == DT_BLAS_ONEDNN || o->blas == DT_BLAS_OPENBLAS))
+        return dt_error_set(err, "--precision bf16 has products of its own; leave out --blas");
     return 0;
 }
 
@@ -446,6 +464,7 @@ char *dt_options_text(const struct dt_options *o)
                   o->global_batch, o->rate, o->warmup);
     dt_buf_printf(&text, "--weight-decay %.17g\n--seed %llu\n--checkpoint %s\n--save-every %ld\n",
                   o->decay, o->seed, on[o->checkpoint != NULL], o->save_every);
+    dt_buf_printf(&text, "--precision %s\n", o->bf16 ? "bf16" : "fp32");
     dt_buf_printf(&text, "--dp %d\n--fsdp %d\n--zero %d\n", o->mesh.dp, o->mesh.fsdp, o->zero);
     dt_buf_printf(&text, "--resume %s\n--export %s\n--eval-every %ld\n--comm %s\n", on[o->resume],
                   on[o->export_to != NULL], o->eval_every, o->comm == DT_COMM_MPI ? "mpi" : "auto");

@@ -23,6 +23,7 @@ struct dt_options {
     double clip;  /* highest length of the gradient; 0: any */
     double spike; /* standard deviations of the loss that end the run; 0: none does */
     enum dt_blas_kind blas;
+    bool bf16; /* products */
     enum dt_comm_manner comm;
     struct dt_mesh_sizes mesh;
     int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */

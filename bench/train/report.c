@@ -73,7 +73,8 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             "dt-train %s: %s, %d layer%s x %d channels, %d head%s, context %d, %.2f M parameters, "
             "%s\n",
             DT_VERSION, dt_family_name(m->family), m->layers, plural(m->layers), m->channels,
-            m->heads, plural(m->heads), m->seq, (double)setup->params * 1e-6, DT_REAL_NAME);
+            m->heads, plural(m->heads), m->seq, (double)setup->params * 1e-6,
+            setup->options->bf16 ? "products in bf16, all else in fp32" : DT_REAL_NAME);
     fprintf(report->out,
             "%d rank%s x %d thread%s, %ld sample%s a step; %s, measured %.0f GFLOP/s\n",
             setup->ranks, plural(setup->ranks), setup->threads, plural(setup->threads),

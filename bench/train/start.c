@@ -50,7 +50,7 @@ static int allocate(struct dt_train *train, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     size_t samples = train->batch * (size_t)o->model.seq;
-    if (dt_blas_open(&train->blas, o->blas, train->threads, err) < 0 ||
+    if (dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0 ||
         dt_model_init_bare(
             &train->model, &o->model,
             &(struct dt_model_setup){.max_batch = train->micro, .blas = &train->blas}, err) < 0)

@@ -279,8 +279,21 @@ PY
     [ "$(grep -c 'on held-out data' <<<"$output")" -eq 2 ]
 }
 
+@test "--precision bf16: other products, nearly the same loss, and the header says so" {
+    run "$BIN" "${SMALL[@]}" --steps 4
+    local full=$output
+    run "$BIN" "${SMALL[@]/--blas/--precision}" --steps 4 # builtin is no precision
+    [ "$status" -eq 64 ]
+    run "$BIN" "${SMALL[@]/builtin/auto}" --precision bf16 --steps 4
+    [ "$status" -eq 0 ]
+    [[ $output == *"products in bf16, all else in fp32"* ]]
+    [[ $full != *bf16* ]]
+    awk -v a="$(awk '$1 == 4 {print $2}' <<<"$full")" -v b="$(awk '$1 == 4 {print $2}' <<<"$output")" \
+        'BEGIN {d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3)}'
+}
+
 @test "wrong options: one sentence, exit 64" {
-    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--family mamba" "--vocab 100" "--clip -1" "--micro-batch 0" "--nosuch" "--blas mkl" "--comm udp" "word" \
+    for wrong in "--layers 0" "--lr x" "--steps 1e3" "--preset huge" "--family mamba" "--vocab 100" "--clip -1" "--micro-batch 0" "--nosuch" "--blas mkl" "--precision fp8" "--precision bf16 --blas onednn" "--comm udp" "word" \
         "--save-every 3" "--resume" "--seq"; do
         # shellcheck disable=SC2086 # an option and its value
         run "$BIN" --data "$TEXT" $wrong
@@ -357,7 +370,7 @@ PY
     [ "$status" -eq 0 ]
     for option in data preset family layers channels heads kv-heads hidden seq \
         vocab rope-base tied untied steps global-batch micro-batch lr clip spike warmup weight-decay seed \
-        blas dp fsdp zero comm checkpoint save-every resume export eval-every print-every log; do
+        blas precision dp fsdp zero comm checkpoint save-every resume export eval-every print-every log; do
         [[ $output == *"--$option"* ]]
     done
     run "$BIN" --version
