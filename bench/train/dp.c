@@ -18,8 +18,9 @@ static void bucket_ready(void *context, size_t index)
 {
     struct dt_dp *dp = context;
     const struct dt_bucket *bucket = &dp->layout->buckets[index];
+    struct dt_comm *replicas = dp->replicas[bucket->kind];
     if (!dp->failed)
-        note(dp, dp->comm->operations->sum_start(dp->comm, dp->grads + bucket->offset,
+        note(dp, replicas->operations->sum_start(replicas, dp->grads + bucket->offset,
                                                  bucket->count, DT_COMM_REAL, &dp->error));
 }
 
@@ -27,13 +28,15 @@ static void bucket_ready(void *context, size_t index)
 static void between(void *context)
 {
     struct dt_dp *dp = context;
-    if (!dp->failed)
-        note(dp, dp->comm->operations->poll(dp->comm, &dp->error));
+    for (int kind = 0; kind < DT_BUCKET_KINDS && !dp->failed; kind++)
+        note(dp, dp->replicas[kind]->operations->poll(dp->replicas[kind], &dp->error));
 }
 
-void dt_dp_init(struct dt_dp *dp, struct dt_comm *comm, const struct dt_model *model)
+void dt_dp_init(struct dt_dp *dp, const struct dt_mesh *mesh, const struct dt_layout *layout,
+                real *grads)
 {
-    *dp = (struct dt_dp){.comm = comm, .layout = &model->layout, .grads = model->grads};
+    *dp = (struct dt_dp){.layout = layout, .grads = grads, .rank = mesh->world->rank};
+    memcpy(dp->replicas, mesh->replicas, sizeof dp->replicas);
 }
 
 struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp)
@@ -44,8 +47,8 @@ struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp)
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)
 {
     double begin = dt_seconds();
-    if (!dp->failed)
-        note(dp, dt_comm_drain(dp->comm, &dp->error));
+    for (int kind = 0; kind < DT_BUCKET_KINDS && !dp->failed; kind++)
+        note(dp, dt_comm_drain(dp->replicas[kind], &dp->error));
     *exposed_s = dt_seconds() - begin;
     if (!dp->failed)
         return 0;
@@ -56,6 +59,7 @@ int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err)
 struct vote {
     uint64_t sum;
     char host[64];
+    int rank; /* of all */
 };
 
 /* The checksum that most ranks have; where no two agree, that of rank 0. */
@@ -75,7 +79,7 @@ static uint64_t winner(const struct vote *votes, int count, int *supporters)
     return best;
 }
 
-static int judge(const struct dt_dp *dp, const struct vote *votes, int count, struct dt_error *err)
+static int judge(const struct vote *votes, int count, struct dt_error *err)
 {
     int supporters, odd = 0;
     uint64_t sum = winner(votes, count, &supporters);
@@ -83,32 +87,32 @@ static int judge(const struct dt_dp *dp, const struct vote *votes, int count, st
         return 0;
     while (votes[odd].sum == sum)
         odd++;
-    int step = dp->stride > 0 ? dp->stride : 1;
     if (count == 2)
         return dt_error_set(
             err,
             "parameters of rank %d on %s and of rank %d on %s differ: memory, CPU or "
             "network of one of them is at fault; check both, and go on from the "
             "checkpoint before",
-            dp->first_rank, votes[0].host, dp->first_rank + step, votes[1].host);
+            votes[0].rank, votes[0].host, votes[1].rank, votes[1].host);
     return dt_error_set(err,
                         "parameters of rank %d on %s differ from what %d of %d ranks have: memory, "
                         "CPU or network of that node is at fault; take it out, and go on from the "
                         "checkpoint before",
-                        dp->first_rank + odd * step, votes[odd].host, supporters, count);
+                        votes[odd].rank, votes[odd].host, supporters, count);
 }
 
 int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err)
 {
-    int size = dp->comm->size;
-    struct vote mine = {.sum = dt_hash(params, dp->layout->total * sizeof *params, 0)};
-    struct vote *all = calloc((size_t)size, sizeof *all);
+    struct dt_comm *same = dp->replicas[DT_BUCKET_EXPERTS];
+    struct vote mine = {.sum = dt_hash(params, dp->layout->total * sizeof *params, 0),
+                        .rank = dp->rank};
+    struct vote *all = calloc((size_t)same->size, sizeof *all);
     if (!all)
-        return dt_comm_break(dp->comm, err, "no memory for the checksums of %d ranks", size);
+        return dt_comm_break(same, err, "no memory for the checksums of %d ranks", same->size);
     gethostname(mine.host, sizeof mine.host - 1);
-    int rc = dp->comm->operations->allgather(dp->comm, &mine, all, sizeof mine, err);
+    int rc = same->operations->allgather(same, &mine, all, sizeof mine, err);
     if (rc == 0)
-        rc = judge(dp, all, size, err);
+        rc = judge(all, same->size, err);
     free(all);
     return rc;
 }

@@ -5,25 +5,26 @@
 #ifndef DT_TRAIN_DP_H
 #define DT_TRAIN_DP_H
 
-#include "comm.h"
+#include "mesh.h"
 #include "model.h"
 
 struct dt_dp {
-    struct dt_comm *comm;
+    struct dt_comm *replicas[DT_BUCKET_KINDS]; /* over which buckets of a kind are summed */
     const struct dt_layout *layout;
     real *grads;
-    int first_rank, stride; /* number of the group's rank i for people; stride 0: i */
+    int rank; /* of all ranks, for people */
     bool failed;            /* a hook can not return: told by dt_dp_finish */
     struct dt_error error;
 };
 
-void dt_dp_init(struct dt_dp *dp, struct dt_comm *comm, const struct dt_model *model);
+void dt_dp_init(struct dt_dp *dp, const struct dt_mesh *mesh, const struct dt_layout *layout,
+                real *grads);
 struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp);
 
 /* Wait for what backward has started. *exposed_s: seconds that could not be hidden. */
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err);
 
-/* All ranks hold the same parameters, bit for bit? If not, says which rank, on which node, differs
+/* All ranks that should hold the same parameters hold them, bit for bit? If not, says which rank, on which node, differs
  * from what most have. */
 int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err);
 

@@ -58,14 +58,22 @@ static void grads_needed(void *context, size_t bucket)
 static void forward_scattered(struct dt_fsdp *f)
 {
     while (!f->failed && f->last_micro && f->forwarded < f->ready_count) {
-        const struct dt_fsdp_part *part = &f->parts[f->ready[f->forwarded]];
+        size_t bucket = f->ready[f->forwarded];
+        const struct dt_fsdp_part *part = &f->parts[bucket];
+        struct dt_comm *replicas = f->replicas[f->own.buckets[bucket].kind];
         if (part->scattered > f->shards->finished)
             return;
         f->forwarded++;
-        if (f->replicas->size > 1)
-            note(f, f->replicas->operations->sum_start(f->replicas, f->grads + part->offset,
-                                                       part->count, DT_COMM_REAL, &f->error));
+        if (replicas->size > 1)
+            note(f, replicas->operations->sum_start(replicas, f->grads + part->offset, part->count,
+                                                    DT_COMM_REAL, &f->error));
     }
+}
+
+static void poll_replicas(struct dt_fsdp *f)
+{
+    for (int kind = 0; kind < DT_BUCKET_KINDS && !f->failed; kind++)
+        note(f, f->replicas[kind]->operations->poll(f->replicas[kind], &f->error));
 }
 
 static void between(void *context)
@@ -74,8 +82,7 @@ static void between(void *context)
     if (!f->failed)
         note(f, f->shards->operations->poll(f->shards, &f->error));
     forward_scattered(f);
-    if (!f->failed)
-        note(f, f->replicas->operations->poll(f->replicas, &f->error));
+    poll_replicas(f);
 }
 
 static void bucket_ready(void *context, size_t bucket)
@@ -124,8 +131,8 @@ int dt_fsdp_finish(struct dt_fsdp *f, double *exposed_s, struct dt_error *err)
     f->last_micro = true;
     forward_scattered(f);
     double begin = dt_seconds();
-    if (!f->failed)
-        note(f, dt_comm_drain(f->replicas, &f->error));
+    for (int kind = 0; kind < DT_BUCKET_KINDS && !f->failed; kind++)
+        note(f, dt_comm_drain(f->replicas[kind], &f->error));
     *exposed_s = f->waited_s + dt_seconds() - begin;
     f->waited_s = 0;
     f->ready_count = f->forwarded = 0;
@@ -184,54 +191,29 @@ static int take_slots(struct dt_fsdp *f, int kind, bool whole)
     return slots ? 0 : -1;
 }
 
-/* The tensors as far as they lie in this rank's part of bucket b. */
-static void cut_tensors(struct dt_fsdp *f, size_t b)
+static int take_parts(struct dt_fsdp *f)
 {
-    const struct dt_layout *layout = &f->model->layout;
-    const struct dt_fsdp_part *part = &f->parts[b];
-    const struct dt_bucket *bucket = &layout->buckets[b];
-    size_t begin = bucket->offset + (size_t)f->shards->rank * part->count;
-    size_t end = begin + part->count;
-    if (end > bucket->offset + bucket->count)
-        end = bucket->offset + bucket->count;
-    for (size_t t = 0; t < layout->tensor_count; t++) {
-        struct dt_tensor cut = layout->tensors[t];
-        size_t from = cut.offset > begin ? cut.offset : begin;
-        size_t to = cut.offset + cut.count < end ? cut.offset + cut.count : end;
-        if (from >= to)
-            continue;
-        cut.offset = part->offset + (from - begin);
-        cut.count = to - from;
-        f->own.tensors[f->own.tensor_count++] = cut;
-        f->own.params += cut.count;
-    }
-}
-
-static int cut_layout(struct dt_fsdp *f)
-{
-    const struct dt_layout *layout = &f->model->layout;
-    const size_t unit = DT_ALIGN / sizeof(real), size = (size_t)f->shards->size;
-    f->parts = calloc(layout->bucket_count, sizeof *f->parts);
-    f->ready = calloc(layout->bucket_count, sizeof *f->ready);
-    /* a tensor is in one bucket, so it is cut at most once a rank */
-    f->own.tensors = calloc(layout->tensor_count, sizeof *f->own.tensors);
-    if (!f->parts || !f->ready || !f->own.tensors)
+    struct dt_error quiet;
+    size_t buckets = f->model->layout.bucket_count;
+    f->parts = calloc(buckets, sizeof *f->parts);
+    f->ready = calloc(buckets, sizeof *f->ready);
+    if (!f->parts || !f->ready ||
+        dt_layout_shard(&f->own, &f->model->layout, f->shards->rank, f->shards->size, &quiet) < 0)
         return -1;
-    for (size_t b = 0; b < layout->bucket_count; b++) {
-        size_t share = (layout->buckets[b].count + size - 1) / size;
-        f->parts[b].offset = f->own.total;
-        f->parts[b].count = (share + unit - 1) / unit * unit;
-        f->own.total += f->parts[b].count;
-        cut_tensors(f, b);
+    for (size_t b = 0; b < buckets; b++) {
+        f->parts[b].offset = f->own.buckets[b].offset;
+        f->parts[b].count = f->own.buckets[b].count;
     }
     return 0;
 }
 
-int dt_fsdp_open(struct dt_fsdp *f, struct dt_comm *shards, struct dt_comm *replicas,
-                 struct dt_model *model, int zero, bool micro, struct dt_error *err)
+int dt_fsdp_open(struct dt_fsdp *f, const struct dt_mesh *mesh, struct dt_model *model, int zero,
+                 bool micro, struct dt_error *err)
 {
-    *f = (struct dt_fsdp){.shards = shards, .replicas = replicas, .model = model, .zero = zero};
-    if (cut_layout(f) == 0) {
+    struct dt_comm *shards = mesh->shards;
+    *f = (struct dt_fsdp){.shards = shards, .model = model, .zero = zero};
+    memcpy(f->replicas, mesh->replicas, sizeof f->replicas);
+    if (take_parts(f) == 0) {
         f->params = shards->operations->memory(shards, f->own.total);
         f->grads = dt_reals(f->own.total);
         f->first = dt_reals(f->own.total);
@@ -258,64 +240,6 @@ void dt_fsdp_close(struct dt_fsdp *f)
     free(f->added);
     free(f->parts);
     free(f->ready);
-    free(f->own.tensors);
+    dt_layout_fini(&f->own);
     *f = (struct dt_fsdp){0};
-}
-
-/* What of a whole bucket is this rank's. */
-static void take_part(const struct dt_fsdp *f, size_t b, real *own, const real *whole)
-{
-    const struct dt_fsdp_part *part = &f->parts[b];
-    memcpy(own + part->offset, whole + (size_t)f->shards->rank * part->count,
-           part->count * sizeof *own);
-}
-
-/* A slot of bucket b as work space; what it held is forgotten. */
-static real *borrow(struct dt_fsdp *f, size_t b)
-{
-    struct dt_fsdp_slot *slot = &f->param_slots[f->parts[b].param_slot];
-    wait_for(f, f->shards->started);
-    slot->bucket = DT_NO_BUCKET;
-    return slot->memory;
-}
-
-void dt_fsdp_first_values(struct dt_fsdp *f, unsigned long long seed)
-{
-    const struct dt_layout *layout = &f->model->layout;
-    for (size_t b = 0; b < layout->bucket_count; b++) {
-        real *whole = borrow(f, b);
-        memset(whole, 0, f->parts[b].count * (size_t)f->shards->size * sizeof *whole);
-        dt_layout_first_bucket(layout, b, whole, seed);
-        take_part(f, b, f->params, whole);
-    }
-}
-
-int dt_fsdp_collect(struct dt_fsdp *f, const real *own, real *whole, struct dt_error *err)
-{
-    const struct dt_layout *layout = &f->model->layout;
-    for (size_t b = 0; b < layout->bucket_count; b++) {
-        real *all = borrow(f, b);
-        if (f->shards->operations->gather_start(f->shards, own + f->parts[b].offset, all,
-                                                f->parts[b].count, err) < 0 ||
-            dt_comm_drain(f->shards, err) < 0)
-            return -1;
-        if (whole)
-            memcpy(whole + layout->buckets[b].offset, all, layout->buckets[b].count * sizeof *all);
-    }
-    return 0;
-}
-
-int dt_fsdp_spread(struct dt_fsdp *f, real *own, const real *whole, struct dt_error *err)
-{
-    const struct dt_layout *layout = &f->model->layout;
-    for (size_t b = 0; b < layout->bucket_count; b++) {
-        real *all = borrow(f, b);
-        size_t bytes = layout->buckets[b].count * sizeof *all;
-        if (whole)
-            memcpy(all, whole + layout->buckets[b].offset, bytes);
-        if (f->shards->operations->broadcast(f->shards, all, bytes, 0, err) < 0)
-            return -1;
-        take_part(f, b, own, all);
-    }
-    return 0;
 }

@@ -10,7 +10,7 @@
 #ifndef DT_TRAIN_FSDP_H
 #define DT_TRAIN_FSDP_H
 
-#include "comm.h"
+#include "mesh.h"
 #include "model.h"
 
 /* A whole bucket that is there now; `bucket` DT_NO_BUCKET: none. */
@@ -27,7 +27,8 @@ struct dt_fsdp_part {
 };
 
 struct dt_fsdp {
-    struct dt_comm *shards, *replicas;
+    struct dt_comm *shards;
+    struct dt_comm *replicas[DT_BUCKET_KINDS];
     struct dt_model *model;
     int zero;
     struct dt_fsdp_part *parts; /* per bucket */
@@ -44,9 +45,9 @@ struct dt_fsdp {
     double waited_s; /* by hooks, since the last finish */
 };
 
-/* The model is one of dt_model_init_bare. Every rank of both groups calls it. */
-int dt_fsdp_open(struct dt_fsdp *fsdp, struct dt_comm *shards, struct dt_comm *replicas,
-                 struct dt_model *model, int zero, bool micro, struct dt_error *err);
+/* The model is one of dt_model_init_bare. Every rank calls it. */
+int dt_fsdp_open(struct dt_fsdp *fsdp, const struct dt_mesh *mesh, struct dt_model *model, int zero,
+                 bool micro, struct dt_error *err);
 void dt_fsdp_close(struct dt_fsdp *fsdp);
 
 struct dt_model_hooks dt_fsdp_hooks(struct dt_fsdp *fsdp);
@@ -62,12 +63,5 @@ int dt_fsdp_finish(struct dt_fsdp *fsdp, double *exposed_s, struct dt_error *err
 
 /* Parameters were changed: what is whole of them is of yesterday. Zero 1 and 2 start to gather. */
 int dt_fsdp_changed(struct dt_fsdp *fsdp, struct dt_error *err);
-
-void dt_fsdp_first_values(struct dt_fsdp *fsdp, unsigned long long seed);
-
-/* Between the array of this rank (params, first, second) and a whole one, in the order of the
- * layout, that rank 0 of the group has; others give NULL. */
-int dt_fsdp_collect(struct dt_fsdp *fsdp, const real *own, real *whole, struct dt_error *err);
-int dt_fsdp_spread(struct dt_fsdp *fsdp, real *own, const real *whole, struct dt_error *err);
 
 #endif

@@ -20,14 +20,19 @@ static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        const struct dt_model_setup *setup, struct dt_error *err)
 {
-    *model = (struct dt_model){.blas = setup->blas,
+    const struct dt_mesh *mesh = setup->mesh;
+    const struct dt_part part =
+        mesh ? dt_mesh_part(&mesh->sizes, &mesh->at) : (struct dt_part){0};
+    *model = (struct dt_model){.mesh = mesh,
+                               .blas = setup->blas,
                                .max_batch = setup->max_batch,
                                .recompute = setup->recompute,
                                .slot_count = 1,
                                .slot_layers = (size_t)config->layers};
-    if (dt_layout_init(&model->layout, config, err) < 0)
+    if (dt_layout_init(&model->layout, config, &part, err) < 0)
         return -1;
     model->config = model->layout.config;
+    model->here = dt_part_widths(&model->config, &part);
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
     if (!model->param_bases || !model->grad_bases || dt_activations_take(model) < 0)

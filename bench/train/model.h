@@ -9,16 +9,20 @@
 #include "activations.h"
 #include "blas.h"
 #include "layout.h"
+#include "mesh.h"
 #include "reals.h"
 
 struct dt_model_setup {
     size_t max_batch; /* samples of a micro-batch */
     enum dt_recompute recompute;
     const struct dt_blas *blas;
+    const struct dt_mesh *mesh; /* NULL: alone */
 };
 
 struct dt_model {
-    struct dt_model_config config;
+    struct dt_model_config config; /* of the whole model */
+    struct dt_widths here;         /* of this rank's part */
+    const struct dt_mesh *mesh;    /* NULL: alone */
     struct dt_layout layout;
     const struct dt_blas *blas;
     size_t max_batch;
@@ -60,7 +64,8 @@ int dt_model_init(struct dt_model *model, const struct dt_model_config *config,
                   const struct dt_model_setup *setup, struct dt_error *err);
 void dt_model_fini(struct dt_model *model);
 
-/* The same without parameters and gradients: the bases are set by the hooks. */
+/* The part of the model that is this rank's on the mesh (NULL: all), without parameters and
+ * gradients: the bases are set by the hooks. Every rank of the mesh calls it. */
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        const struct dt_model_setup *setup, struct dt_error *err);
 

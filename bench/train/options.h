@@ -23,7 +23,7 @@ struct dt_options {
     double clip;  /* highest length of the gradient; 0: any */
     double spike; /* standard deviations of the loss that end the run; 0: none does */
     enum dt_blas_kind blas;
-    bool bf16; /* products */
+    int bf16; /* products of it; 0: of fp32 */
     enum dt_comm_manner comm;
     struct dt_mesh_sizes mesh;
     int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */
@@ -35,8 +35,9 @@ struct dt_options {
 int dt_options_parse(struct dt_options *options, int argc, char **argv, struct dt_error *err);
 void dt_options_fini(struct dt_options *options);
 
-/* Do these sizes fit so many ranks? The sentence names the nearest that do. */
-int dt_options_check(const struct dt_options *options, int ranks, struct dt_error *err);
+/* Does the batch fit so many shares of it (dt_mesh_shares)? The sentence names the nearest that does.
+ */
+int dt_options_check(const struct dt_options *options, int shares, struct dt_error *err);
 
 /* What must be the same on every rank, "--name value" lines. Caller frees; NULL: no memory. */
 char *dt_options_text(const struct dt_options *options);

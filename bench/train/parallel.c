@@ -9,12 +9,13 @@
 static int open_copies(struct dt_parallel *p, struct dt_error *err)
 {
     struct dt_model *model = p->model;
+    struct dt_comm *replicas = p->mesh->replicas[DT_BUCKET_DENSE];
     size_t total = model->layout.total, before = dt_reals_taken();
     model->params = dt_reals(total);
     p->first = dt_reals(total);
     p->second = dt_reals(total);
     /* the others read gradients where they are */
-    p->grads = p->world->operations->memory(p->world, total);
+    p->grads = replicas->operations->memory(replicas, total);
     p->params = model->params;
     p->own = model->layout;
     p->taken = dt_reals_taken() - before;
@@ -25,19 +26,14 @@ static int open_copies(struct dt_parallel *p, struct dt_error *err)
         model->param_bases[b] = p->params;
         model->grad_bases[b] = p->grads;
     }
-    dt_dp_init(&p->dp, p->world, model);
-    p->dp.grads = p->grads;
     return 0;
 }
 
 static int open_shards(struct dt_parallel *p, const struct dt_parallel_setup *setup,
                        struct dt_error *err)
 {
-    if (dt_mesh_open(&p->mesh, &setup->sizes, p->world, err) < 0)
-        return -1;
     size_t before = dt_reals_taken();
-    if (dt_fsdp_open(&p->fsdp, &p->mesh.shards, &p->mesh.replicas, p->model, setup->zero,
-                     setup->micro, err) < 0)
+    if (dt_fsdp_open(&p->fsdp, p->mesh, p->model, setup->zero, setup->micro, err) < 0)
         return -1;
     p->taken = dt_reals_taken() - before;
     p->params = p->fsdp.params;
@@ -45,26 +41,25 @@ static int open_shards(struct dt_parallel *p, const struct dt_parallel_setup *se
     p->first = p->fsdp.first;
     p->second = p->fsdp.second;
     p->own = p->fsdp.own;
-    p->dp = (struct dt_dp){.comm = &p->mesh.replicas,
-                           .layout = &p->own,
-                           .first_rank = p->mesh.shards.rank,
-                           .stride = p->mesh.shards.size};
     return 0;
 }
 
-int dt_parallel_open(struct dt_parallel *p, struct dt_comm *world, struct dt_model *model,
+int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct dt_model *model,
                      const struct dt_parallel_setup *setup, struct dt_error *err)
 {
-    *p = (struct dt_parallel){.world = world, .model = model, .sharded = setup->zero > 0};
-    return p->sharded ? open_shards(p, setup, err) : open_copies(p, err);
+    *p = (struct dt_parallel){
+        .world = mesh->world, .mesh = mesh, .model = model, .sharded = setup->zero > 0};
+    p->whole = !p->sharded && mesh->model->size == 1;
+    if ((p->sharded ? open_shards(p, setup, err) : open_copies(p, err)) < 0)
+        return -1;
+    dt_dp_init(&p->dp, mesh, &p->own, p->grads);
+    return 0;
 }
 
 void dt_parallel_close(struct dt_parallel *p)
 {
     if (p->sharded) {
         dt_fsdp_close(&p->fsdp);
-        if (!p->world->broken)
-            dt_mesh_close(&p->mesh);
     } else {
         free(p->first);
         free(p->second);
@@ -101,8 +96,17 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
 
 int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err)
 {
-    *squares = dt_squares(p->grads, p->own.total);
-    return p->sharded ? dt_comm_sum(&p->mesh.shards, squares, 1, DT_COMM_DOUBLE, err) : 0;
+    size_t begin = 0;
+    *squares = 0;
+    for (size_t t = 0; t < p->own.tensor_count; t++) {
+        const struct dt_tensor *tensor = &p->own.tensors[t];
+        if (!tensor->copy)
+            continue;
+        *squares += dt_squares(p->grads + begin, tensor->offset - begin);
+        begin = tensor->offset + tensor->count;
+    }
+    *squares += dt_squares(p->grads + begin, p->own.total - begin);
+    return dt_comm_sum(p->mesh->model, squares, 1, DT_COMM_DOUBLE, err);
 }
 
 int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err)
@@ -113,70 +117,11 @@ int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err)
 int dt_parallel_check(struct dt_parallel *p, struct dt_error *err)
 {
     int code = 1, rc = dt_dp_check(&p->dp, p->params, err);
-    return p->sharded ? dt_comm_agree(p->world, rc < 0, &code, err) : rc;
+    bool all = p->dp.replicas[DT_BUCKET_EXPERTS] == p->world;
+    return all ? rc : dt_comm_agree(p->world, rc < 0, &code, err);
 }
 
 void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed)
 {
-    if (p->sharded)
-        dt_fsdp_first_values(&p->fsdp, seed);
-    else
-        dt_layout_first_values(&p->model->layout, p->params, seed);
-}
-
-int dt_parallel_whole_open(struct dt_parallel *p, struct dt_checkpoint_arrays *whole,
-                           struct dt_error *err)
-{
-    size_t total = p->model->layout.total;
-    *whole = (struct dt_checkpoint_arrays){.count = total};
-    if (!p->sharded)
-        *whole = (struct dt_checkpoint_arrays){p->params, p->first, p->second, total};
-    if (!p->sharded || p->world->rank != 0)
-        return 0;
-    whole->params = dt_reals(total);
-    whole->first = dt_reals(total);
-    whole->second = dt_reals(total);
-    if (whole->params && whole->first && whole->second)
-        return 0;
-    return dt_error_set(err, "no memory for a checkpoint: 3 x %zu MiB", total * sizeof(real) >> 20);
-}
-
-void dt_parallel_whole_close(struct dt_parallel *p, struct dt_checkpoint_arrays *whole)
-{
-    if (p->sharded) {
-        free(whole->params);
-        free(whole->first);
-        free(whole->second);
-    }
-    *whole = (struct dt_checkpoint_arrays){0};
-}
-
-int dt_parallel_collect(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
-                        struct dt_error *err)
-{
-    if (!p->sharded || p->mesh.replicas.rank != 0)
-        return 0;
-    if (dt_fsdp_collect(&p->fsdp, p->params, whole->params, err) < 0 ||
-        dt_fsdp_collect(&p->fsdp, p->first, whole->first, err) < 0 ||
-        dt_fsdp_collect(&p->fsdp, p->second, whole->second, err) < 0)
-        return -1;
-    return 0;
-}
-
-static int spread_one(struct dt_parallel *p, real *own, const real *whole, struct dt_error *err)
-{
-    struct dt_comm *group = p->sharded ? &p->mesh.replicas : p->world;
-    if (p->sharded && group->rank == 0 && dt_fsdp_spread(&p->fsdp, own, whole, err) < 0)
-        return -1;
-    return group->operations->broadcast(group, own, p->own.total * sizeof *own, 0, err);
-}
-
-int dt_parallel_spread(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
-                       struct dt_error *err)
-{
-    if (spread_one(p, p->params, whole->params, err) < 0 ||
-        spread_one(p, p->first, whole->first, err) < 0 ||
-        spread_one(p, p->second, whole->second, err) < 0)
-        return -1;
-    return 0;
+    dt_layout_first_values(&p->own, p->params, seed);
 }

@@ -10,10 +10,10 @@
 
 struct dt_parallel {
     struct dt_comm *world;
+    const struct dt_mesh *mesh;
     struct dt_model *model;
-    bool sharded;
-    struct dt_mesh mesh; /* only where sharded */
-    struct dt_dp dp;     /* over all ranks, or over those with the same shards */
+    bool sharded, whole; /* whole: this rank holds all of the model */
+    struct dt_dp dp;     /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
     struct dt_layout own;                  /* of the arrays of this rank; a view */
     real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
@@ -21,13 +21,12 @@ struct dt_parallel {
 };
 
 struct dt_parallel_setup {
-    struct dt_mesh_sizes sizes; /* that fit */
-    int zero;                   /* 0: not sharded */
-    bool micro;                 /* more than one micro-batch a step */
+    int zero;   /* 0: not sharded */
+    bool micro; /* more than one micro-batch a step */
 };
 
-/* The model is one of dt_model_init_bare. Every rank calls it. */
-int dt_parallel_open(struct dt_parallel *p, struct dt_comm *world, struct dt_model *model,
+/* The model is one of dt_model_init_bare on the same mesh; both outlive this. Every rank calls it. */
+int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct dt_model *model,
                      const struct dt_parallel_setup *setup, struct dt_error *err);
 void dt_parallel_close(struct dt_parallel *p);
 
@@ -41,7 +40,7 @@ double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int 
 /* Wait for the sums: then `grads` are final. */
 int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err);
 
-/* Sum of squares of the whole gradient. */
+/* Sum of squares of the whole gradient, each real counted once. */
 int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err);
 
 /* `params` were changed. */
@@ -52,8 +51,9 @@ int dt_parallel_check(struct dt_parallel *p, struct dt_error *err);
 
 void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed);
 
-/* Whole arrays on rank 0, for a checkpoint: make room for them, and give it back; from the ranks to
- * there, and from there to all ranks. Other ranks' arrays stay NULL. */
+/* Whole arrays on rank 0 in the order of the whole model's layout, for a checkpoint: make room for
+ * them, and give it back; from the ranks to there, and from there to all ranks, whatever the mesh.
+ * Other ranks' arrays stay NULL (parallel_whole.c). */
 int dt_parallel_whole_open(struct dt_parallel *p, struct dt_checkpoint_arrays *whole,
                            struct dt_error *err);
 void dt_parallel_whole_close(struct dt_parallel *p, struct dt_checkpoint_arrays *whole);

@@ -63,6 +63,23 @@ static const char *plural(long count)
     return count == 1 ? "" : "s";
 }
 
+/* "2 copies of the model, tp 2, in 4 shards each (zero 3)" */
+static void print_mesh(FILE *out, const struct dt_report_setup *setup)
+{
+    const struct dt_mesh_sizes *m = setup->mesh;
+    fprintf(out, "%d %s of the model", m->dp, m->dp == 1 ? "copy" : "copies");
+    if (m->tp > 1)
+        fprintf(out, ", tp %d%s", m->tp, m->sp ? " with sp" : "");
+    if (m->pp > 1)
+        fprintf(out, ", pp %d", m->pp);
+    if (m->cp > 1)
+        fprintf(out, ", cp %d", m->cp);
+    if (m->ep > 1)
+        fprintf(out, ", ep %d", m->ep);
+    if (setup->zero > 0)
+        fprintf(out, " in %d shard%s each (zero %d)", m->fsdp, plural(m->fsdp), setup->zero);
+}
+
 void dt_report_header(struct dt_report *report, const struct dt_report_setup *setup)
 {
     const struct dt_model_config *m = &setup->options->model;
@@ -80,10 +97,7 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             setup->ranks, plural(setup->ranks), setup->threads, plural(setup->threads),
             setup->options->global_batch, plural(setup->options->global_batch), setup->blas_name,
             setup->blas_rate);
-    fprintf(report->out, "%d %s of the model", setup->dp, setup->dp == 1 ? "copy" : "copies");
-    if (setup->zero > 0)
-        fprintf(report->out, " in %d shard%s each (zero %d)", setup->fsdp, plural(setup->fsdp),
-                setup->zero);
+    print_mesh(report->out, setup);
     fprintf(report->out, ", %.1f MiB of parameters, gradients and moments a rank; %s\n",
             (double)setup->bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)

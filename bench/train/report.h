@@ -33,7 +33,8 @@ struct dt_report_setup {
     size_t params;
     const char *blas_name;
     double blas_rate;
-    int dp, fsdp, zero; /* zero 0: the model is not shared out */
+    const struct dt_mesh_sizes *mesh;
+    int zero;           /* 0: the model is not sharded */
     const char *manner; /* in which the ranks talk */
     size_t bytes;       /* of a rank: parameters, gradients, moments */
     long first_step;    /* steps that are done already */

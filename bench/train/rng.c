@@ -17,13 +17,14 @@ uint64_t dt_rng_bits(uint64_t seed, uint64_t stream, uint64_t index)
     return mix(mix(index + 0xbf58476d1ce4e5b9u) + key);
 }
 
-void dt_rng_fill(real *values, size_t count, double deviation, uint64_t seed, uint64_t stream)
+void dt_rng_fill(real *values, size_t first, size_t count, double deviation, uint64_t seed,
+                 uint64_t stream)
 {
     /* four 16-bit numbers: mean 2 * 65535, variance (65536^2 - 1) / 3 */
     const double scale = deviation / 37837.227104630174;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i++) {
-        uint64_t bits = dt_rng_bits(seed, stream, i);
+        uint64_t bits = dt_rng_bits(seed, stream, first + i);
         long sum = (long)(bits & 0xffff) + (long)(bits >> 16 & 0xffff) +
                    (long)(bits >> 32 & 0xffff) + (long)(bits >> 48);
         values[i] = (real)((double)(sum - 131070) * scale);

@@ -11,10 +11,11 @@
 
 uint64_t dt_rng_bits(uint64_t seed, uint64_t stream, uint64_t index);
 
-/* values[i] = deviation * about-normal(seed, stream, i): the sum of four uniform numbers. Integer
+/* values[i] = deviation * about-normal(seed, stream, first + i): the sum of four uniform numbers. Integer
  * arithmetic but for one product, so that every machine and C library starts from the same weights.
  */
-void dt_rng_fill(real *values, size_t count, double deviation, uint64_t seed, uint64_t stream);
+void dt_rng_fill(real *values, size_t first, size_t count, double deviation, uint64_t seed,
+                 uint64_t stream);
 
 /* A permutation of 0..count-1 chosen by key, evaluated at one place. */
 uint64_t dt_rng_permute(uint64_t index, uint64_t count, uint64_t key);

@@ -51,9 +51,11 @@ static int allocate(struct dt_train *train, struct dt_error *err)
     const struct dt_options *o = train->options;
     size_t samples = train->batch * (size_t)o->model.seq;
     if (dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0 ||
-        dt_model_init_bare(
-            &train->model, &o->model,
-            &(struct dt_model_setup){.max_batch = train->micro, .blas = &train->blas}, err) < 0)
+        dt_model_init_bare(&train->model, &o->model,
+                           &(struct dt_model_setup){.max_batch = train->micro,
+                                                    .blas = &train->blas,
+                                                    .mesh = &train->mesh},
+                           err) < 0)
         return -1;
     train->tokens = calloc(samples, sizeof *train->tokens);
     train->targets = calloc(samples, sizeof *train->targets);
@@ -163,6 +165,41 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     return allocate(train, err);
 }
 
+/* Which dimensions can be more than 1. */
+static int check_dimensions(const struct dt_mesh_sizes *sizes, struct dt_error *err)
+{
+    const struct {
+        const char *name;
+        int size;
+    } missing[] = {{"tp", sizes->tp}, {"pp", sizes->pp}, {"cp", sizes->cp}, {"ep", sizes->ep}};
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+        if (missing[i].size > 1)
+            return dt_error_set(err, "--%s %d: this dt-train can not share that; say --%s 1",
+                                missing[i].name, missing[i].size, missing[i].name);
+    return 0;
+}
+
+/* The options against each other, alike on all ranks, and then the groups of ranks. */
+static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    struct dt_mesh_sizes sizes = o->mesh;
+    if (dt_config_check(&o->model, err) < 0 ||
+        (o->export_to && dt_export_check(&o->model, err) < 0) ||
+        dt_mesh_fit(&sizes, train->comm->size, err) < 0 || check_dimensions(&sizes, err) < 0)
+        return -1;
+    const struct dt_mesh_sizes at = dt_mesh_at(&sizes, train->comm->rank);
+    const struct dt_part part = dt_mesh_part(&sizes, &at);
+    train->shares = dt_mesh_shares(&sizes);
+    train->share = dt_mesh_share(&sizes, &at);
+    if (dt_part_check(&o->model, &part, err) < 0 || dt_options_check(o, train->shares, err) < 0)
+        return -1;
+    train->batch = (size_t)(o->global_batch / train->shares);
+    train->micro = o->micro_batch ? (size_t)o->micro_batch : train->batch;
+    *code = 1;
+    return dt_mesh_open(&train->mesh, &sizes, train->comm, err);
+}
+
 int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
                   int threads, struct dt_error *err)
 {
@@ -177,20 +214,14 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = DT_EXIT_USAGE;
-    if (dt_options_check(options, comm->size, err) < 0) /* alike on all ranks */
+    if (open_mesh(train, &code, err) < 0)
         return code;
-    train->sizes = options->mesh;
-    if (dt_mesh_fit(&train->sizes, comm->size, err) < 0)
-        return code;
-    train->batch = (size_t)(options->global_batch / comm->size);
-    train->micro = options->micro_batch ? (size_t)options->micro_batch : train->batch;
     rc = open_own(train, &code, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = 1;
-    rc = dt_parallel_open(&train->parallel, comm, &train->model,
-                          &(struct dt_parallel_setup){.sizes = train->sizes,
-                                                      .zero = options->zero,
+    rc = dt_parallel_open(&train->parallel, &train->mesh, &train->model,
+                          &(struct dt_parallel_setup){.zero = options->zero,
                                                       .micro = train->micro < train->batch},
                           err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
@@ -200,22 +231,24 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = 1;
-    if (place_weights(train, &code, err) < 0)
+    struct dt_layout whole;
+    if (place_weights(train, &code, err) < 0 ||
+        dt_layout_init(&whole, &options->model, NULL, err) < 0)
         return code;
     dt_report_header(
         &train->report,
         &(struct dt_report_setup){.options = options,
                                   .ranks = comm->size,
                                   .threads = threads,
-                                  .params = train->model.layout.params,
+                                  .params = whole.params,
                                   .blas_name = train->blas.name,
                                   .blas_rate = comm->rank == 0 ? dt_blas_rate(&train->blas) : 0,
-                                  .dp = train->sizes.dp,
-                                  .fsdp = train->sizes.fsdp,
+                                  .mesh = &train->mesh.sizes,
                                   .zero = options->zero,
                                   .manner = comm->manner,
                                   .bytes = train->parallel.taken * sizeof(real),
                                   .first_step = train->step});
+    dt_layout_fini(&whole);
     return 0;
 }
 
@@ -225,6 +258,8 @@ void dt_train_close(struct dt_train *train)
     dt_data_close(&train->data);
     dt_parallel_close(&train->parallel);
     dt_model_fini(&train->model);
+    if (!train->comm->broken)
+        dt_mesh_close(&train->mesh);
     dt_blas_close(&train->blas);
     free(train->tokens);
     free(train->targets);

@@ -47,7 +47,7 @@ static void collect_signals(const struct dt_train *train, double *news)
 static int read_batch(struct dt_train *train, struct dt_error *err)
 {
     uint64_t first = (uint64_t)train->step * (uint64_t)train->options->global_batch +
-                     (uint64_t)train->comm->rank * train->batch;
+                     (uint64_t)train->share * train->batch;
     for (size_t i = 0; i < train->batch; i++)
         if (dt_data_read(&train->data, dt_data_place(&train->data, first + i), train->tokens,
                          train->targets, i, err) < 0)
@@ -162,13 +162,13 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
 {
     uint64_t held = dt_data_held_out(&train->data);
     uint64_t wanted = 4 * (uint64_t)train->options->global_batch;
-    uint64_t windows = held < wanted ? held : wanted, ranks = (uint64_t)train->comm->size;
+    uint64_t windows = held < wanted ? held : wanted, shares = (uint64_t)train->shares;
     double sum = 0;
     int code = 1;
     bool unreadable = false;
-    for (uint64_t w = (uint64_t)train->comm->rank; w < windows && !unreadable;) {
+    for (uint64_t w = (uint64_t)train->share; w < windows && !unreadable;) {
         size_t batch = 0;
-        for (; batch < train->micro && w < windows && !unreadable; batch++, w += ranks) {
+        for (; batch < train->micro && w < windows && !unreadable; batch++, w += shares) {
             uint64_t place = train->data.train + held * w / windows * train->data.seq;
             unreadable =
                 dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;

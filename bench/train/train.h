@@ -14,6 +14,7 @@
 struct dt_train {
     const struct dt_options *options;
     struct dt_comm *comm;
+    struct dt_mesh mesh;
     struct dt_blas blas;
     struct dt_model model;
     struct dt_parallel parallel;
@@ -21,12 +22,12 @@ struct dt_train {
     struct dt_report report;
     struct dt_spike spike;
     int *tokens, *targets;
-    struct dt_mesh_sizes sizes;
-    size_t batch;    /* samples of this rank in a step */
-    size_t micro;    /* of these, how many go through the model at a time */
-    long step;       /* steps done */
-    long saved_at;   /* step of the last checkpoint, -1: none */
-    double asked_at; /* when a signal last asked for one, by dt_seconds */
+    int shares, share; /* samples are dealt out in so many; this rank's own */
+    size_t batch;      /* samples of a share in a step */
+    size_t micro;      /* of these, how many go through the model at a time */
+    long step;         /* steps done */
+    long saved_at;     /* step of the last checkpoint, -1: none */
+    double asked_at;   /* when a signal last asked for one, by dt_seconds */
     int threads;
 };
 

@@ -65,10 +65,10 @@ static void test_weights(void **state)
 {
     (void)state;
     real one[1000], two[1000];
-    dt_rng_fill(one, 1000, 0.5, 1, 4);
-    dt_rng_fill(two, 500, 0.5, 1, 4); /* a shorter array begins alike: place counts, not order */
+    dt_rng_fill(one, 0, 1000, 0.5, 1, 4);
+    dt_rng_fill(two, 0, 500, 0.5, 1, 4); /* a shorter array begins alike: place counts, not order */
     assert_memory_equal(one, two, 500 * sizeof(real));
-    dt_rng_fill(two, 1000, 0.5, 2, 4);
+    dt_rng_fill(two, 0, 1000, 0.5, 2, 4);
     assert_memory_not_equal(one, two, sizeof one);
     double sum = 0, square = 0;
     for (int i = 0; i < 1000; i++) {

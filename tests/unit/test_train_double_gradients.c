@@ -24,7 +24,7 @@ static real *make(size_t count, unsigned stream)
 {
     real *values = calloc(count, sizeof *values);
     assert_non_null(values);
-    dt_rng_fill(values, count, 0.7, 7, stream);
+    dt_rng_fill(values, 0, count, 0.7, 7, stream);
     return values;
 }
 

@@ -29,6 +29,7 @@ static int allgather(struct dt_comm *comm, const void *mine, void *all, size_t b
         sum ^= 1;
         memcpy(entry, &sum, sizeof sum);
         snprintf(entry + sizeof sum, 64, "p5-%d", odd_rank);
+        memcpy(entry + sizeof sum + 64, &odd_rank, sizeof odd_rank);
     }
     return 0;
 }
@@ -39,7 +40,7 @@ static int check(int ranks, int odd, struct dt_error *err)
     static const struct dt_layout layout = {.total = COUNT};
     static real params[COUNT];
     struct dt_comm comm = {.size = ranks, .operations = &operations};
-    struct dt_dp dp = {.comm = &comm, .layout = &layout};
+    struct dt_dp dp = {.replicas = {&comm, &comm}, .layout = &layout};
     odd_rank = odd;
     return dt_dp_check(&dp, params, err);
 }

@@ -18,7 +18,7 @@ static real *fill(size_t count, unsigned stream)
 {
     real *values = malloc(count * sizeof *values);
     assert_non_null(values);
-    dt_rng_fill(values, count, 1.0, 11, stream);
+    dt_rng_fill(values, 0, count, 1.0, 11, stream);
     return values;
 }
 

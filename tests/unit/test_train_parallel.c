@@ -62,7 +62,7 @@ static int shift_scatter(struct dt_comm *comm, real *all, real *mine, size_t cou
 static void plant(struct dt_parallel *p, struct dt_comm *world, enum fault fault,
                   struct dt_comm_operations *faulty)
 {
-    struct dt_comm *comm = p->sharded ? &p->mesh.shards : world;
+    struct dt_comm *comm = p->sharded ? p->mesh->shards : world;
     real_operations = *faulty = *comm->operations;
     if (fault == SKIPPED_SUM) {
         faulty->sum_start = skip_sum;
@@ -115,13 +115,18 @@ static void train(struct dt_comm *world, void *context)
     const struct dt_comm_operations *before = world->operations;
     const struct dt_model_config config = {
         .layers = scene->layers, .channels = 16, .heads = 2, .seq = SEQ, .vocab = VOCAB};
-    const struct dt_parallel_setup setup = {.sizes = {scene->dp, scene->fsdp}, .zero = scene->zero};
+    const struct dt_parallel_setup setup = {.zero = scene->zero};
+    struct dt_mesh_sizes sizes = {.dp = scene->dp, .fsdp = scene->fsdp};
+    struct dt_mesh mesh;
     if (dt_blas_open(&blas, DT_BLAS_BUILTIN, 1, &err) < 0 ||
-        dt_model_init_bare(
-            &model, &config,
-            &(struct dt_model_setup){.max_batch = BATCH / (size_t)world->size, .blas = &blas},
-            &err) < 0 ||
-        dt_parallel_open(&p, world, &model, &setup, &err) < 0) {
+        dt_mesh_fit(&sizes, world->size, &err) < 0 ||
+        dt_mesh_open(&mesh, &sizes, world, &err) < 0 ||
+        dt_model_init_bare(&model, &config,
+                           &(struct dt_model_setup){.max_batch = BATCH / (size_t)world->size,
+                                                    .blas = &blas,
+                                                    .mesh = &mesh},
+                           &err) < 0 ||
+        dt_parallel_open(&p, &mesh, &model, &setup, &err) < 0) {
         scene->failed = 1;
         return;
     }
@@ -143,6 +148,7 @@ static void train(struct dt_comm *world, void *context)
     dt_parallel_whole_close(&p, &whole);
     dt_parallel_close(&p);
     world->operations = before;
+    dt_mesh_close(&mesh);
     dt_model_fini(&model);
     dt_blas_close(&blas);
 }

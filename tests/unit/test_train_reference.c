@@ -84,7 +84,7 @@ static void read_reference(struct reference *r, const char *family)
     assert_int_equal(fscanf(file, "clip %lf\n", &r->clip), 1);
     for (int i = 0; i < STEPS; i++)
         assert_int_equal(fscanf(file, "step %*d %lf %lf\n", &r->losses[i], &r->lengths[i]), 2);
-    assert_int_equal(dt_layout_init(&layout, c, &err), 0);
+    assert_int_equal(dt_layout_init(&layout, c, NULL, &err), 0);
     r->gradient = calloc(layout.total, sizeof *r->gradient);
     read_tensors(file, &layout, r->gradient);
     dt_layout_fini(&layout);

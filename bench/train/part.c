@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shares of sizes, and which sizes can be shared; see part.h. */
+#include "part.h"
+
+struct dt_range dt_share(size_t count, size_t share, size_t shares)
+{
+    size_t begin = count * share / shares;
+    return (struct dt_range){begin, count * (share + 1) / shares - begin};
+}
+
+struct dt_widths dt_part_widths(const struct dt_model_config *c, const struct dt_part *part)
+{
+    size_t tp = (size_t)dt_part_tp(part), head = dt_config_head(c);
+    struct dt_widths w = {.channels = (size_t)c->channels,
+                          .heads = (size_t)c->heads / tp,
+                          .kv_heads = (size_t)c->kv_heads / tp,
+                          .head = head,
+                          .hidden = (size_t)c->hidden / tp,
+                          .vocab = dt_share((size_t)c->vocab, (size_t)part->tp, tp)};
+    w.attended = w.heads * head;
+    w.qkv = (w.heads + 2 * w.kv_heads) * head;
+    w.up = dt_config_up(c) / tp;
+    return w;
+}
+
+/* The largest divisor of all three that is not above `wanted`. */
+static int nearest_tp(const struct dt_model_config *c, int wanted)
+{
+    int tp = wanted < c->kv_heads ? wanted : c->kv_heads;
+    while (c->heads % tp != 0 || c->kv_heads % tp != 0 || c->hidden % tp != 0)
+        tp--;
+    return tp;
+}
+
+int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, struct dt_error *err)
+{
+    const struct {
+        const char *name;
+        int size;
+    } cut[] = {{"heads", c->heads}, {"kv-heads", c->kv_heads}, {"hidden", c->hidden}};
+    int tp = dt_part_tp(part), runs = dt_part_stages(part) * dt_part_chunks(part);
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
+        if (cut[i].size % tp != 0)
+            return dt_error_set(err,
+                                "--tp %d does not divide --%s %d; the nearest that fits is --tp %d",
+                                tp, cut[i].name, cut[i].size, nearest_tp(c, tp));
+    if (c->layers < runs)
+        return dt_error_set(err,
+                            "--pp %d wants %d layers or more, and the model has --layers %d; the "
+                            "nearest that fits is --pp %d",
+                            dt_part_stages(part), runs, c->layers,
+                            c->layers / dt_part_chunks(part) > 0 ? c->layers / dt_part_chunks(part)
+                                                                 : 1);
+    return 0;
+}
+
+struct dt_range dt_part_layers(const struct dt_model_config *c, const struct dt_part *part,
+                               int chunk)
+{
+    int stages = dt_part_stages(part), runs = stages * dt_part_chunks(part);
+    return dt_share((size_t)c->layers, (size_t)(chunk * stages + part->stage), (size_t)runs);
+}
+
+size_t dt_part_layer_count(const struct dt_model_config *c, const struct dt_part *part)
+{
+    size_t count = 0;
+    for (int chunk = 0; chunk < dt_part_chunks(part); chunk++)
+        count += dt_part_layers(c, part, chunk).count;
+    return count;
+}
+
+bool dt_part_is_first(const struct dt_part *part)
+{
+    return part->stage == 0;
+}
+
+bool dt_part_is_last(const struct dt_part *part)
+{
+    return part->stage + 1 == dt_part_stages(part);
+}
