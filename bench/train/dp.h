@@ -12,8 +12,8 @@ struct dt_dp {
     struct dt_comm *replicas[DT_BUCKET_KINDS]; /* over which buckets of a kind are summed */
     const struct dt_layout *layout;
     real *grads;
-    int rank; /* of all ranks, for people */
-    bool failed;            /* a hook can not return: told by dt_dp_finish */
+    int rank;    /* of all ranks, for people */
+    bool failed; /* a hook can not return: told by dt_dp_finish */
     struct dt_error error;
 };
 

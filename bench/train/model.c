@@ -21,8 +21,7 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
                        const struct dt_model_setup *setup, struct dt_error *err)
 {
     const struct dt_mesh *mesh = setup->mesh;
-    const struct dt_part part =
-        mesh ? dt_mesh_part(&mesh->sizes, &mesh->at) : (struct dt_part){0};
+    const struct dt_part part = mesh ? dt_mesh_part(&mesh->sizes, &mesh->at) : (struct dt_part){0};
     *model = (struct dt_model){.mesh = mesh,
                                .blas = setup->blas,
                                .max_batch = setup->max_batch,

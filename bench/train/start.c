@@ -220,10 +220,10 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = 1;
-    rc = dt_parallel_open(&train->parallel, &train->mesh, &train->model,
-                          &(struct dt_parallel_setup){.zero = options->zero,
-                                                      .micro = train->micro < train->batch},
-                          err);
+    rc = dt_parallel_open(
+        &train->parallel, &train->mesh, &train->model,
+        &(struct dt_parallel_setup){.zero = options->zero, .micro = train->micro < train->batch},
+        err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = DT_EXIT_CONFIG;

@@ -36,7 +36,7 @@ static size_t wide_of(const struct dt_attention_shape *s)
 static real *make(size_t count, unsigned stream)
 {
     real *values = dt_reals(count);
-    dt_rng_fill(values, count, 0.7, 7, stream);
+    dt_rng_fill(values, 0, count, 0.7, 7, stream);
     return values;
 }
 
