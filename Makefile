@@ -387,6 +387,10 @@ $(BUILD)/bench/bench_comm: bench/comm/bench_comm.c $(call obj,$(filter-out bench
 	$(call say,CC,$<)
 	$(Q)$(MPICC) $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
 
+.PHONY: bench-train
+bench-train: $(BUILD)/bin/dt-train $(BUILD)/bench/bench_comm ## dt-train beside PyTorch (make deps-programs), llm.c (LLMC=/path/to/llm.c) and itself; ROUNDS=7
+	@BUILD="$(BUILD)" VENV="$(VENV)" LLMC="$(LLMC)" bench/train/bench-train
+
 .PHONY: bench-launch
 bench-launch: $(BUILD)/bin/dt-launch ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause; torchrun beside (make deps-programs)
 	@BUILD="$(BUILD)" VENV="$(VENV)" bench/launch/bench-dt-launch
