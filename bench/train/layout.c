@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_OUTSIDE = 6, MOST_IN_LAYER = 12 };
+enum { MOST_OUTSIDE = 6, MOST_IN_LAYER = 12, MOST_OUTSIDE_BUCKETS = 4 };
 
 /* The table while it is made: the whole model's tensors go by, and those of the part stay. */
 struct making {
@@ -51,8 +51,10 @@ static void add_tensor(struct making *m, struct dt_tensor t)
 
 static void add_outer(struct making *m, enum dt_outer_tensor which, const struct dt_tensor *t)
 {
-    if (m->held)
+    if (m->held) {
         m->layout->outer[which] = m->layout->tensor_count;
+        m->layout->outer_bucket[which] = m->layout->bucket_count;
+    }
     add_tensor(m, *t);
 }
 
@@ -201,12 +203,21 @@ static struct dt_tensor token_rows(const struct making *m, const char *name)
     return t;
 }
 
+/* Is the token table on two stages? */
+static bool table_twice(const struct dt_layout *layout)
+{
+    return !layout->config.untied && dt_part_stages(&layout->part) > 1;
+}
+
 static void add_embedding(struct making *m)
 {
     const struct dt_model_config *config = &m->layout->config;
     const struct dt_tensor tokens = token_rows(m, "token.table");
+    const bool positions = config->family == DT_FAMILY_GPT2;
     add_outer(m, DT_TOKEN_TABLE, &tokens);
-    if (config->family == DT_FAMILY_GPT2) {
+    if (positions && table_twice(m->layout))
+        close_bucket(m, DT_BUCKET_DENSE);
+    if (positions) {
         struct dt_tensor places =
             matrix("position.table", -1, (size_t)config->seq, m->here.channels, 0.02);
         places.copy = m->layout->part.tp > 0;
@@ -226,9 +237,11 @@ static void add_end(struct making *m)
     if (layout->config.untied) {
         const struct dt_tensor head = token_rows(m, "head.weight");
         add_outer(m, DT_HEAD, &head);
-    } else if (layout->outer[DT_TOKEN_TABLE] != DT_NO_TENSOR) {
+    } else if (!table_twice(layout)) {
         layout->outer[DT_HEAD] = layout->outer[DT_TOKEN_TABLE];
+        layout->outer_bucket[DT_HEAD] = layout->outer_bucket[DT_TOKEN_TABLE];
     } else {
+        close_bucket(m, DT_BUCKET_DENSE);
         struct dt_tensor again = token_rows(m, "token.table");
         again.copy = true;
         m->index = 0; /* that of the first stage */
@@ -253,11 +266,11 @@ int dt_layout_init(struct dt_layout *layout, const struct dt_model_config *confi
     *layout = (struct dt_layout){.config = *config, .part = part ? *part : (struct dt_part){0}};
     dt_config_fill(&layout->config);
     for (int i = 0; i < DT_OUTER_TENSORS; i++)
-        layout->outer[i] = DT_NO_TENSOR;
+        layout->outer[i] = layout->outer_bucket[i] = DT_NO_TENSOR;
     layout->layer_count = dt_part_layer_count(&layout->config, &layout->part);
     layout->tensors =
         calloc(MOST_OUTSIDE + MOST_IN_LAYER * layout->layer_count, sizeof *layout->tensors);
-    layout->buckets = calloc(layout->layer_count + 2, sizeof *layout->buckets);
+    layout->buckets = calloc(layout->layer_count + MOST_OUTSIDE_BUCKETS, sizeof *layout->buckets);
     if (!layout->tensors || !layout->buckets) {
         dt_layout_fini(layout);
         return dt_error_set(err, "no memory for the table of tensors of %d layers", config->layers);

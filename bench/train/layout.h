@@ -64,10 +64,13 @@ enum dt_outer_tensor {
 struct dt_layout {
     struct dt_tensor *tensors;
     size_t tensor_count;
-    size_t layer_count, first_in_layer; /* layers here; the first tensor of the first of them */
-    size_t layer_tensors;               /* of one layer */
-    size_t outer[DT_OUTER_TENSORS];     /* numbers of tensors */
-    struct dt_bucket *buckets;          /* embedding; each layer; norm and head */
+    size_t layer_count, first_in_layer;    /* layers here; the first tensor of the first of them */
+    size_t layer_tensors;                  /* of one layer */
+    size_t outer[DT_OUTER_TENSORS];        /* numbers of tensors, */
+    size_t outer_bucket[DT_OUTER_TENSORS]; /* and of the buckets that they are in */
+    /* Embedding; each layer; norm and head. A tied table on the first and the last of several stages
+     * is a bucket of its own on both, so that its shards are alike. */
+    struct dt_bucket *buckets;
     size_t bucket_count;
     size_t first_layer_bucket;
     struct dt_model_config config; /* filled; of the whole model */

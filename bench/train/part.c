@@ -32,6 +32,27 @@ static int nearest_tp(const struct dt_model_config *c, int wanted)
     return tp;
 }
 
+static int refuse_stages(const struct dt_model_config *c, const struct dt_part *part,
+                         struct dt_error *err)
+{
+    int chunks = dt_part_chunks(part), pp = dt_part_stages(part), nearest = pp;
+    while (nearest > 0 && c->layers % (nearest * chunks) != 0)
+        nearest--;
+    if (chunks == 1)
+        return dt_error_set(err,
+                            "--pp %d does not divide --layers %d; the nearest that fits is --pp %d",
+                            pp, c->layers, nearest);
+    if (nearest == 0)
+        return dt_error_set(err,
+                            "--pp-chunks %d does not divide --layers %d; the nearest that fits is "
+                            "--pp-chunks %ld",
+                            chunks, c->layers, dt_nearest_divisor(c->layers, chunks));
+    return dt_error_set(err,
+                        "--pp %d x --pp-chunks %d does not divide --layers %d; the nearest that "
+                        "fits is --pp %d --pp-chunks %d",
+                        pp, chunks, c->layers, nearest, chunks);
+}
+
 int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, struct dt_error *err)
 {
     const struct {
@@ -44,13 +65,8 @@ int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, s
             return dt_error_set(err,
                                 "--tp %d does not divide --%s %d; the nearest that fits is --tp %d",
                                 tp, cut[i].name, cut[i].size, nearest_tp(c, tp));
-    if (c->layers < runs)
-        return dt_error_set(err,
-                            "--pp %d wants %d layers or more, and the model has --layers %d; the "
-                            "nearest that fits is --pp %d",
-                            dt_part_stages(part), runs, c->layers,
-                            c->layers / dt_part_chunks(part) > 0 ? c->layers / dt_part_chunks(part)
-                                                                 : 1);
+    if (c->layers % runs != 0)
+        return refuse_stages(c, part, err);
     return 0;
 }
 

@@ -158,6 +158,27 @@ static void test_meshes(void **state)
             check(&configs[c], &meshes[m]);
 }
 
+/* A tied table is cut alike on both ends of a pipeline: it is a bucket of its own. */
+static void test_ends(void **state)
+{
+    (void)state;
+    struct dt_layout first, last;
+    struct dt_error err;
+    assert_int_equal(
+        dt_layout_init(&first, &configs[0], &(struct dt_part){.stages = 2, .tp_size = 2}, &err), 0);
+    assert_int_equal(dt_layout_init(&last, &configs[0],
+                                    &(struct dt_part){.stage = 1, .stages = 2, .tp_size = 2}, &err),
+                     0);
+    const struct dt_bucket *a = &first.buckets[first.outer_bucket[DT_TOKEN_TABLE]];
+    const struct dt_bucket *b = &last.buckets[last.outer_bucket[DT_HEAD]];
+    assert_int_equal(a->count, b->count);
+    assert_true(a->count < 259 / 2 * 16 + 32);
+    assert_int_equal(last.outer[DT_TOKEN_TABLE], DT_NO_TENSOR);
+    assert_int_equal(first.outer_bucket[DT_HEAD], DT_NO_TENSOR);
+    dt_layout_fini(&first);
+    dt_layout_fini(&last);
+}
+
 /* Places and numbers of ranks belong together, and tp is fastest. */
 static void test_places(void **state)
 {
@@ -226,18 +247,20 @@ static void test_cuts(void **state)
     odd.hidden = 63;
     not_cut(odd, (struct dt_part){.tp_size = 2},
             "--tp 2 does not divide --hidden 63; the nearest that fits is --tp 1");
+    not_cut(configs[1], (struct dt_part){.stages = 3},
+            "--pp 3 does not divide --layers 4; the nearest that fits is --pp 2");
     not_cut(configs[1], (struct dt_part){.stages = 3, .chunks = 2},
-            "--pp 3 wants 6 layers or more, and the model has --layers 4; the nearest that fits is "
-            "--pp 2");
+            "--pp 3 x --pp-chunks 2 does not divide --layers 4; the nearest that fits is --pp 2 "
+            "--pp-chunks 2");
+    not_cut(configs[1], (struct dt_part){.stages = 1, .chunks = 3},
+            "--pp-chunks 3 does not divide --layers 4; the nearest that fits is --pp-chunks 2");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meshes),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_fit),
-        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_meshes), cmocka_unit_test(test_ends), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_fit),    cmocka_unit_test(test_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
