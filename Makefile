@@ -63,13 +63,15 @@ SPANK   := $(BUILD)/lib/spank_dt.so
 PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BUILD)/bin/dt-validate \
             $(BUILD)/bin/dt-train $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain \
             $(BUILD)/libexec/dt-slurm
+# dt-launch under other launchers' names, for srun --dt-shim
+SHIMS    := torchrun accelerate deepspeed composer
 FAKE_NVML := $(BUILD)/libexec/selftest/libnvidia-ml.so.1
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
-all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(BUILD)/tools/crowd $(BUILD)/tools/starts $(MAN) ## build everything
+all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(addprefix $(BUILD)/libexec/shim/,$(SHIMS)) $(BUILD)/tools/crowd $(BUILD)/tools/starts $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
@@ -142,6 +144,10 @@ $(BUILD)/bin/dt-launch: $(call obj,$(LAUNCH_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) $(if $(SANITIZE),,-static-pie) $^ -o $@
+
+$(addprefix $(BUILD)/libexec/shim/,$(SHIMS)): | $(BUILD)/bin/dt-launch
+	@mkdir -p $(@D)
+	@ln -sfn ../../bin/dt-launch $@
 
 # The plugin: position-independent, hidden symbols, no library but libc. Slurm's own symbols come from its host process.
 # -MD: an update of Slurm's own headers rebuilds it too, as Slurm demands.
@@ -417,6 +423,8 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	    "$(DESTDIR)$(libexecdir)/dt"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
 	$(INSTALL) -m 0755 $(FAKE_NVML) "$(DESTDIR)$(libexecdir)/dt/selftest"
+	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/shim"
+	for s in $(SHIMS); do ln -srfn "$(DESTDIR)$(bindir)/dt-launch" "$(DESTDIR)$(libexecdir)/dt/shim/$$s"; done
 	@# by rename: a running slurmd or srun may have the old one mapped
 	$(INSTALL) -m 0644 $(SPANK) "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new"
 	mv "$(DESTDIR)$(libdir)/slurm/.spank_dt.so.new" "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
@@ -427,10 +435,11 @@ install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt
 	[ -e "$(DESTDIR)$(sysconfdir)/dt/dt.conf" ] || $(INSTALL) -m 0644 configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt"
 	for m in $(INSTALL_MAN); do $(INSTALL) -m 0644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 	$(INSTALL) -d "$(DESTDIR)$(datadir)/bash-completion/completions"
-	for c in $(COMMANDS); do $(INSTALL) -m 0644 contrib/completion/dt "$(DESTDIR)$(datadir)/bash-completion/completions/$$c"; done
+	for c in $(COMMANDS) $(SHIMS); do $(INSTALL) -m 0644 contrib/completion/dt "$(DESTDIR)$(datadir)/bash-completion/completions/$$c"; done
 
 uninstall: ## remove what install put there; dt.conf only if it was not edited
-	rm -f $(foreach c,$(COMMANDS),"$(DESTDIR)$(bindir)/$(c)" "$(DESTDIR)$(datadir)/bash-completion/completions/$(c)")
+	rm -f $(foreach c,$(COMMANDS),"$(DESTDIR)$(bindir)/$(c)") \
+	    $(foreach c,$(COMMANDS) $(SHIMS),"$(DESTDIR)$(datadir)/bash-completion/completions/$(c)")
 	rm -f "$(DESTDIR)$(libdir)/slurm/spank_dt.so"
 	rm -rf "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(datadir)/dt"
 	cmp -s configs/dt.conf "$(DESTDIR)$(sysconfdir)/dt/dt.conf" && rm -f "$(DESTDIR)$(sysconfdir)/dt/dt.conf" || true

@@ -90,6 +90,8 @@ int slurm_spank_task_init(spank_t spank, int argc, char *argv[])
     (void)argc, (void)argv;
     if (plugin.remote.on || plugin.remote.fail_code)
         task_apply(&plugin, spank);
+    if (plugin.remote.shim)
+        shim_apply(&plugin, spank);
     return 0;
 }
 

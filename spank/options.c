@@ -22,6 +22,9 @@ static const struct {
                       "[dt] bind ranks by topology; WORDs: memory preferred|bind|interleave|local, "
                       "reserve=CORES, loaders=CORES, gpus=all|own|off",
                       NULL},
+    [SETTING_SHIM] = {"shim", "dt-shim", "DT_SHIM", "on|off",
+                      "[dt] torchrun, accelerate, deepspeed and composer are dt-launch in the step",
+                      "off"},
     [SETTING_ON_FAIL] = {"on-fail", "dt-on-fail", "DT_ON_FAIL", "abort|warn",
                          "[dt] what to do when a node is unfit", "abort"},
     [SETTING_REPORT] = {"report", "dt-report", "DT_REPORT", "FILE",
@@ -63,7 +66,7 @@ void options_register(spank_t spank, spank_opt_cb_f callback)
         struct spank_option option = {.name = (char *)table[i].option,
                                       .arginfo = (char *)table[i].arginfo,
                                       .usage = (char *)table[i].usage,
-                                      .has_arg = i <= SETTING_BIND ? 2 : 1,
+                                      .has_arg = i <= SETTING_SHIM ? 2 : 1,
                                       .val = i,
                                       .cb = callback};
         if (spank_option_register(spank, &option) != ESPANK_SUCCESS)
@@ -151,7 +154,7 @@ static void read_admin(struct options *options, const char *word)
         options->gather_ports = strdup(value);
     } else {
         slurm_error("dt: plugstack argument '%s' is unknown and left out (known: helpers config "
-                    "validate env bind on-fail timeout nic gather-ports)",
+                    "validate env bind shim on-fail timeout nic gather-ports)",
                     word);
     }
 }
@@ -206,7 +209,7 @@ bool options_active(const struct options *options)
 bool options_given(const struct options *options)
 {
     for (int source = 0; source < SOURCES; source++) {
-        for (int setting = 0; setting <= SETTING_BIND; setting++) {
+        for (int setting = 0; setting <= SETTING_SHIM; setting++) {
             if (options->given[source][setting])
                 return true;
         }

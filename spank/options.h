@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seven settings and where their values come from. Later sources win, each setting on its own:
+/* The eight settings and where their values come from. Later sources win, each setting on its own:
  * built in < plugstack.conf < DT_* variable < command line option. */
 #ifndef DT_SPANK_OPTIONS_H
 #define DT_SPANK_OPTIONS_H
@@ -11,6 +11,7 @@ enum setting {
     SETTING_VALIDATE,
     SETTING_ENV,
     SETTING_BIND,
+    SETTING_SHIM, /* up to here each asks dt for something, and needs no value */
     SETTING_ON_FAIL,
     SETTING_REPORT,
     SETTING_TIMEOUT,

@@ -35,6 +35,7 @@ struct remote {
     bool on;  /* the plan of dt-node is to be applied */
     bool ran; /* it was: the tasks were let run */
     bool task_failed;
+    bool shim;       /* programs are looked for in the shim's directory first */
     bool asked;      /* an option of validation came with the step */
     bool reported;   /* dt-gather knows this node */
     long components; /* of a het step; 0: none. Ranks are then counted by Slurm, over all of them */
@@ -80,5 +81,8 @@ const char *environ_get(char **job_environ, const char *name);
 
 /* task.c: the task, as the user, last before exec. Ends the process rather than come back wrong. */
 void task_apply(struct plugin *plugin, spank_t spank);
+
+/* shim.c: torchrun and others are found as dt-launch. */
+void shim_apply(const struct plugin *plugin, spank_t spank);
 
 #endif

@@ -128,7 +128,7 @@ void request_format(struct text *text, const struct plugin *plugin, spank_t span
     put_user(text, spank);
     put_directory(text);
     for (int i = 0; i < SETTINGS; i++) {
-        if (i != SETTING_REPORT)
+        if (i != SETTING_REPORT && i != SETTING_SHIM) /* srun's and the tasks' own */
             text_printf(text, "%s %s\n", setting_name((enum setting)i),
                         options_value(options, (enum setting)i));
     }

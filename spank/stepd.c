@@ -301,8 +301,10 @@ void stepd_user_init(struct plugin *plugin, spank_t spank)
     } else if (!options_off(&plugin->options, SETTING_VALIDATE) && !rendezvous) {
         fail(remote, DT_EXIT_UNVALIDATED,
              "validation was asked for, but SLURM_DT_RENDEZVOUS did not reach this node");
-    } else if (options_active(&plugin->options)) {
-        check_node(plugin, spank, rendezvous, job_environ);
+    } else {
+        remote->shim = !options_off(&plugin->options, SETTING_SHIM);
+        if (options_active(&plugin->options))
+            check_node(plugin, spank, rendezvous, job_environ);
     }
 out:
     free(settings);

@@ -17,6 +17,7 @@ static const char *const gpus_words[] = {"gpus=all", "gpus=own", "gpus=off", NUL
 static const char *const bind_words[] = {
     "auto",          "explain",       "off",      "preferred", "bind",     "interleave", "local",
     "reserve=CORES", "loaders=CORES", "gpus=all", "gpus=own",  "gpus=off", NULL};
+static const char *const shim_words[] = {"on", "off", NULL};
 static const char *const on_fail_words[] = {"abort", "warn", NULL};
 static const char *const nic_words[] = {"plan", "narrow", "off", NULL};
 
@@ -234,6 +235,9 @@ int value_normalize(enum setting setting, const char *value, const char *place, 
         break;
     case SETTING_BIND:
         rc = bind_value(value ? value : "auto", place, out, why);
+        break;
+    case SETTING_SHIM:
+        rc = one_word(value ? value : "on", shim_words, place, out, why);
         break;
     case SETTING_ON_FAIL:
         rc = value ? one_word(value, on_fail_words, place, out, why)

@@ -32,8 +32,11 @@ stage() { # BUILD PLUGSTACK ARGUMENTS
                 die $EXIT_MISSING "$build/$file is missing; run make, or say --build DIR or --plugstack none"
         done
         install -m 0755 "$build"/lib/spank_dt.so "$prefix/lib/slurm/" &&
-            install -m 0755 "$build"/libexec/dt-* "$prefix/libexec/dt/" ||
+            install -m 0755 "$build"/libexec/dt-* "$prefix/libexec/dt/" && mkdir -p "$prefix/libexec/dt/shim" ||
             die $EXIT_APPLY "can not copy the plugin and its helpers to $prefix"
+        for file in "$build"/libexec/shim/*; do
+            ln -sfn ../../../bin/dt-launch "$prefix/libexec/dt/shim/${file##*/}"
+        done
         plugin="$2 $prefix/lib/slurm/spank_dt.so helpers=$prefix/libexec/dt config=$prefix/etc/dt/dt.conf"
         plugin+="${3:+ $3}"
     fi

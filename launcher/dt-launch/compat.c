@@ -35,8 +35,14 @@ int dt_compat_open(struct dt_compat *compat, struct dt_options *options, struct 
     if (!options->accelerate)
         return 0;
     char *text = dt_text_file("--compat accelerate", options->accelerate, err);
-    int result =
-        text ? dt_accelerate_parse(&compat->accelerate, text, options->accelerate, err) : -1;
+    struct dt_buf whole = DT_BUF_INIT;
+    dt_buf_printf(&whole, "%s%s", text ? text : "",
+                  options->accelerate_extra ? options->accelerate_extra : "");
+    int result = !text          ? -1
+                 : whole.failed ? dt_error_set(err, "out of memory")
+                                : dt_accelerate_parse(&compat->accelerate, whole.data,
+                                                      options->accelerate, err);
+    dt_buf_fini(&whole);
     free(text);
     return result ? result : take_processes(&compat->accelerate, options, err);
 }

@@ -19,6 +19,7 @@
 #include "prepare.h"
 #include "profile.h"
 #include "role_set.h"
+#include "shim.h"
 #include "show.h"
 #include "streams.h"
 #include "supervise.h"
@@ -40,13 +41,18 @@ static bool give_way(int ms)
 }
 
 /* An error that all ranks share is said by rank 0. */
-static int complain(bool everywhere, int code, const struct dt_error *err)
+static bool speaks(bool everywhere)
 {
     const char *rank = getenv("SLURM_STEP_ID") ? getenv("SLURM_PROCID") : NULL;
-    if (everywhere && rank && *rank && strcmp(rank, "0") != 0)
-        give_way(300);
-    else
+    return !everywhere || !rank || !*rank || strcmp(rank, "0") == 0;
+}
+
+static int complain(bool everywhere, int code, const struct dt_error *err)
+{
+    if (speaks(everywhere))
         dprintf(STDERR_FILENO, "dt-launch: %s\n", err->text);
+    else
+        give_way(300);
     return code;
 }
 
@@ -110,6 +116,10 @@ static int launch(struct dt_job *job, const struct dt_master *master,
         if (!job->refusal && !job->roles &&
             dt_profile_command(&worker->argv, &worker->path, job->options, job->place, worker->rank,
                                &job->refusal_code, &job->late))
+            job->refusal = &job->late;
+        if (!job->refusal && job->options->local_rank_argument &&
+            dt_shim_rank_command(&worker->argv, &worker->path, job->options, worker->local_rank,
+                                 &job->late))
             job->refusal = &job->late;
         if (prepare_worker(worker, job, master, binding, ready, &err)) {
             complain_node(job->place, code, &err);
@@ -200,12 +210,14 @@ struct inputs {
     bool everywhere; /* a mistake is the same on all ranks */
 };
 
-static int read_inputs(struct inputs *in, int argc, char **argv, struct dt_error *err)
+static int read_inputs(struct inputs *in, const struct dt_shim *shim, struct dt_error *err)
 {
     struct dt_options *options = &in->options;
     *in = (struct inputs){.everywhere = true};
-    if (dt_options_parse(options, argc, argv, err) || dt_driver_wanted(options, &in->drive, err))
+    if (dt_options_parse(options, shim->argc, shim->argv, err) ||
+        dt_driver_wanted(options, &in->drive, err))
         return -1;
+    dt_shim_settle(shim, options);
     if (in->drive)
         return 0;
     if (dt_role_set_open(&in->roles, options, err) || dt_compat_open(&in->compat, options, err) ||
@@ -258,11 +270,14 @@ static int prepare_and_launch(const struct inputs *in, const struct dt_keeper *k
 
 int main(int argc, char **argv)
 {
-    struct inputs in;
+    struct inputs in = {.everywhere = true};
+    struct dt_shim shim;
     struct dt_keeper keeper = {.starter = getppid(), .alive = -1};
     struct dt_error err = {""};
     int code;
-    if (read_inputs(&in, argc, argv, &err)) {
+    if (dt_shim_open(&shim, argc, argv, &err) || read_inputs(&in, &shim, &err)) {
+        if (shim.tool)
+            dt_shim_give_way(&shim, argv, speaks(in.everywhere), &err);
         code = complain(in.everywhere, DT_EXIT_USAGE, &err);
     } else if (in.drive) {
         code = dt_driver_run(&in.options, argv);
@@ -272,5 +287,6 @@ int main(int argc, char **argv)
         code = prepare_and_launch(&in, &keeper);
     }
     free_inputs(&in);
+    dt_shim_close(&shim);
     return code;
 }

@@ -95,10 +95,15 @@ struct dt_options {
     struct dt_hang_options hang;
     struct dt_checkpoint_options checkpoint;
     struct dt_extras extras;
-    const char *accelerate;  /* configuration file of accelerate; NULL: none */
-    bool megatron, composer; /* what these want in the environment */
-    const char *hostfile;    /* to be written for DeepSpeed; NULL: none */
-    const char *roles;       /* file; NULL: one program for all */
+    const char *accelerate; /* configuration file of accelerate; NULL: none */
+    /* of shim.h, borrowed */
+    const char *accelerate_extra; /* lines behind that file; NULL: none */
+    const char *interpreter;  /* Python, where PYTHON_EXEC does not name it; NULL: look for it */
+    bool any_python;          /* PROGRAM is Python's whatever its name, as with torchrun */
+    bool local_rank_argument; /* --local_rank=N behind the script */
+    bool megatron, composer;  /* what these want in the environment */
+    const char *hostfile;     /* to be written for DeepSpeed; NULL: none */
+    const char *roles;        /* file; NULL: one program for all */
     const char *wait_for[DT_WAIT_FOR_MAX];
     int wait_for_count;
     char **program; /* argv of the program, NULL-terminated, borrowed from main */

@@ -16,7 +16,7 @@ static bool is_script(const char *name)
 }
 
 /* PYTHON_EXEC as torchrun has it; else python, which a virtual environment has, else python3. */
-static const char *interpreter(void)
+static const char *interpreter(const struct dt_options *options)
 {
     const char *given = getenv("PYTHON_EXEC");
     struct dt_error unused;
@@ -24,6 +24,8 @@ static const char *interpreter(void)
     int code;
     if (given && *given)
         return given;
+    if (options->interpreter)
+        return options->interpreter;
     bool plain = dt_program_find("python", &path, &code, &unused) == 0;
     free(path);
     return plain ? "python" : "python3";
@@ -33,7 +35,8 @@ int dt_python_program(struct dt_options *options, struct dt_error *err)
 {
     if (!options->program)
         return 0;
-    bool wanted = options->module || options->run_path || is_script(options->program[0]);
+    bool wanted = options->module || options->run_path || options->any_python ||
+                  is_script(options->program[0]);
     size_t count = 0, at = 0;
     if (!wanted || options->no_python)
         return 0;
@@ -42,7 +45,7 @@ int dt_python_program(struct dt_options *options, struct dt_error *err)
     const char **argv = calloc(count + 5, sizeof *argv);
     if (!argv)
         return dt_error_set(err, "out of memory");
-    argv[at++] = interpreter();
+    argv[at++] = interpreter(options);
     argv[at++] = "-u";
     if (options->module) {
         argv[at++] = "-m";

@@ -198,12 +198,12 @@ static void accept_all(struct dt_server *server)
     }
 }
 
-/* Descriptors have run out: those who connected and said nothing make room. */
+/* Descriptors have run out: those who connected and have not said one whole thing make room. */
 static void drop_silent(struct dt_server *server)
 {
     for (struct connection *at = server->connections, *next; at; at = next) {
         next = at->next;
-        if (!at->known && seconds() - at->since > SILENCE_S)
+        if (!(at->client && dt_store_spoke(at->client)) && seconds() - at->since > SILENCE_S)
             drop(server, at);
     }
 }

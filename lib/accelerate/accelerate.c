@@ -222,6 +222,7 @@ int dt_accelerate_parse(struct dt_accelerate *config, const char *text, const ch
     }
     if (result == 0)
         result = put_absent(&r);
+    memcpy(config->type, r.type, sizeof r.type);
     free(copy);
     if (result)
         dt_accelerate_fini(config);

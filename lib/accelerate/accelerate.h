@@ -15,6 +15,7 @@ struct dt_accelerate {
     size_t count;
     int processes; /* num_processes: of the whole job; 0: not said */
     int machines;  /* num_machines; 0: not said */
+    char type[32]; /* distributed_type; "": not said */
 };
 
 /* text: the whole file; path: for the sentence. */

@@ -84,11 +84,15 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 755 usr/libexec/dt/dt-node
 755 usr/libexec/dt/dt-slurm
 755 usr/libexec/dt/selftest/libnvidia-ml.so.1
+644 usr/share/bash-completion/completions/accelerate
+644 usr/share/bash-completion/completions/composer
+644 usr/share/bash-completion/completions/deepspeed
 644 usr/share/bash-completion/completions/dt-env
 644 usr/share/bash-completion/completions/dt-launch
 644 usr/share/bash-completion/completions/dt-topo
 644 usr/share/bash-completion/completions/dt-train
 644 usr/share/bash-completion/completions/dt-validate
+644 usr/share/bash-completion/completions/torchrun
 644 usr/share/dt/counters.conf
 644 usr/share/dt/env-rules.conf
 644 usr/share/dt/env-variables.conf
@@ -96,6 +100,10 @@ into() { # TARGET ARGUMENTS: DESTDIR and the directories of a distribution
 644 usr/share/dt/plugstack.conf
 644 usr/share/dt/xid.conf" ]
     [ "$(find . -type d -perm /022)" = "" ]
+    [ "$(find . -type l -printf '%P %l\n' | sort)" = "usr/libexec/dt/shim/accelerate ../../../bin/dt-launch
+usr/libexec/dt/shim/composer ../../../bin/dt-launch
+usr/libexec/dt/shim/deepspeed ../../../bin/dt-launch
+usr/libexec/dt/shim/torchrun ../../../bin/dt-launch" ]
     for page in man1/dt-launch.1 man1/dt-topo.1 man1/dt-train.1 man5/dt.conf.5 man7/dt.7 man8/spank_dt.8 \
         man8/dt-validate.8; do
         [ "$(stat -c %a "usr/share/man/$page")" = 644 ]

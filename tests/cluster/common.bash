@@ -180,3 +180,32 @@ assert_nothing_left() { # NAME [BRIDGE]
     left=$(ip netns list)
     [[ $left != *"$1"* ]] || tell "network namespaces are still there: $left"
 }
+
+# A plugin that does what pyxis does: puts the environment of an image over that of the job.
+image_plugin() { # "before" or "after" dt's line; NAME=VALUE... of the image
+    local where=$1 line plugstack=/run/dt-cluster/$CLUSTER/etc/plugstack.conf
+    shift
+    cat >"$BATS_TEST_TMPDIR/image.c" <<'C'
+#include <stdlib.h>
+#include <string.h>
+#include <slurm/spank.h>
+SPANK_PLUGIN(image, 1)
+int slurm_spank_task_init(spank_t spank, int count, char **words)
+{
+    for (int i = 0; i < count; i++) {
+        char *equals = strchr(words[i], '=');
+        *equals = '\0';
+        spank_setenv(spank, words[i], equals + 1, 1);
+        *equals = '=';
+    }
+    return 0;
+}
+C
+    "${CC:-gcc}" -shared -fPIC -I"${SLURM_PREFIX:-/usr}/include" "$BATS_TEST_TMPDIR/image.c" -o "$PWD/image.so"
+    line="required $PWD/image.so $*"
+    if [[ $where == before ]]; then
+        sed -i "1i $line" "$plugstack"
+    else
+        echo "$line" >>"$plugstack"
+    fi
+}

@@ -261,35 +261,6 @@ more_rules() { site_rule debug set-if-unset NCCL_DEBUG VERSION; site_rule more s
     assert_silent_about "goes on without rules"
 }
 
-# A plugin that does what pyxis does: puts the environment of an image over that of the job.
-image_plugin() { # "before" or "after" dt's line; NAME=VALUE... of the image
-    local where=$1 line plugstack=/run/dt-cluster/$CLUSTER/etc/plugstack.conf
-    shift
-    cat >"$BATS_TEST_TMPDIR/image.c" <<'C'
-#include <stdlib.h>
-#include <string.h>
-#include <slurm/spank.h>
-SPANK_PLUGIN(image, 1)
-int slurm_spank_task_init(spank_t spank, int count, char **words)
-{
-    for (int i = 0; i < count; i++) {
-        char *equals = strchr(words[i], '=');
-        *equals = '\0';
-        spank_setenv(spank, words[i], equals + 1, 1);
-        *equals = '=';
-    }
-    return 0;
-}
-C
-    "${CC:-gcc}" -shared -fPIC -I"${SLURM_PREFIX:-/usr}/include" "$BATS_TEST_TMPDIR/image.c" -o "$PWD/image.so"
-    line="required $PWD/image.so $*"
-    if [[ $where == before ]]; then
-        sed -i "1i $line" "$plugstack"
-    else
-        echo "$line" >>"$plugstack"
-    fi
-}
-
 @test "containers: with dt's line after that of pyxis, the image's values stay, and dt fills the rest" {
     image_plugin before NCCL_DEBUG=IMAGE FI_EFA_USE_HUGE_PAGE=1
     NCCL_DEBUG=INFO run srun -N2 -n2 --dt-env sh -c 'echo "got $NCCL_DEBUG $FI_EFA_USE_HUGE_PAGE [$DT_ENV_APPLIED]"'

@@ -7,6 +7,7 @@ load common
 setup_file() { cluster_up --nodes 4 --plugstack none; }
 teardown_file() { cluster_down; }
 setup() { cluster_enter; }
+teardown() { rmdir "/sys/fs/cgroup/dt-$CLUSTER" "/sys/fs/cgroup/memory/dt-$CLUSTER" 2>/dev/null || true; }
 
 # The lines of dt-launch itself in $output.
 said() { grep '^dt-launch: ' <<<"$output"; }
@@ -78,6 +79,67 @@ PY
     assert_under_ms 5000 20
     assert_job FAILED
     assert_nodes_healthy
+}
+
+# ---- the exit code, in every cell ---------------------------------------------------------------------
+
+# A memory cgroup with 96 MiB that a wrapper of the task joins.
+small_group() {
+    if [ -d /sys/fs/cgroup/memory ]; then
+        group=/sys/fs/cgroup/memory/dt-$CLUSTER
+        mkdir "$group" && echo $((96 << 20)) >"$group/memory.limit_in_bytes"
+    else
+        group=/sys/fs/cgroup/dt-$CLUSTER
+        mkdir "$group" && echo $((96 << 20)) >"$group/memory.max" && { echo 0 >"$group/memory.swap.max" || true; }
+    fi
+}
+
+# Rank 3 of 4 does what CELL says; srun's code and the job's ExitCode are CODE, and rank 3 alone is named.
+assert_cell() { # SHAPE CELL CODE
+    local shape=$1 cell=$2 code=$3 words=(dt-launch --) tasks=2
+    [[ $shape == B ]] || { words=(dt-launch --nproc-per-node 2 --max-restarts 0 --) && tasks=1; }
+    rm -f started.*
+    timed timeout 60 srun -K -N2 --ntasks-per-node=$tasks bash -c "
+        [[ $cell != oom || \$SLURM_PROCID != $((2 * tasks - 1)) ]] || echo \$\$ >$group/cgroup.procs
+        exec \"\$@\"" _ "${words[@]}" bash ./cell.sh "$cell"
+    assert_code "$code"
+    [ "$(last_job ExitCode)" = "$code:0" ] || tell "$shape $cell: the job's ExitCode is $(last_job ExitCode)"
+    if [ "$code" = 0 ]; then
+        assert_job COMPLETED
+        [ -z "$(said)" ]
+    else
+        assert_job FAILED
+        [ "$(said | wc -l)" -eq 1 ] && [[ $(said) == *"rank 3 (local 1 on $CLUSTER-2, pid "* ]] || tell "$shape $cell: rank 3 alone is to be named"
+    fi
+    [ "$(cat started.3 | wc -l)" -eq 1 ] || tell "$shape $cell: started again"
+    [[ $cell != oom || $(said) == *"out of memory, the kernel has killed a process of this cgroup"* ]] || tell "$shape: not called out of memory"
+}
+
+@test "exit codes 0, 1, 42, 93, SIGSEGV, SIGKILL and out of memory are srun's and the job's, in both shapes" {
+    cat >cell.sh <<'SH'
+echo x >>"started.$RANK"
+[ "$RANK" = 3 ] || exec sleep "$([ "$1" = 0 ] && echo 0 || echo 30)"
+ulimit -c 0
+case $1 in
+SEGV | KILL) kill -"$1" $$ ;;
+oom) exec python3 -c 'x = b"x" * (300 << 20); import time; time.sleep(30)' ;;
+*) exit "$1" ;;
+esac
+SH
+    small_group
+    for shape in A B; do
+        for cell in 0:0 1:1 42:42 93:93 SEGV:139 KILL:137 oom:137; do
+            assert_cell "$shape" "${cell%:*}" "${cell#*:}"
+        done
+    done
+}
+
+@test "exit code 93 (do not restart) is not followed by a restart, whatever --max-restarts says" {
+    timed timeout 60 srun -K -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --max-restarts 3 -- \
+        sh -c 'echo started $RANK; test $RANK = 3 && exit 93; exec sleep 30'
+    assert_code 93
+    [ "$(last_job ExitCode)" = 93:0 ]
+    assert_lines 1 '^started 3$'
 }
 
 @test "contradictory counts and a missing program: one sentence, srun's exit code" {

@@ -13,10 +13,10 @@ static void all_options_are_registered(void **state)
     (void)state;
     registered_count = 0;
     options_register(NULL, ignore);
-    assert_int_equal(registered_count, 7);
+    assert_int_equal(registered_count, 8);
     assert_string_equal(registered[0], "dt-validate");
-    assert_string_equal(registered[5], "dt-timeout");
-    assert_string_equal(registered[6], "dt-nic");
+    assert_string_equal(registered[3], "dt-shim");
+    assert_string_equal(registered[7], "dt-nic");
 }
 
 static void no_value_is_the_same_in_every_spelling(void **state)
@@ -51,8 +51,8 @@ static void later_sources_win_each_setting_on_its_own(void **state)
     assert_int_equal(options_take(&options, SOURCE_OPTION, SETTING_VALIDATE, "fast", &why), 0);
     assert_int_equal(options_take(&options, SOURCE_OPTION, SETTING_VALIDATE, "off", &why), 0);
     char *text = options_format(&options);
-    assert_string_equal(text, "1 validate=off env=explain bind=off on-fail=abort timeout=3.5 "
-                              "nic=off");
+    assert_string_equal(text, "1 validate=off env=explain bind=off shim=off on-fail=abort "
+                              "timeout=3.5 nic=off");
     assert_string_equal(options.helpers, "/opt/dt");
     struct options there = {0};
     assert_int_equal(options_parse(&there, text, &why), 0);
