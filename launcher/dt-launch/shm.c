@@ -97,7 +97,7 @@ static void notice(struct dt_shm *shm, const char *name, const struct statx *st)
         return;
     struct segment *segment = &shm->list[shm->count++];
     *segment = (struct segment){.inode = st->stx_ino, .there = true};
-    snprintf(segment->name, sizeof segment->name, "%s", name);
+    memcpy(segment->name, name, strlen(name) + 1);
     shm->device = makedev(st->stx_dev_major, st->stx_dev_minor);
 }
 
