@@ -5,10 +5,12 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "probe.h"
@@ -25,9 +27,11 @@ struct texts {
 static bool is_fifo(pid_t pid, unsigned long long fd)
 {
     char path[64];
-    struct stat st;
+    struct statx st;
     snprintf(path, sizeof path, "/proc/%d/fd/%llu", (int)pid, fd);
-    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+    /* A file system that does not answer is not asked. */
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+           S_ISFIFO(st.stx_mode);
 }
 
 /* "PATH, which is on TYPE (POINT)": what it is that does not answer. */
@@ -44,17 +48,43 @@ static void add_mount(char *target, size_t size, pid_t pid)
     dt_buf_fini(&point);
 }
 
+/* The path that a system call was given, out of the process's memory. */
+static void find_path(char *target, size_t size, pid_t pid, const struct dt_proc_syscall *call)
+{
+    int argument = dt_syscall_path(call->number);
+    char text[400] = "", base[400] = "";
+    if (argument < 0)
+        return;
+    struct iovec here = {text, sizeof text - 1}, there = {(void *)call->args[argument], here.iov_len};
+    if (process_vm_readv(pid, &here, 1, &there, 1, 0) < 1) {
+        /* It may end at the end of a page. */
+        there.iov_len = here.iov_len = 4096 - call->args[argument] % 4096;
+        if (here.iov_len >= sizeof text || process_vm_readv(pid, &here, 1, &there, 1, 0) < 1)
+            return;
+    }
+    int directory = argument == 1 ? (int)call->args[0] : AT_FDCWD;
+    if (text[0] != '/' && directory == AT_FDCWD)
+        dt_procfs_link(base, sizeof base, pid, "cwd");
+    else if (text[0] != '/')
+        dt_procfs_fd(base, sizeof base, pid, (unsigned)directory);
+    snprintf(target, size, "%s%s%.*s", base, base[0] ? "/" : "", (int)strnlen(text, sizeof text - 1),
+             text);
+}
+
 static void find_target(char *target, size_t size, pid_t pid, const struct dt_hang_process *process)
 {
     char link[400];
     unsigned long long fd = process->call.args[0];
     target[0] = '\0';
-    if (!process->has_call || !dt_syscall_takes_fd(process->call.number) ||
-        !dt_procfs_fd(link, sizeof link, pid, fd))
+    if (!process->has_call)
         return;
-    bool fifo = link[0] == '/' && is_fifo(pid, fd);
-    snprintf(target, size, "%s%s", fifo ? "fifo " : "", link);
-    if (process->state == 'D' && link[0] == '/')
+    if (dt_syscall_takes_fd(process->call.number) && dt_procfs_fd(link, sizeof link, pid, fd)) {
+        bool fifo = link[0] == '/' && is_fifo(pid, fd);
+        snprintf(target, size, "%s%s", fifo ? "fifo " : "", link);
+    } else if (process->state == 'D') {
+        find_path(target, size, pid, &process->call);
+    }
+    if (process->state == 'D' && target[0] == '/')
         add_mount(target, size, pid);
 }
 

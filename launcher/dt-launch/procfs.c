@@ -24,11 +24,18 @@ bool dt_procfs_read(char *text, size_t size, pid_t pid, const char *name)
 
 bool dt_procfs_fd(char *text, size_t size, pid_t pid, unsigned long long fd)
 {
-    char path[64];
+    char name[32];
     text[0] = '\0';
     if (fd > 1u << 20)
         return false;
-    snprintf(path, sizeof path, "/proc/%d/fd/%llu", (int)pid, fd);
+    snprintf(name, sizeof name, "fd/%llu", fd);
+    return dt_procfs_link(text, size, pid, name);
+}
+
+bool dt_procfs_link(char *text, size_t size, pid_t pid, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     ssize_t n = readlink(path, text, size - 1);
     text[n > 0 ? n : 0] = '\0';
     return n > 0;

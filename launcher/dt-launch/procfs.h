@@ -13,5 +13,7 @@ bool dt_procfs_read(char *text, size_t size, pid_t pid, const char *name);
 
 /* What a descriptor of the process is: "pipe:[1]", a path. false: not known. */
 bool dt_procfs_fd(char *text, size_t size, pid_t pid, unsigned long long fd);
+/* Where /proc/PID/NAME leads. */
+bool dt_procfs_link(char *text, size_t size, pid_t pid, const char *name);
 
 #endif

@@ -32,6 +32,7 @@ bool dt_proc_syscall_parse(struct dt_proc_syscall *call, const char *text);
 const char *dt_syscall_name(long number); /* of this machine; NULL: none of those that block */
 
 bool dt_syscall_takes_fd(long number); /* as its first argument */
+int dt_syscall_path(long number);      /* which argument is a path; -1: none */
 
 /* /proc/PID/io: bytes that went through read and write calls of any kind. */
 bool dt_proc_io_parse(unsigned long long *bytes_read, unsigned long long *bytes_written,

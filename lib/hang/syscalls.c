@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of the system calls in which a process may stay, and whether they begin with a descriptor. The kernel gives the number of its own
- * architecture; the headers that we are compiled with have the same. */
+/* Names of the system calls in which a process may stay, and which of their arguments is a descriptor, the first one, or a path. The kernel
+ * gives the number of its own architecture; the headers that we are compiled with have the same. */
 #include <sys/syscall.h>
 
 #include "hang/hang.h"
@@ -9,14 +9,19 @@ static const struct {
     long number;
     const char *name;
     bool takes_fd;
+    int path; /* which argument; -1: none */
 } calls[] = {
 #define CALL(name)                                                                                 \
     {                                                                                              \
-        SYS_##name, #name, false                                                                   \
+        SYS_##name, #name, false, -1                                                                 \
     }
 #define FD(name)                                                                                   \
     {                                                                                              \
-        SYS_##name, #name, true                                                                    \
+        SYS_##name, #name, true, -1                                                                    \
+    }
+#define PATH(name, argument)                                                                       \
+    {                                                                                              \
+        SYS_##name, #name, false, argument                                                         \
     }
     FD(read),
     FD(write),
@@ -24,7 +29,12 @@ static const struct {
     FD(writev),
     FD(pread64),
     FD(pwrite64),
-    CALL(openat),
+    PATH(openat, 1),
+    PATH(readlinkat, 1),
+    PATH(faccessat, 1),
+    PATH(faccessat2, 1),
+    PATH(mkdirat, 1),
+    PATH(execve, 0),
     FD(close),
     FD(fsync),
     FD(fdatasync),
@@ -33,11 +43,11 @@ static const struct {
     FD(flock),
     FD(ftruncate),
     FD(fallocate),
-    CALL(statfs),
-    CALL(newfstatat),
-    CALL(statx),
+    PATH(statfs, 0),
+    PATH(newfstatat, 1),
+    PATH(statx, 1),
     FD(getdents64),
-    CALL(unlinkat),
+    PATH(unlinkat, 1),
     CALL(mmap),
     CALL(munmap),
     CALL(madvise),
@@ -83,13 +93,25 @@ static const struct {
     CALL(epoll_wait),
 #endif
 #ifdef SYS_open
-    CALL(open),
+    PATH(open, 0),
 #endif
 #ifdef SYS_stat
-    CALL(stat),
+    PATH(stat, 0),
 #endif
 #ifdef SYS_lstat
-    CALL(lstat),
+    PATH(lstat, 0),
+#endif
+#ifdef SYS_access
+    PATH(access, 0),
+#endif
+#ifdef SYS_mkdir
+    PATH(mkdir, 0),
+#endif
+#ifdef SYS_unlink
+    PATH(unlink, 0),
+#endif
+#ifdef SYS_rename
+    PATH(rename, 0),
 #endif
 #ifdef SYS_pause
     CALL(pause),
@@ -102,6 +124,7 @@ static const struct {
 #endif
 #undef CALL
 #undef FD
+#undef PATH
 };
 
 const char *dt_syscall_name(long number)
@@ -120,4 +143,13 @@ bool dt_syscall_takes_fd(long number)
             return calls[i].takes_fd;
     }
     return false;
+}
+
+int dt_syscall_path(long number)
+{
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        if (calls[i].number == number)
+            return calls[i].path;
+    }
+    return -1;
 }

@@ -90,6 +90,40 @@ PY
     grep -q 'File "<string>", line 1 in <module>' dt-hang-*.txt
 }
 
+@test "--on-hang restart starts all ranks again, and counts as a restart" {
+    cat >once.py <<'PY'
+import os, time
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    time.sleep(600 if os.environ["RANK"] == "2" else 500)
+print("attempt", os.environ["TORCHELASTIC_RESTART_COUNT"], flush=True)
+PY
+    two_nodes --hang-timeout 1 --on-hang restart --max-restarts 1 -- python3 once.py
+    [[ $status == 0 && $one == 0 ]] || tell "codes"
+    [ "$(cat - one <<<"$output" | grep -c '^attempt 1$')" -eq 4 ] || tell "not all started again"
+    [[ $output == *"dt-launch: the job hung for "*"dt-launch: restart 1 of 1"* ]] || tell "not told"
+    two_nodes --hang-timeout 1 --on-hang restart -- python3 once.py
+    [ "$status" -eq 70 ] || tell "restarted without --max-restarts"
+}
+
+@test "a rank in state D is named with the file and its file system, and dt-launch does not hang with it" {
+    [ "$EUID" -eq 0 ] || skip "needs root, to mount"
+    mkdir fsx
+    cat >stuck.py <<'PY'
+import os, time
+if os.environ["RANK"] == "1":
+    open("fsx/data/7")
+time.sleep(600)
+PY
+    timeout 100 unshare --mount --propagation private python3 "$BATS_TEST_DIRNAME/hung_mount.py" "$PWD/fsx" \
+        "$launch" --nproc-per-node 3 --hang-timeout 1 --on-hang stop --kill-grace 1 -- python3 stuck.py >out 2>&1 || status=$?
+    [ "$status" -ne 77 ] || skip "no FUSE here"
+    output=$(<out)
+    [ "$status" -eq 70 ] || tell "code"
+    [[ $output == *": rank 1 on "*" is the odd one out"*"is stuck in openat of $PWD/fsx/data/7, on fuse.hung ($PWD/fsx)"*"in state D: a disk or file system does not answer"* ]] ||
+        tell "file, or file system, not named"
+    [[ $output == *"ranks 0,2 (2) each: sleeps in "* ]] || tell "the others"
+}
+
 @test "a rank that has printed a traceback and can not die ends the job as a failure" {
     cat >undead.py <<'PY'
 import os, threading, time

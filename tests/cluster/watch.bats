@@ -20,6 +20,21 @@ setup_file() { saving_cluster linuxproc; }
     assert_nodes_healthy
 }
 
+@test "a slow node: its ranks are named, and that they share it" {
+    cat >"$CLUSTER-pace.py" <<'PY'
+import os, time
+rank = int(os.environ["RANK"])
+with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
+    for step in range(130):
+        time.sleep(0.02)
+        print("step", step, 0.118 if rank >= 2 else 0.1, file=progress)
+PY
+    run srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --hang-timeout 5 -- python3 "$CLUSTER-pace.py"
+    assert_code 0
+    assert_lines 1 "^dt-launch: rank [23] on $CLUSTER-2 is 18 % slower than the others for 50 steps .*; all ranks of $CLUSTER-2 share it: suspect the node\$"
+    assert_lines 0 "^dt-launch: rank [01] on "
+}
+
 @test "the time limit: signalled before it, saved, 75, requeued, resumed where it was saved" { at_the_time_limit; }
 @test "preemption: warned, saved within the grace, requeued, resumed where it was saved" { at_preemption; }
 @test "scancel -s USR1: saved, and the job goes on; cancelled, a new one goes on from the last save" { at_scancel; }

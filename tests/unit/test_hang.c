@@ -48,6 +48,9 @@ static void syscall_is_read(void **state)
     assert_false(dt_proc_syscall_parse(&call, "no"));
     assert_null(dt_syscall_name(100000));
     assert_false(dt_syscall_takes_fd(SYS_futex));
+    assert_int_equal(dt_syscall_path(SYS_openat), 1);
+    assert_int_equal(dt_syscall_path(SYS_statfs), 0);
+    assert_int_equal(dt_syscall_path(SYS_futex), -1);
 }
 
 static void io_is_read(void **state)
