@@ -250,6 +250,16 @@ static void hear_seen(struct dt_hang *hang, const struct dt_link_message *messag
     dt_hang_keep(hang, &seen);
 }
 
+static void hear_wire(struct dt_hang *hang, const struct dt_link_message *message)
+{
+    const long long *n = message->numbers;
+    struct dt_wire wire = {
+        .rank = (int)n[1], .count = n[3] > 0 ? n[3] : 0, .silent_s = (double)n[4] / 1e3};
+    wire.kind = n[2] >= 0 && n[2] < DT_WIRE_KINDS ? (enum dt_wire_kind)n[2] : DT_WIRE_HEARS;
+    snprintf(wire.peer, sizeof wire.peer, "%s", message->texts[0]);
+    dt_wires_add(&hang->wires, &wire);
+}
+
 void dt_hang_hear(struct dt_hang *hang, const struct dt_link_message *message, const char *node)
 {
     if (!hang)
@@ -263,6 +273,9 @@ void dt_hang_hear(struct dt_hang *hang, const struct dt_link_message *message, c
     else if (message->type == DT_LINK_SEEN && message->numbers[0] == hang->query &&
              hang->report_by > 0)
         hear_seen(hang, message, node);
+    else if (message->type == DT_LINK_WIRE && message->numbers[0] == hang->query &&
+             hang->report_by > 0)
+        hear_wire(hang, message);
 }
 
 void dt_hang_told(struct dt_hang *hang, const struct dt_link_message *message)

@@ -44,6 +44,7 @@ void dt_hang_forget(struct dt_hang *hang)
     free(hang->seen);
     hang->seen = NULL;
     hang->seen_count = 0;
+    dt_wires_fini(&hang->wires);
 }
 
 /* ---- answering ----------------------------------------------------------------------------- */
@@ -74,6 +75,20 @@ static void send_seen(struct dt_hang *hang, const struct seen *seen)
     dt_session_tell(hang->loop->job->session, &message);
 }
 
+static void send_wires(struct dt_hang *hang)
+{
+    for (size_t i = 0; i < hang->wires.count; i++) {
+        struct dt_wire *wire = &hang->wires.list[i];
+        struct dt_link_message message = {.type = DT_LINK_WIRE,
+                                          .numbers = {hang->query, wire->rank, wire->kind,
+                                                      wire->count,
+                                                      (long long)(wire->silent_s * 1e3)},
+                                          .texts = {wire->peer}};
+        dt_session_tell(hang->loop->job->session, &message);
+    }
+    dt_wires_fini(&hang->wires);
+}
+
 /* "dt-hang-JOB-NODE.txt", or by process id outside Slurm, in the working directory. */
 static void write_dump(struct dt_hang *hang)
 {
@@ -99,11 +114,14 @@ void dt_hang_answer(struct dt_hang *hang)
     const struct dt_job *job = hang->loop->job;
     const struct dt_look look = look_of(hang);
     bool leads = dt_session_leads(job->session);
+    struct dt_wire_look wires;
     hang->answer_at = 0;
+    dt_wire_look_begin(&wires, look.port);
     for (int i = 0; i < job->place->processes; i++) {
         struct seen seen = {0};
         struct dt_buf own = DT_BUF_INIT;
         dt_look_at(&seen.rank, &own, &look, &job->workers[i], &hang->progress[i]);
+        dt_wire_look_at(&hang->wires, &own, &wires, job->workers, job->place->processes, i);
         seen.own = dt_buf_take(&own);
         if (!leads)
             send_seen(hang, &seen);
@@ -114,6 +132,9 @@ void dt_hang_answer(struct dt_hang *hang)
         dt_hang_rank_fini(&seen.rank);
         free(seen.own);
     }
+    dt_wire_look_end(&wires);
+    if (!leads)
+        send_wires(hang);
     if (hang->dump)
         write_dump(hang);
     if (!leads)

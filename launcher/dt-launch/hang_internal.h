@@ -6,6 +6,7 @@
 #include "hang.h"
 #include "hang/hang.h"
 #include "hang_look.h"
+#include "hang_wires.h"
 #include "loop.h"
 #include "straggler.h"
 
@@ -34,6 +35,7 @@ struct dt_hang {
     int told;
     struct seen *seen;
     size_t seen_count;
+    struct dt_wires wires;
     /* the lead */
     struct node_pulse *nodes;
     double alarm_after; /* of silence */

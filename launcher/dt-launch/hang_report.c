@@ -10,7 +10,7 @@
 #include "base/exitcode.h"
 #include "hang_internal.h"
 
-/* ---- keys of the store --------------------------------------------------------------------- */
+/* ---- whose an end is --------------------------------------------------------------------- */
 
 struct end {
     const char *own; /* "ADDRESS:PORT", up to a blank */
@@ -45,24 +45,39 @@ static struct end *list_ends(const struct dt_hang *hang, size_t *count)
     return ends;
 }
 
+struct ends {
+    struct end *list;
+    size_t count;
+    const struct dt_hang *hang;
+};
+
+static struct dt_hang_rank *find_owner(const char *address, const struct ends *ends)
+{
+    const struct end wanted = {.own = address};
+    const struct end *found =
+        ends->count ? bsearch(&wanted, ends->list, ends->count, sizeof *ends->list, compare_ends)
+                    : NULL;
+    return found ? &ends->hang->seen[found->rank].rank : NULL;
+}
+
+static const struct dt_hang_rank *owner_of(const char *address, const void *ends)
+{
+    return find_owner(address, ends);
+}
+
 /* Which rank waits for which key. */
-static void find_keys(struct dt_hang *hang)
+static void find_keys(struct dt_hang *hang, const struct ends *ends)
 {
     struct dt_server *server = dt_session_server(hang->loop->job->session);
     struct dt_server_view view;
-    size_t count;
     if (!server || dt_server_look(server, &view))
         return;
-    struct end *ends = list_ends(hang, &count);
-    for (size_t i = 0; ends && i < view.count; i++) {
-        const struct end wanted = {.own = view.clients[i].peer};
-        const struct end *found =
-            view.clients[i].key ? bsearch(&wanted, ends, count, sizeof *ends, compare_ends) : NULL;
-        struct dt_hang_rank *rank = found ? &hang->seen[found->rank].rank : NULL;
+    for (size_t i = 0; i < view.count; i++) {
+        struct dt_hang_rank *rank =
+            view.clients[i].key ? find_owner(view.clients[i].peer, ends) : NULL;
         if (rank && !rank->key)
             rank->key = strdup(view.clients[i].key);
     }
-    free(ends);
     dt_server_view_fini(&view);
 }
 
@@ -129,16 +144,19 @@ void dt_hang_tell(struct dt_hang *hang, double quiet_s)
             return;
     }
     struct dt_buf text = DT_BUF_INIT;
-    find_keys(hang);
+    struct ends ends = {.hang = hang};
+    ends.list = list_ends(hang, &ends.count);
+    find_keys(hang, &ends);
     size_t count = hang->seen_count;
     struct dt_hang_rank *ranks = reallocarray(NULL, count ? count : 1, sizeof *ranks);
     for (size_t i = 0; ranks && i < count; i++)
         ranks[i] = hang->seen[i].rank; /* still owned there */
     if (ranks && count) {
         qsort(ranks, count, sizeof *ranks, by_rank);
-        dt_hang_judge(ranks, count);
+        size_t odd = dt_hang_judge(ranks, count);
         dt_buf_puts(&text, "dt-launch: hang: ");
         dt_hang_report(&text, ranks, count, quiet_s);
+        dt_wires_report(&text, &hang->wires, odd == 0, owner_of, ranks, count, &ends);
         dt_event(hang->loop->job->events, "hang", "quiet_s:f report:s", quiet_s, text.data);
     }
     if (text.data && !text.failed && write(STDERR_FILENO, text.data, text.len) < 0)
@@ -146,6 +164,7 @@ void dt_hang_tell(struct dt_hang *hang, double quiet_s)
     if (ranks && count && (action == DT_ON_HANG_STOP || action == DT_ON_HANG_RESTART))
         stop_job(hang, ranks, count, quiet_s);
     dt_buf_fini(&text);
+    free(ends.list);
     free(ranks);
     dt_hang_forget(hang);
 }

@@ -169,6 +169,7 @@ static int from_member(struct dt_session *session, struct peer *peer,
     case DT_LINK_PULSE:
     case DT_LINK_PACE:
     case DT_LINK_SEEN:
+    case DT_LINK_WIRE:
     case DT_LINK_WARNED:
     case DT_LINK_SAVED:
         handler->heard(handler->argument, message, peer->name);

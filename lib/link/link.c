@@ -27,6 +27,7 @@ static const struct {
     [DT_LINK_SAVED] = {"saved", 1, 0},     [DT_LINK_LINE] = {"line", 1, 2},
     [DT_LINK_TAKEN] = {"taken", 1, 0},     [DT_LINK_FINISHED] = {"finished", 0, 0},
     [DT_LINK_AGENT] = {"dt-agent", 3, 2},  [DT_LINK_CAUSE] = {"cause", 3, 2},
+    [DT_LINK_WIRE] = {"wire", 5, 1},
 };
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@
  *   member -> lead    pace RANK STEP US WORK-US FIRST-STEP  (what a step takes, over the last 50)
  *   lead -> member    look QUERY DUMP                       (what do your ranks do?)
  *   member -> lead    seen QUERY RANK PID KIND AGE-MS QUIET-MS CONNECTED DOING STACK OWN ... told QUERY
+ *   member -> lead    wire QUERY RANK KIND COUNT SILENT-MS PEER    (before told: a connection of note)
  *   lead -> member    give-up RANK                          (count it as failed)
  *   member -> lead    warned SIGNAL                         (the job is to end: have it saved)
  *   lead -> member    save TIME                             (signal your ranks then, by the lead's clock)
@@ -49,7 +50,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define DT_LINK_VERSION  2
+#define DT_LINK_VERSION  3
 #define DT_LINK_LINE_MAX (128u << 10) /* bytes of one encoded message */
 #define DT_LINK_NUMBERS  7
 #define DT_LINK_TEXTS    3
@@ -82,6 +83,7 @@ enum dt_link_type {
     DT_LINK_FINISHED,
     DT_LINK_AGENT,
     DT_LINK_CAUSE,
+    DT_LINK_WIRE,
     DT_LINK_TYPES,
 };
 

@@ -124,6 +124,55 @@ PY
     [[ $output == *"ranks 0,2 (2) each: sleeps in "* ]] || tell "the others"
 }
 
+# Two nodes in a network namespace of their own, in which each rank has an address: ring HOW [COMMAND once all are connected].
+ring() {
+    [ "$EUID" -eq 0 ] || skip "needs root, for a network of its own"
+    rm -f up.* at.* cut
+    cat >ring.sh <<'SH'
+ip link set lo up
+for rank in 0 1 2 3; do ip addr add 10.9.9.$rank/32 dev lo; done
+node() {
+    timeout 100 "$launch" --nnodes 2 --node-rank "$1" --master-addr 127.0.0.1 --master-port 29555 --nproc-per-node 2 \
+        --hang-timeout 2 --kill-grace 1 --on-hang stop -- python3 "$ring" "$how" 10.9.9.%d
+}
+node 1 >one 2>&1 &
+node 0 >out 2>&1 &
+zero=$!
+for try in $(seq 1000); do [ "$(find . -name 'up.*' | wc -l)" = 4 ] && break || sleep 0.05; done
+eval "$then"
+wait $zero
+SH
+    status=0
+    launch=$launch ring=$BATS_TEST_DIRNAME/../tools/ring.py how=$1 then=${2:-true} unshare --net bash ring.sh 3>&- || status=$?
+    output=$(<out)
+    [ "$status" -eq 70 ] || tell "code"
+}
+
+@test "packets that get lost: all wait alike, and the connection without an answer is named by both ranks" {
+    ring cut 'ip addr del 10.9.9.2/32 dev lo; touch cut'
+    [[ $output == *"nothing has moved for 2 s in any of 4 ranks: all do the same, so suspect the network between them"* ]] || tell headline
+    [[ $output == *"  | rank 1 on "*" gets no answer from rank 2 on "*" (10.9.9.2:"*") since "*" s: sent again "[2-9]" times"* ]] || tell "1 to 2"
+    [[ $output == *"  | rank 2 on "*" gets no answer from rank 3 on "*" (10.9.9.3:"* ]] || tell "2 to 3"
+    [[ $output != *"rank 0 on "*" gets no answer"* && $output != *"rank 3 on "*" gets no answer"* ]] || tell "a good connection was named"
+    [[ $output == *"  | rank 3 on "*" waits to hear from rank 2 on "* ]] || tell "who waits for whom"
+}
+
+@test "a peer that reads nothing is named by those who can not send to it" {
+    ring deaf
+    [[ $output == *"rank 1 on "*" is the odd one out"* ]] || tell "culprit"
+    [[ $output == *"  | rank 0 on "*" can send no more to rank 1 on "*", which does not read: "*" bytes wait"* ]] || tell "0 to 1"
+    [[ $output == *"  | rank 1 on "*" does not read what has come from rank 0 on "*" bytes"* ]] || tell "1 from 0"
+    [[ $output != *"gets no answer"* ]] || tell "the network was blamed"
+}
+
+@test "all wait and nobody sends: who waits for whom is told, and no connection is blamed" {
+    ring alike
+    for rank in 0 1 2 3; do
+        [[ $output == *"  | rank $rank on "*" waits to hear from rank $(((rank + 3) % 4)) on "*" (10.9.9.$(((rank + 3) % 4)):"* ]] || tell "rank $rank"
+    done
+    [[ $output != *"gets no answer"* && $output != *"does not read"* ]] || tell "a good connection was named"
+}
+
 @test "a rank that has printed a traceback and can not die ends the job as a failure" {
     cat >undead.py <<'PY'
 import os, threading, time

@@ -35,6 +35,24 @@ PY
     assert_lines 0 "^dt-launch: rank [01] on "
 }
 
+@test "the network between two nodes loses what ranks send: the connections are named, and the nodes" {
+    cp "$REPOSITORY/tests/tools/ring.py" "$CLUSTER-ring.py"
+    srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --hang-timeout 3 --kill-grace 1 --on-hang stop -- \
+        python3 "$CLUSTER-ring.py" cut >out 2>&1 3>&- &
+    until_ok test -e up.0 -a -e up.1 -a -e up.2 -a -e up.3
+    port=$(cut -d' ' -f2 at.2) # rank 1 on node 1 sends to it
+    dt_cluster run "$CLUSTER-2" -- nft "add table ip lost; add chain ip lost input { type filter hook input priority 0; }; add rule ip lost input tcp dport $port drop"
+    touch cut
+    status=0
+    wait $! || status=$?
+    dt_cluster run "$CLUSTER-2" -- nft 'delete table ip lost'
+    output=$(<out)
+    assert_code 70
+    assert_says 'all do the same, so suspect the network between them'
+    assert_says "  | rank 1 on $CLUSTER-1 gets no answer from rank 2 on $CLUSTER-2 (*:$port) since * s: sent again * times; suspect the network between the two nodes"
+    assert_lines 1 ' gets no answer '
+}
+
 @test "the time limit: signalled before it, saved, 75, requeued, resumed where it was saved" { at_the_time_limit; }
 @test "preemption: warned, saved within the grace, requeued, resumed where it was saved" { at_preemption; }
 @test "scancel -s USR1: saved, and the job goes on; cancelled, a new one goes on from the last save" { at_scancel; }
