@@ -208,7 +208,7 @@ void dt_wires_report(struct dt_buf *text, struct dt_wires *wires, bool all_alike
     size_t told = 0, more = 0;
     if (wires->list)
         qsort(wires->list, wires->count, sizeof *wires->list, compare);
-    for (size_t i = 0; i < wires->count; i++) {
+    for (size_t i = 0; wires->list && i < wires->count; i++) {
         const struct dt_wire *wire = &wires->list[i];
         if (wire->kind == DT_WIRE_HEARS && !all_alike)
             continue;
