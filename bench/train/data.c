@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "encode.h"
 #include "hash.h"
 #include "rng.h"
 #include "shard.h"
@@ -41,31 +42,49 @@ static int add_directory(struct dt_data *data, const char *path, struct dt_error
     return rc;
 }
 
-/* Bytes or a shard? *size: bytes in, tokens out. All files must be of one kind. */
-static int find_width(struct dt_data *data, const char *path, int fd, uint64_t *size,
-                      struct dt_error *err)
+/* A text becomes a shard in memory where there is a tokenizer. */
+static int find_kind(const struct dt_data *data, const char *path, int *fd, uint64_t *size,
+                     struct dt_error *err)
 {
     char header[DT_SHARD_HEADER];
     struct dt_error why;
-    ssize_t got = pread(fd, header, sizeof header, 0);
-    if (got < 0)
-        return dt_error_set(err, "data file %s can not be read: %s", path, strerror(errno));
-    int shard = dt_shard_parse(size, header, (size_t)got, *size, &why);
-    size_t width = shard ? 2 : 1;
-    if (shard < 0)
-        return dt_error_set(err, "data file %s can not be used: %s", path, why.text);
-    if (data->width && data->width != width)
+    for (bool encoded = false;; encoded = true) {
+        struct stat st;
+        ssize_t got = pread(*fd, header, sizeof header, 0);
+        if (got < 0 || fstat(*fd, &st) < 0)
+            return dt_error_set(err, "data file %s can not be read: %s", path, strerror(errno));
+        *size = (uint64_t)st.st_size;
+        int width = dt_shard_parse(size, header, (size_t)got, *size, &why);
+        if (width == 0 && data->tokenizer && !encoded &&
+            dt_encode_file(fd, *size, data->tokenizer, &why) == 0)
+            continue;
+        if (width < 0 || (width == 0 && data->tokenizer))
+            return dt_error_set(err, "data file %s can not be used: %s", path, why.text);
+        return width > 0 ? width : 1;
+    }
+}
+
+/* Bytes or a shard? *size: tokens. All files must be of one kind. */
+static int find_width(struct dt_data *data, const char *path, int *fd, uint64_t *size,
+                      struct dt_error *err)
+{
+    static const char *const kinds[] = {"", "text", "tokens of 16 bits", "", "tokens of 32 bits"};
+    int width = find_kind(data, path, fd, size, err);
+    if (width < 0)
+        return -1;
+    if (data->width && data->width != (size_t)width)
         return dt_error_set(err,
-                            "data file %s is %s, and the ones before are not; give --data files "
-                            "of one kind",
-                            path, shard ? "a shard of tokens" : "text");
-    data->width = width;
+                            "data file %s is %s, and the ones before are %s; give --data files of "
+                            "one kind",
+                            path, kinds[width], kinds[data->width]);
+    data->width = (size_t)width;
     return 0;
 }
 
-static int add_file(struct dt_data *data, const char *path, int fd, uint64_t size,
-                    struct dt_error *err)
+/* *fd: the file's, or what is read in its place. */
+static int add_file(struct dt_data *data, const char *path, int *fd, struct dt_error *err)
 {
+    uint64_t size;
     if (find_width(data, path, fd, &size, err) < 0)
         return -1;
     if (data->file_count == MAX_FILES)
@@ -79,7 +98,7 @@ static int add_file(struct dt_data *data, const char *path, int fd, uint64_t siz
         return dt_error_set(err, "no memory for %zu data files", data->file_count + 1);
     }
     data->files[data->file_count++] =
-        (struct dt_data_file){.path = name, .fd = fd, .begin = data->size, .size = size};
+        (struct dt_data_file){.path = name, .fd = *fd, .begin = data->size, .size = size};
     data->size += size;
     return 0;
 }
@@ -95,7 +114,7 @@ static int add_path(struct dt_data *data, const char *path, bool named, struct d
     if (rc < 0)
         rc = dt_error_set(err, "data file %s can not be examined: %s", path, strerror(errno));
     else if (S_ISREG(st.st_mode))
-        rc = add_file(data, path, fd, (uint64_t)st.st_size, err);
+        rc = add_file(data, path, &fd, err);
     else if (named && S_ISDIR(st.st_mode))
         rc = add_directory(data, path, err);
     else if (named)
@@ -158,7 +177,7 @@ static int read_at(const struct dt_data *data, unsigned char *out, size_t tokens
 static int take_fingerprint(struct dt_data *data, struct dt_error *err)
 {
     enum { PROBES = 16, TOKENS = 4096 };
-    unsigned char bytes[2 * TOKENS];
+    unsigned char bytes[4 * TOKENS];
     data->fingerprint = data->size;
     for (uint64_t i = 0; i < PROBES; i++) {
         size_t want = data->size < TOKENS ? (size_t)data->size : TOKENS;
@@ -169,10 +188,13 @@ static int take_fingerprint(struct dt_data *data, struct dt_error *err)
     return 0;
 }
 
-int dt_data_open(struct dt_data *data, char *const *paths, size_t count, size_t seq, bool held_out,
-                 size_t vocab, uint64_t seed, struct dt_error *err)
+int dt_data_open(struct dt_data *data, char *const *paths, size_t count,
+                 const struct dt_data_setup *setup, struct dt_error *err)
 {
-    *data = (struct dt_data){.seq = seq, .vocab = vocab, .seed = seed};
+    const bool held_out = setup->held_out;
+    const size_t seq = setup->seq;
+    *data = (struct dt_data){
+        .seq = seq, .vocab = setup->vocab, .seed = setup->seed, .tokenizer = setup->tokenizer};
     for (size_t i = 0; i < count; i++)
         if (add_path(data, paths[i], true, err) < 0)
             goto fail;
@@ -233,19 +255,19 @@ int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets
         return -1;
     int last = 0;
     for (size_t i = 0; i <= data->seq; i++) {
-        int token = data->buffer[i * data->width];
-        if (data->width > 1)
-            token |= data->buffer[i * data->width + 1] << 8;
-        if ((size_t)token >= data->vocab)
+        uint32_t token = 0;
+        for (size_t b = 0; b < data->width; b++)
+            token |= (uint32_t)data->buffer[i * data->width + b] << 8 * b;
+        if (token >= data->vocab)
             return dt_error_set(err,
-                                "data has token %d at place %llu, and --vocab is %zu; is it made "
+                                "data has token %u at place %llu, and --vocab is %zu; is it made "
                                 "with another tokenizer?",
                                 token, (unsigned long long)place + i, data->vocab);
         if (i > 0) {
             tokens[row * data->seq + i - 1] = last;
-            targets[row * data->seq + i - 1] = token;
+            targets[row * data->seq + i - 1] = (int)token;
         }
-        last = token;
+        last = (int)token;
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Training data: one or more files, whose bytes are the tokens, or which are shards of tokens
- * (shard.h), and which piece of them each sample is.
+/* Training data: one or more files of text, whose bytes are the tokens or whose tokens a tokenizer
+ * makes, or which are shards of tokens (shard.h), and which piece of them each sample is.
  *
  * A sample is seq + 1 tokens: inputs, and the same one later as targets. Windows of an epoch are
  * visited in an order that is a function of (seed, epoch) alone, each once; sample number n of step
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tokenizer/tokenizer.h"
 
 struct dt_data_file {
     char *path;
@@ -27,16 +28,23 @@ struct dt_data {
     uint64_t size;  /* tokens of all files */
     uint64_t train; /* of these, for training; the rest is for evaluation */
     size_t seq, vocab;
-    size_t width; /* bytes of a token, the same in all files: 1 or 2 (shards); 0: no file yet */
+    size_t width; /* bytes of a token, the same in all files: 1 (text), 2 or 4; 0: no file yet */
+    const struct dt_tokenizer *tokenizer; /* not owned */
     uint64_t seed;
     uint64_t fingerprint; /* of sizes and of some content: equal data, equal fingerprint */
     unsigned char *buffer;
 };
 
-/* paths: files, or directories whose regular files are taken in the order of their names. held_out:
- * keep the last tenth for evaluation. */
-int dt_data_open(struct dt_data *data, char *const *paths, size_t count, size_t seq, bool held_out,
-                 size_t vocab, uint64_t seed, struct dt_error *err);
+struct dt_data_setup {
+    size_t seq, vocab;
+    uint64_t seed;
+    bool held_out;                        /* keep the last tenth for evaluation */
+    const struct dt_tokenizer *tokenizer; /* NULL: bytes of text are the tokens */
+};
+
+/* paths: files, or directories whose regular files are taken in the order of their names. */
+int dt_data_open(struct dt_data *data, char *const *paths, size_t count,
+                 const struct dt_data_setup *setup, struct dt_error *err);
 void dt_data_close(struct dt_data *data);
 
 /* Where in the training text sample `number` (counted over all steps) begins. */

@@ -150,8 +150,12 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     *code = DT_EXIT_CONFIG;
-    if (dt_data_open(&train->data, o->data, o->data_count, (size_t)o->model.seq, o->eval_every > 0,
-                     (size_t)o->model.vocab, o->seed, err) < 0)
+    if (dt_data_open(&train->data, o->data, o->data_count,
+                     &(struct dt_data_setup){.seq = (size_t)o->model.seq,
+                                             .vocab = (size_t)o->model.vocab,
+                                             .seed = o->seed,
+                                             .held_out = o->eval_every > 0},
+                     err) < 0)
         return -1;
     *code = DT_EXIT_USAGE;
     if (dt_report_open(&train->report, o, train->comm->rank, train->comm->size, err) < 0)

@@ -219,7 +219,7 @@ static void merge(struct work *w)
     }
 }
 
-static int append(struct dt_tokens *tokens, uint32_t token)
+int dt_tokens_add(struct dt_tokens *tokens, uint32_t token)
 {
     if (tokens->count == tokens->room) {
         size_t room = tokens->room ? 2 * tokens->room : 256;
@@ -238,10 +238,10 @@ static int hand_over(const struct work *w, struct dt_tokens *tokens)
 {
     for (size_t i = w->node_count > 0 ? 0 : NONE; i != NONE; i = w->nodes[i].after) {
         const struct node *node = &w->nodes[i];
-        if (node->token != DT_NO_TOKEN && append(tokens, node->token) < 0)
+        if (node->token != DT_NO_TOKEN && dt_tokens_add(tokens, node->token) < 0)
             return -1;
         for (size_t b = 0; node->token == DT_NO_TOKEN && b < node->length; b++)
-            if (append(tokens, w->bpe->of_byte[(unsigned char)w->piece[node->at + b]]) < 0)
+            if (dt_tokens_add(tokens, w->bpe->of_byte[(unsigned char)w->piece[node->at + b]]) < 0)
                 return -1;
     }
     return 0;
@@ -256,7 +256,7 @@ int dt_bpe_encode(const struct dt_bpe *bpe, const char *piece, size_t length,
     if (bpe->whole) {
         uint32_t token = dt_vocabulary_find(&bpe->vocabulary, piece, length);
         if (token != DT_NO_TOKEN)
-            return append(tokens, token);
+            return dt_tokens_add(tokens, token);
     }
     struct work w = {.bpe = bpe, .piece = piece, .nodes = few_nodes, .heap = few_pairs};
     int rc = -1;

@@ -25,6 +25,8 @@ struct dt_tokens {
     size_t count, room;
 };
 
+int dt_tokens_add(struct dt_tokens *tokens, uint32_t token); /* -1: no memory */
+
 /* path: one of the files above, or a directory with one. Close with dt_tokenizer_close. */
 int dt_tokenizer_open(struct dt_tokenizer **tokenizer, const char *path, struct dt_error *err);
 void dt_tokenizer_close(struct dt_tokenizer *tokenizer); /* NULL: nothing */

@@ -10,10 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dt_error err = {""};
-    int32_t words[3] = {MAGIC, VERSION, 0};
+    int32_t words[3] = {kinds[0].magic, kinds[0].version, 0};
     uint64_t tokens = 0;
     int rc = dt_shard_parse(&tokens, data, size, size, &err);
-    if ((rc < 0 && !err.text[0]) || (rc > 0 && size != DT_SHARD_HEADER + 2 * tokens))
+    if ((rc < 0 && !err.text[0]) || (rc > 0 && size != DT_SHARD_HEADER + (uint64_t)rc * tokens))
         abort();
     if (size < sizeof words)
         return 0;
