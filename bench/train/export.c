@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "public.h"
 
 #ifdef DT_TRAIN_DOUBLE
 #define DTYPE "F64"
@@ -18,93 +19,17 @@
 #define DTYPE "F32"
 #endif
 
-/* One tensor of the file. */
-struct piece {
-    char name[80];
-    const real *values;
-    size_t rows, columns; /* as they lie here; columns 0: a vector */
-    bool turned;          /* the file has it transposed (GPT-2's Conv1D) */
-};
-
+/* What is written: where each public tensor is in the array of the whole model. */
 struct pieces {
-    struct piece *list;
+    struct dt_public_tensor *list;
     size_t count;
+    const struct dt_layout *layout;
+    const real *params;
 };
 
-static void add(struct pieces *p, int layer, const char *name, const real *values, size_t rows,
-                size_t columns, bool turned)
+static size_t columns_of(const struct dt_public_tensor *t)
 {
-    struct piece *piece = &p->list[p->count];
-    if (!values)
-        return;
-    *piece = (struct piece){
-        .values = values, .rows = rows, .columns = columns, .turned = turned && columns > 0};
-    if (layer < 0)
-        snprintf(piece->name, sizeof piece->name, "%s", name);
-    else
-        snprintf(piece->name, sizeof piece->name, name, layer);
-    p->count++;
-}
-
-static void add_gpt2(struct pieces *p, const struct dt_model_config *m, const struct dt_layer *l,
-                     int layer)
-{
-    size_t c = (size_t)m->channels, hidden = (size_t)m->hidden, qkv = dt_config_qkv(m);
-    add(p, layer, "transformer.h.%d.ln_1.weight", l->norm1_weight, c, 0, false);
-    add(p, layer, "transformer.h.%d.ln_1.bias", l->norm1_bias, c, 0, false);
-    add(p, layer, "transformer.h.%d.attn.c_attn.weight", l->qkv_weight, qkv, c, true);
-    add(p, layer, "transformer.h.%d.attn.c_attn.bias", l->qkv_bias, qkv, 0, false);
-    add(p, layer, "transformer.h.%d.attn.c_proj.weight", l->projection_weight, c, c, true);
-    add(p, layer, "transformer.h.%d.attn.c_proj.bias", l->projection_bias, c, 0, false);
-    add(p, layer, "transformer.h.%d.ln_2.weight", l->norm2_weight, c, 0, false);
-    add(p, layer, "transformer.h.%d.ln_2.bias", l->norm2_bias, c, 0, false);
-    add(p, layer, "transformer.h.%d.mlp.c_fc.weight", l->up_weight, hidden, c, true);
-    add(p, layer, "transformer.h.%d.mlp.c_fc.bias", l->up_bias, hidden, 0, false);
-    add(p, layer, "transformer.h.%d.mlp.c_proj.weight", l->down_weight, c, hidden, true);
-    add(p, layer, "transformer.h.%d.mlp.c_proj.bias", l->down_bias, c, 0, false);
-}
-
-/* Queries, keys and values are three tensors there, and so are gate and value two. */
-static void add_llama(struct pieces *p, const struct dt_model_config *m, const struct dt_layer *l,
-                      int layer)
-{
-    size_t c = (size_t)m->channels, hidden = (size_t)m->hidden;
-    size_t keys = dt_config_head(m) * (size_t)m->kv_heads;
-    const real *q = l->qkv_weight, *k = q + c * c, *v = k + keys * c;
-    add(p, layer, "model.layers.%d.input_layernorm.weight", l->norm1_weight, c, 0, false);
-    add(p, layer, "model.layers.%d.self_attn.q_proj.weight", q, c, c, false);
-    add(p, layer, "model.layers.%d.self_attn.k_proj.weight", k, keys, c, false);
-    add(p, layer, "model.layers.%d.self_attn.v_proj.weight", v, keys, c, false);
-    add(p, layer, "model.layers.%d.self_attn.o_proj.weight", l->projection_weight, c, c, false);
-    add(p, layer, "model.layers.%d.post_attention_layernorm.weight", l->norm2_weight, c, 0, false);
-    add(p, layer, "model.layers.%d.mlp.gate_proj.weight", l->up_weight, hidden, c, false);
-    add(p, layer, "model.layers.%d.mlp.up_proj.weight", l->up_weight + hidden * c, hidden, c,
-        false);
-    add(p, layer, "model.layers.%d.mlp.down_proj.weight", l->down_weight, c, hidden, false);
-}
-
-static int list_pieces(struct pieces *p, const struct dt_layout *layout, real *params)
-{
-    const struct dt_model_config *m = &layout->config;
-    const struct dt_outer o = dt_layout_outer(layout, params);
-    const bool llama = m->family == DT_FAMILY_LLAMA;
-    size_t c = (size_t)m->channels, vocab = (size_t)m->vocab;
-    p->count = 0;
-    p->list = calloc(5 + 12 * (size_t)m->layers, sizeof *p->list);
-    if (!p->list)
-        return -1;
-    add(p, -1, llama ? "model.embed_tokens.weight" : "transformer.wte.weight", o.token_table, vocab,
-        c, false);
-    add(p, -1, "transformer.wpe.weight", o.position_table, (size_t)m->seq, c, false);
-    for (int layer = 0; layer < m->layers; layer++) {
-        const struct dt_layer l = dt_layout_layer(layout, params, layer);
-        (llama ? add_llama : add_gpt2)(p, m, &l, layer);
-    }
-    add(p, -1, llama ? "model.norm.weight" : "transformer.ln_f.weight", o.norm_weight, c, 0, false);
-    add(p, -1, "transformer.ln_f.bias", o.norm_bias, c, 0, false);
-    if (m->untied)
-        add(p, -1, "lm_head.weight", o.head, vocab, c, false);
-    return 0;
+    return t->columns > 0 ? t->columns : 1;
 }
 
 static char *header_text(const struct pieces *p)
@@ -113,8 +38,8 @@ static char *header_text(const struct pieces *p)
     size_t at = 0, length = 0;
     dt_buf_printf(&text, "{\"__metadata__\":{\"format\":\"pt\"}");
     for (size_t i = 0; i < p->count; i++) {
-        const struct piece *t = &p->list[i];
-        size_t bytes = t->rows * (t->columns ? t->columns : 1) * sizeof(real);
+        const struct dt_public_tensor *t = &p->list[i];
+        size_t bytes = t->rows * columns_of(t) * sizeof(real);
         dt_buf_printf(&text, ",\"%s\":{\"dtype\":\"" DTYPE "\",\"shape\":[%zu", t->name,
                       t->turned ? t->columns : t->rows);
         if (t->columns)
@@ -137,31 +62,33 @@ static char *header_text(const struct pieces *p)
     return padded;
 }
 
-static int write_piece(FILE *file, const struct piece *t)
+static int write_piece(FILE *file, const struct pieces *p, const struct dt_public_tensor *t)
 {
-    size_t columns = t->columns ? t->columns : 1;
+    const real *values = p->params + p->layout->tensors[t->index].offset + t->first;
+    size_t columns = columns_of(t);
     if (!t->turned)
-        return fwrite(t->values, columns * sizeof(real), t->rows, file) == t->rows ? 0 : -1;
+        return fwrite(values, columns * sizeof(real), t->rows, file) == t->rows ? 0 : -1;
     for (size_t column = 0; column < columns; column++)
         for (size_t row = 0; row < t->rows; row++)
-            if (fwrite(t->values + row * columns + column, sizeof(real), 1, file) != 1)
+            if (fwrite(values + row * columns + column, sizeof(real), 1, file) != 1)
                 return -1;
     return 0;
 }
 
 static int write_tensors(FILE *file, const struct dt_layout *layout, real *params)
 {
-    struct pieces pieces;
+    struct pieces pieces = {.layout = layout, .params = params};
     int rc = -1;
     char *header = NULL;
-    if (list_pieces(&pieces, layout, params) < 0 || !(header = header_text(&pieces)))
+    pieces.list = dt_public_tensors(layout, &pieces.count);
+    if (!pieces.list || !(header = header_text(&pieces)))
         goto out;
     uint64_t length = strlen(header);
     if (fwrite(&length, sizeof length, 1, file) != 1 || fputs(header, file) < 0)
         goto out;
     rc = 0;
     for (size_t i = 0; rc == 0 && i < pieces.count; i++)
-        rc = write_piece(file, &pieces.list[i]);
+        rc = write_piece(file, &pieces, &pieces.list[i]);
 out:
     free(header);
     free(pieces.list);
@@ -221,16 +148,6 @@ static int write_file(const char *directory, const char *name,
     free(path);
     free(unfinished);
     return rc;
-}
-
-int dt_export_check(const struct dt_model_config *config, struct dt_error *err)
-{
-    if (config->family == DT_FAMILY_GPT2 && config->kv_heads != config->heads)
-        return dt_error_set(err,
-                            "--export knows no public model of the family gpt2 with --kv-heads %d "
-                            "of %d; take as many, or --family llama",
-                            config->kv_heads, config->heads);
-    return 0;
 }
 
 int dt_export_prepare(const char *directory, struct dt_error *err)

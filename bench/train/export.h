@@ -6,9 +6,6 @@
 
 #include "layout.h"
 
-/* Is there a public model of this shape? GPT-2 with grouped queries has none. */
-int dt_export_check(const struct dt_model_config *config, struct dt_error *err);
-
 /* Make the directory (one level) and see that it can be written: before the training, not after. */
 int dt_export_prepare(const char *directory, struct dt_error *err);
 
