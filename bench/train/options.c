@@ -11,7 +11,6 @@
 
 #include "base/buf.h"
 #include "options_rows.h"
-#include "public.h"
 #include "version.h"
 
 enum { NOT_GIVEN = -1, MOST_ROWS = 96, KEY_FIRST = 256, KEY_HELP = 1000, KEY_VERSION };
@@ -189,16 +188,8 @@ void dt_options_fini(struct dt_options *options)
 
 int dt_options_check(const struct dt_options *o, int shares, struct dt_error *err)
 {
-<<<<<<< HEAD
     if (o->global_batch % shares != 0) {
         long below = o->global_batch / shares * shares, above = below + shares;
-=======
-    if (dt_config_check(&o->model, err) < 0 ||
-        (o->export_to && dt_public_check(&o->model, err) < 0))
-        return -1;
-    if (o->global_batch % ranks != 0) {
-        long below = o->global_batch / ranks * ranks, above = below + ranks;
->>>>>>> 11b0de5 (dt-train: names of public models' tensors stand in one table)
         long nearest =
             below > 0 && o->global_batch - below <= above - o->global_batch ? below : above;
         return dt_error_set(err,

@@ -6,6 +6,7 @@
 
 #include "base/exitcode.h"
 #include "export.h"
+#include "public.h"
 
 #define TEXT_BYTES 2048
 
@@ -189,7 +190,7 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     const struct dt_options *o = train->options;
     struct dt_mesh_sizes sizes = o->mesh;
     if (dt_config_check(&o->model, err) < 0 ||
-        (o->export_to && dt_export_check(&o->model, err) < 0) ||
+        (o->export_to && dt_public_check(&o->model, err) < 0) ||
         dt_mesh_fit(&sizes, train->comm->size, err) < 0 || check_dimensions(&sizes, err) < 0)
         return -1;
     const struct dt_mesh_sizes at = dt_mesh_at(&sizes, train->comm->rank);
