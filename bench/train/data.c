@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/whole.h"
 #include "encode.h"
 #include "hash.h"
 #include "rng.h"
@@ -270,4 +271,30 @@ int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets
         last = (int)token;
     }
     return 0;
+}
+
+int dt_data_write(const struct dt_data *data, const char *path, struct dt_error *err)
+{
+    enum { TOKENS = 4096 };
+    unsigned char piece[4 * TOKENS];
+    char header[DT_SHARD_HEADER];
+    struct dt_whole file;
+    if (data->size > DT_SHARD_MOST || data->width < 2)
+        return dt_error_set(err, "--write-tokens %s: %llu tokens are more than the %d of a file",
+                            path, (unsigned long long)data->size, DT_SHARD_MOST);
+    dt_shard_header(header, data->width, data->size);
+    int rc = 0, why = dt_whole_open(&file, path);
+    if (why == 0)
+        why = dt_whole_write(&file, header, sizeof header);
+    for (uint64_t at = 0; rc == 0 && why == 0 && at < data->size; at += TOKENS) {
+        size_t now = data->size - at < TOKENS ? (size_t)(data->size - at) : TOKENS;
+        rc = read_at(data, piece, now, at, err);
+        if (rc == 0)
+            why = dt_whole_write(&file, (const char *)piece, now * data->width);
+    }
+    int closed = dt_whole_close(&file, rc == 0 && why == 0);
+    why = why < 0 ? why : closed;
+    if (rc == 0 && why < 0)
+        rc = dt_error_set(err, "--write-tokens %s can not be written: %s", path, strerror(-why));
+    return rc;
 }

@@ -58,4 +58,7 @@ uint64_t dt_data_held_out(const struct dt_data *data);
 int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets, size_t row,
                  struct dt_error *err);
 
+/* All tokens, as a shard (shard.h), whole or not at all. */
+int dt_data_write(const struct dt_data *data, const char *path, struct dt_error *err);
+
 #endif

@@ -68,15 +68,24 @@ static void write_token(const struct text *t, uint32_t token, bool first)
     fflush(t->out); /* it is looked at as it comes */
 }
 
+/* What a text comes after, where no prompt is given. */
+static uint32_t before_text(const struct text *t)
+{
+    int end = t->tokenizer ? dt_tokenizer_end(t->tokenizer) : '\n';
+    return end >= 0 ? (uint32_t)end : 0;
+}
+
 static int read_prompt(struct text *t, const char *prompt, size_t vocab, struct dt_error *err)
 {
+    if (!prompt)
+        return dt_tokens_add(&t->tokens, before_text(t)) < 0
+                   ? dt_error_set(err, "no memory for the text")
+                   : 0;
     size_t length = strlen(prompt);
     int rc = t->tokenizer ? dt_tokenizer_encode(t->tokenizer, prompt, length, &t->tokens, err) : 0;
     for (size_t i = 0; rc == 0 && !t->tokenizer && i < length; i++)
         if (dt_tokens_add(&t->tokens, (unsigned char)prompt[i]) < 0)
             rc = dt_error_set(err, "no memory for the prompt");
-    if (rc == 0 && t->tokens.count == 0)
-        rc = dt_error_set(err, "--prompt is empty; the model wants a token to begin from");
     for (size_t i = 0; rc == 0 && i < t->tokens.count; i++)
         if (t->tokens.list[i] >= vocab)
             rc = dt_error_set(err,
@@ -125,7 +134,7 @@ int dt_generate(FILE *out, const struct dt_layout *layout, real *params, const s
     if (dt_decoder_init(&decoder, layout, params, blas, err) < 0)
         return -1;
     int rc = read_prompt(&text, s->prompt, (size_t)layout->config.vocab, err);
-    for (size_t i = 0; rc == 0 && i < text.tokens.count; i++)
+    for (size_t i = 0; rc == 0 && s->prompt && i < text.tokens.count; i++)
         write_token(&text, text.tokens.list[i], i == 0);
     if (rc == 0)
         rc = draw_all(&decoder, &text, s, err);

@@ -9,7 +9,7 @@
 #include "tokenizer/tokenizer.h"
 
 struct dt_generate_setup {
-    const char *prompt; /* at least one token */
+    const char *prompt; /* not empty; NULL: as a text begins, after another or on a new line */
     long tokens;
     double temperature; /* 0: always the most probable */
     long top;           /* of so many most probable ones; 0: of all */
@@ -17,7 +17,7 @@ struct dt_generate_setup {
     const struct dt_tokenizer *tokenizer; /* NULL: bytes are the tokens */
 };
 
-/* Writes the prompt and what follows to `out` as it comes, up to the tokenizer's end of text. When
+/* Writes the prompt and what follows it to `out` as it comes, up to the tokenizer's end of text. When
  * the context is full, its second half is what the model goes on from. */
 int dt_generate(FILE *out, const struct dt_layout *layout, real *params, const struct dt_blas *blas,
                 const struct dt_generate_setup *setup, struct dt_error *err);

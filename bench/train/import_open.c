@@ -206,7 +206,9 @@ static int open_path(struct dt_import *import, const char *path, struct dt_error
 {
     struct stat st;
     size_t length = strlen(path);
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    if (stat(path, &st) < 0)
+        return dt_error_set(err, "%s", strerror(errno));
+    if (S_ISDIR(st.st_mode))
         return open_public(import, path, NULL, err);
     if (length > 4 && strcmp(path + length - 4, ".bin") == 0) {
         if (dt_import_add_file(import, path, err) < 0)

@@ -55,10 +55,31 @@ static int choose_threads(struct dt_comm *comm, int *threads, struct dt_error *e
     return 0;
 }
 
+/* --write-tokens: by one rank, and nothing else. */
+static int write_tokens(struct dt_comm *comm, const struct dt_options *o, struct dt_error *err)
+{
+    struct dt_data data = {0};
+    int code = DT_EXIT_REPORT, rc = 0;
+    if (comm->rank == 0) {
+        rc = dt_data_open(&data, o->data, o->data_count,
+                          &(struct dt_data_setup){
+                              .seq = 1, .vocab = (size_t)o->model.vocab, .tokenizer = o->tokenizer},
+                          err);
+        if (rc == 0)
+            rc = dt_data_write(&data, o->write_tokens, err);
+        if (rc == 0)
+            printf("%llu tokens in %s\n", (unsigned long long)data.size, o->write_tokens);
+        dt_data_close(&data);
+    }
+    return dt_comm_agree(comm, rc < 0, &code, err) < 0 ? code : 0;
+}
+
 static int run(struct dt_comm *comm, const struct dt_options *options, struct dt_error *err)
 {
     struct dt_train train;
     int threads, code = DT_EXIT_USAGE;
+    if (options->write_tokens)
+        return write_tokens(comm, options, err);
     int rc = choose_threads(comm, &threads, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;

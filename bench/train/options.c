@@ -20,6 +20,7 @@ static const struct dt_option_group groups[] = {
     {"How to train", dt_options_of_training},
     {"How the ranks share the work", dt_options_of_ranks},
     {"Checkpoints and output", dt_options_of_output},
+    {"Text from the model", dt_options_of_text},
 };
 enum { GROUPS = sizeof groups / sizeof *groups };
 
@@ -99,6 +100,19 @@ static void override(int *size, int given)
         *size = given;
 }
 
+/* The tokenizer, and the sizes of the model to begin from. */
+static int open_files(struct dt_options *o, struct dt_error *err)
+{
+    if (o->init_path && o->preset)
+        return dt_error_set(err,
+                            "--preset %s and --init %s both give the sizes of the model; "
+                            "leave one out",
+                            o->preset, o->init_path);
+    if (o->tokenizer_path && dt_tokenizer_open(&o->tokenizer, o->tokenizer_path, err) < 0)
+        return dt_error_prefix(err, "--tokenizer");
+    return o->init_path ? dt_import_open(&o->init, o->init_path, err) : 0;
+}
+
 static int apply_preset(struct dt_options *o, struct dt_error *err)
 {
     const char *name = o->preset ? o->preset : "tiny";
@@ -106,7 +120,9 @@ static int apply_preset(struct dt_options *o, struct dt_error *err)
     if (!preset)
         return unknown_preset(name, err);
     const struct dt_model_config given = o->model;
-    o->model = preset->model;
+    o->model = o->init ? *dt_import_config(o->init) : preset->model;
+    if (o->tokenizer && !o->init)
+        o->model.vocab = (int)dt_tokenizer_size(o->tokenizer);
     override(&o->model.layers, given.layers);
     override(&o->model.channels, given.channels);
     override(&o->model.heads, given.heads);
@@ -126,9 +142,25 @@ static int apply_preset(struct dt_options *o, struct dt_error *err)
     return 0;
 }
 
+static int check_text(const struct dt_options *o, struct dt_error *err)
+{
+    if (o->write_tokens && !o->tokenizer)
+        return dt_error_set(err, "--write-tokens %s wants --tokenizer, which makes them",
+                            o->write_tokens);
+    if (o->tokenizer && (size_t)o->model.vocab < dt_tokenizer_size(o->tokenizer))
+        return dt_error_set(err,
+                            "--tokenizer %s makes %zu tokens, and the model's vocabulary is "
+                            "%d; is the model made with another?",
+                            o->tokenizer_path, dt_tokenizer_size(o->tokenizer), o->model.vocab);
+    if (o->prompt && !*o->prompt)
+        return dt_error_set(err, "--prompt is empty; give some text, or leave it out");
+    return o->init ? dt_import_check(o->init, &o->model, err) : 0;
+}
+
 static int check_together(const struct dt_options *o, struct dt_error *err)
 {
-    if (o->data_count == 0)
+    bool text_only = o->generate && (o->init || o->resume) && !o->write_tokens;
+    if (o->data_count == 0 && !text_only)
         return dt_error_set(err, "--data FILE is missing: the text to learn; try "
                                  "--data /usr/share/common-licenses/GPL-3");
     if (o->zero && !o->mesh.fsdp)
@@ -159,6 +191,8 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                                    .rate = NOT_GIVEN,
                                    .warmup = NOT_GIVEN,
                                    .decay = 0.1,
+                                   .temperature = 0.8,
+                                   .top = 40,
                                    .model = {.family = NOT_GIVEN, .untied = NOT_GIVEN}};
     fill_table();
     error_t rc = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &next, &parse);
@@ -173,7 +207,8 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
     }
     if (options->mesh.fsdp && !options->zero)
         options->zero = 3;
-    if (!parse.failed && apply_preset(options, err) == 0 && check_together(options, err) == 0)
+    if (!parse.failed && open_files(options, err) == 0 && apply_preset(options, err) == 0 &&
+        check_together(options, err) == 0 && check_text(options, err) == 0)
         return 0;
     dt_options_fini(options);
     return -1;
@@ -182,8 +217,12 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
 void dt_options_fini(struct dt_options *options)
 {
     free(options->data);
+    dt_tokenizer_close(options->tokenizer);
+    dt_import_close(options->init);
     options->data = NULL;
     options->data_count = 0;
+    options->tokenizer = NULL;
+    options->init = NULL;
 }
 
 int dt_options_check(const struct dt_options *o, int shares, struct dt_error *err)

@@ -10,7 +10,9 @@
 #include "blas.h"
 #include "comm.h"
 #include "layout.h"
+#include "import.h"
 #include "mesh.h"
+#include "tokenizer/tokenizer.h"
 
 struct dt_options {
     char **data; /* pointers into argv */
@@ -29,6 +31,13 @@ struct dt_options {
     int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */
     const char *checkpoint, *log, *export_to;
     bool resume;
+    const char *tokenizer_path, *init_path;
+    struct dt_tokenizer *tokenizer; /* of the first; owned */
+    struct dt_import *init;         /* of the second; owned */
+    const char *write_tokens;       /* write the tokens of the data there, and do no more */
+    const char *prompt;
+    long generate, top; /* tokens of text after the training; of so many most probable ones */
+    double temperature;
 };
 
 /* Returns -1 with the sentence for a wrong command line. --help and --version print and exit. */

@@ -23,6 +23,12 @@ static const char *const families[] = {
 const struct dt_option_row dt_options_of_model[] = {
     {"data", "FILE|DIR", "text to learn; any bytes; may be given several times", take_data,
      .compared = DT_MAY_DIFFER},
+    {"tokenizer", "FILE|DIR", "tokens of the text: tokenizer.json, tokenizer.model, vocab.json",
+     dt_take_text, DT_AT(tokenizer_path), .compared = DT_GIVEN_EQUAL},
+    {"write-tokens", "FILE", "write the tokens of --data to FILE, and end", dt_take_text,
+     DT_AT(write_tokens), .compared = DT_GIVEN_EQUAL},
+    {"init", "FILE|DIR", "begin from a public model: safetensors, or llm.c's .bin", dt_take_text,
+     DT_AT(init_path), .compared = DT_GIVEN_EQUAL},
     {"preset", "NAME", "tiny (default), small, gpt2-124m, llama-1b ...; sets what follows",
      dt_take_text, DT_AT(preset), .compared = DT_MAY_DIFFER},
     {"family", "NAME", "gpt2 or llama", dt_take_word, DT_AT(model.family), .words = families},

@@ -39,6 +39,7 @@ extern const struct dt_option_row dt_options_of_model[];    /* options_model.c *
 extern const struct dt_option_row dt_options_of_training[]; /* options_training.c */
 extern const struct dt_option_row dt_options_of_ranks[];    /* options_ranks.c */
 extern const struct dt_option_row dt_options_of_output[];   /* options_output.c */
+extern const struct dt_option_row dt_options_of_text[];     /* options_text.c */
 
 /* The takers, by the type of the field (options_values.c). Those of numbers refuse what is not from
  * `least` to `most`. */

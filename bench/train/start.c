@@ -128,14 +128,22 @@ static int resume(struct dt_train *train, const struct dt_checkpoint_arrays *who
     return train->step == 0 ? 0 : dt_parallel_spread(&train->parallel, whole, err);
 }
 
-/* Weights: of a checkpoint, or made by each rank alike. */
+/* Weights: of a checkpoint, of a public model, or made by each rank alike. */
 static int place_weights(struct dt_train *train, int *code, struct dt_error *err)
 {
     struct dt_parallel *p = &train->parallel;
-    dt_parallel_first_values(p, train->options->seed);
+    struct dt_import *init = train->options->init;
+    int rc = 0;
+    if (init)
+        rc = dt_import_values(init, &p->own, p->params, err);
+    else
+        dt_parallel_first_values(p, train->options->seed);
+    *code = DT_EXIT_CONFIG;
+    if (init && dt_comm_agree(train->comm, rc < 0, code, err) < 0)
+        return -1;
     if (train->options->resume) {
         struct dt_checkpoint_arrays whole;
-        int rc = dt_parallel_whole_open(p, &whole, err);
+        rc = dt_parallel_whole_open(p, &whole, err);
         rc = dt_comm_agree(train->comm, rc < 0, code, err);
         if (rc == 0)
             rc = resume(train, &whole, code, err);
@@ -151,12 +159,13 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     *code = DT_EXIT_CONFIG;
-    if (dt_data_open(&train->data, o->data, o->data_count,
-                     &(struct dt_data_setup){.seq = (size_t)o->model.seq,
-                                             .vocab = (size_t)o->model.vocab,
-                                             .seed = o->seed,
-                                             .held_out = o->eval_every > 0},
-                     err) < 0)
+    if (o->data_count > 0 && dt_data_open(&train->data, o->data, o->data_count,
+                                          &(struct dt_data_setup){.seq = (size_t)o->model.seq,
+                                                                  .vocab = (size_t)o->model.vocab,
+                                                                  .seed = o->seed,
+                                                                  .held_out = o->eval_every > 0,
+                                                                  .tokenizer = o->tokenizer},
+                                          err) < 0)
         return -1;
     *code = DT_EXIT_USAGE;
     if (dt_report_open(&train->report, o, train->comm->rank, train->comm->size, err) < 0)

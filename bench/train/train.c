@@ -11,6 +11,7 @@
 #include "base/exitcode.h"
 #include "clock.h"
 #include "export.h"
+#include "generate.h"
 #include "length.h"
 
 /* A signal to a whole job reaches its ranks over some steps: one request, not one a rank. */
@@ -225,23 +226,51 @@ static int save(struct dt_train *train, int *code, struct dt_error *err)
     return 0;
 }
 
-/* The trained model, for others. */
-static int export_model(struct dt_train *train, int *code, struct dt_error *err)
+/* The trained model, for others: read by public programs, or heard of. Both want it whole, on rank
+ * 0. */
+static int use_whole(struct dt_train *train,
+                     int (*use)(struct dt_train *train, const struct dt_layout *layout,
+                                real *params, struct dt_error *err),
+                     int *code, struct dt_error *err)
 {
-    const char *directory = train->options->export_to;
     struct dt_checkpoint_arrays whole;
+    struct dt_layout layout;
     int failed = 0;
     if (collect_whole(train, &whole, code, err) < 0)
         return -1;
-    if (train->comm->rank == 0)
-        failed = dt_export(directory, &train->model.layout, whole.params, err) < 0;
+    if (train->comm->rank == 0) {
+        failed = dt_layout_init(&layout, &train->options->model, NULL, err) < 0;
+        if (!failed)
+            failed = use(train, &layout, whole.params, err) < 0;
+        dt_layout_fini(&layout);
+    }
     dt_parallel_whole_close(&train->parallel, &whole);
     *code = DT_EXIT_REPORT;
-    if (dt_comm_agree(train->comm, failed, code, err) < 0)
+    return dt_comm_agree(train->comm, failed, code, err);
+}
+
+static int export_model(struct dt_train *train, const struct dt_layout *layout, real *params,
+                        struct dt_error *err)
+{
+    const char *directory = train->options->export_to;
+    if (dt_export(directory, layout, params, err) < 0)
         return -1;
-    *code = 1;
     dt_report_say(&train->report, "%8ld exported to %s", train->step, directory);
     return 0;
+}
+
+static int generate(struct dt_train *train, const struct dt_layout *layout, real *params,
+                    struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    return dt_generate(stdout, layout, params, &train->blas,
+                       &(struct dt_generate_setup){.prompt = o->prompt,
+                                                   .tokens = o->generate,
+                                                   .temperature = o->temperature,
+                                                   .top = o->top,
+                                                   .seed = o->seed,
+                                                   .tokenizer = o->tokenizer},
+                       err);
 }
 
 /* What comes after a step's update. *end: the user wants the run to stop here. */
@@ -268,20 +297,23 @@ static int after_step(struct dt_train *train, const double *news, bool *end, int
 
 int dt_train_run(struct dt_train *train, struct dt_error *err)
 {
+    const struct dt_options *o = train->options;
+    long steps = o->data_count > 0 ? o->steps : 0;
     bool end = false;
     int code = 1;
-    if (train->step >= train->options->steps)
-        dt_report_say(&train->report, "nothing to do: step %ld of %ld is done", train->step,
-                      train->options->steps);
-    while (!end && train->step < train->options->steps) {
+    if (train->step >= steps && o->data_count > 0)
+        dt_report_say(&train->report, "nothing to do: step %ld of %ld is done", train->step, steps);
+    while (!end && train->step < steps) {
         double news[NEWS_COUNT] = {0};
         if (one_step(train, news, err) < 0 || after_step(train, news, &end, &code, err) < 0)
             return code;
     }
     if (dt_parallel_check(&train->parallel, err) < 0)
         return code;
-    if (train->options->export_to && !end && export_model(train, &code, err) < 0)
+    if (o->export_to && !end && use_whole(train, export_model, &code, err) < 0)
         return code;
     dt_report_summary(&train->report);
+    if (o->generate && !end && use_whole(train, generate, &code, err) < 0)
+        return code;
     return end ? DT_EXIT_SIGNAL + SIGTERM : 0;
 }

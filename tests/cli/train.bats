@@ -231,28 +231,6 @@ float_at() { # file, byte
     [ "$(float_at "$file" $((8 + length + at + 4)))" != "$(float_at "$TMP/c/step-00000003.dtc" $((matrix + 4)))" ]
 }
 
-@test "--export: transformers finds the loss that dt-train has" {
-    python3 -c 'import torch, transformers' 2>/dev/null || skip "no transformers in this Python"
-    for family in gpt2 llama; do
-        "$BIN" "${SMALL[@]}" --steps 20 --family $family --eval-every 20 --log "$TMP/$family.log" --export "$TMP/$family" >/dev/null
-        python3 - "$TMP/$family" "$TEXT" "$(sed -n 's/.*"eval_loss":\([0-9.]*\).*/\1/p' "$TMP/$family.log")" <<'PY'
-import sys, torch
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval()
-data, seq = open(sys.argv[2], "rb").read(), 16
-train = len(data) - len(data) // 10
-held = (len(data) - train - 1) // seq
-windows = min(held, 16)
-places = [train + held * w // windows * seq for w in range(windows)]
-rows = torch.tensor([list(data[p:p + seq + 1]) for p in places])
-with torch.no_grad():
-    logits = model(rows[:, :-1]).logits
-loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
-sys.exit(abs(loss - float(sys.argv[3])) > 2e-6 * loss)
-PY
-    done
-}
-
 @test "--export: of shards the same as of copies; of a complete run, on resume; refused with one sentence" {
     mpi 2 "${SMALL[@]}" --steps 3 --export "$TMP/copies" --checkpoint "$TMP/c" >/dev/null
     mpi 2 "${SMALL[@]}" --steps 3 --export "$TMP/shards" --fsdp 2 >/dev/null
