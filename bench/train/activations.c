@@ -92,7 +92,7 @@ static size_t place_all(struct dt_model *model, real *base)
     const struct dt_model_config *config = &model->config;
     const bool llama = config->family == DT_FAMILY_LLAMA;
     struct hand_out h = {.base = base, .recompute = model->recompute};
-    size_t c = (size_t)config->channels, rows = model->max_batch * (size_t)config->seq;
+    size_t c = (size_t)config->channels, rows = model->max_batch * model->time;
     size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
     place_slots(&h, model, rows);
     model->norm = take(&h, rows * c);
@@ -102,16 +102,20 @@ static size_t place_all(struct dt_model *model, real *base)
     model->d_narrow = take(&h, rows * c);
     model->d_wide = take(&h, rows * (qkv > up ? qkv : up));
     model->d_hidden = llama ? take(&h, rows * (size_t)config->hidden) : model->d_wide;
-    model->rope = llama ? take(&h, (size_t)config->seq * dt_config_head(config)) : NULL;
-    model->work =
-        take(&h, dt_attention_work_size((size_t)config->seq) * (size_t)model->blas->threads);
+    model->rope = llama ? take(&h, model->time * dt_config_head(config)) : NULL;
+    model->work = take(&h, dt_attention_work_size(model->time) * (size_t)model->blas->threads);
+    const struct dt_attention_shape most = dt_model_attention(model, model->max_batch);
+    const struct dt_comm *context = model->mesh->context;
+    real *ring = take(&h, dt_ring_work_size(context, &most));
+    if (base && context->size > 1)
+        dt_ring_init(&model->ring, model->mesh->context, ring, &most);
     model->logits = take(&h, dt_loss_work_size(rows, (size_t)config->vocab));
     return h.used;
 }
 
 int dt_activations_take(struct dt_model *model)
 {
-    size_t rows = model->max_batch * (size_t)model->config.seq;
+    size_t rows = model->max_batch * model->time;
     model->slots = calloc(model->slot_count, sizeof *model->slots);
     model->kept = calloc(model->slot_count * model->slot_layers, sizeof *model->kept);
     model->row_losses = calloc(rows, sizeof *model->row_losses);

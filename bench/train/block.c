@@ -26,13 +26,28 @@ void dt_norm_backward(const struct dt_model_config *config, real *d_in, real *d_
                               add);
 }
 
-static struct dt_attention_shape attention_shape(const struct dt_model_config *config, size_t batch)
+/* Over the ranks that share each sample, where there are more than one. */
+static void attend(struct dt_model *model, const struct dt_kept *k, size_t batch)
 {
-    return (struct dt_attention_shape){.batch = batch,
-                                       .time = (size_t)config->seq,
-                                       .heads = (size_t)config->heads,
-                                       .kv_heads = (size_t)config->kv_heads,
-                                       .head = dt_config_head(config)};
+    const struct dt_attention_shape shape = dt_model_attention(model, batch);
+    if (model->mesh->context->size == 1)
+        dt_attention_forward(model->blas, k->attended, k->log_sum, k->qkv, model->work, &shape);
+    else if (!model->failed)
+        dt_model_note(model, dt_ring_forward(&model->ring, model->blas, k->attended, k->log_sum,
+                                             k->qkv, model->work, &shape, &model->error));
+}
+
+static void attend_backward(struct dt_model *model, real *d_qkv, const real *d_out,
+                            const struct dt_kept *k, size_t batch)
+{
+    const struct dt_attention_shape shape = dt_model_attention(model, batch);
+    if (model->mesh->context->size == 1)
+        dt_attention_backward(model->blas, d_qkv, d_out, k->attended, k->log_sum, k->qkv,
+                              model->work, &shape);
+    else if (!model->failed)
+        dt_model_note(model,
+                      dt_ring_backward(&model->ring, model->blas, d_qkv, d_out, k->attended,
+                                       k->log_sum, k->qkv, model->work, &shape, &model->error));
 }
 
 /* Queries and keys lie side by side, so one call turns both. */
@@ -40,7 +55,7 @@ static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool b
 {
     const struct dt_model_config *config = &model->config;
     if (config->family == DT_FAMILY_LLAMA)
-        dt_rope(qkv, model->rope, batch, (size_t)config->seq,
+        dt_rope(qkv, model->rope, batch, model->time,
                 (size_t)config->heads + (size_t)config->kv_heads, dt_config_head(config),
                 dt_config_qkv(config), back);
 }
@@ -60,16 +75,15 @@ static void forward_inside(struct dt_model *model, const struct dt_layer *w,
                            const struct dt_kept *k, const real *in, size_t batch)
 {
     const struct dt_model_config *config = &model->config;
-    const struct dt_attention_shape attention = attention_shape(config, batch);
     const struct dt_blas *blas = model->blas;
-    size_t c = (size_t)config->channels, rows = batch * (size_t)config->seq;
+    size_t c = (size_t)config->channels, rows = batch * model->time;
     size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
     dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
                     rows);
     dt_linear_forward(blas, k->qkv, k->norm1, w->qkv_weight, rows, c, qkv);
     dt_bias_add(k->qkv, w->qkv_bias, rows, qkv);
     rotate(model, k->qkv, batch, false);
-    dt_attention_forward(blas, k->attended, k->log_sum, k->qkv, model->work, &attention);
+    attend(model, k, batch);
     dt_linear_forward(blas, model->d_narrow, k->attended, w->projection_weight, rows, c, c);
     dt_residual_add(k->middle, in, model->d_narrow, w->projection_bias, rows, c);
     dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
@@ -82,7 +96,7 @@ void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const st
                       const real *in, size_t batch)
 {
     size_t c = (size_t)model->config.channels, hidden = (size_t)model->config.hidden;
-    size_t rows = batch * (size_t)model->config.seq;
+    size_t rows = batch * model->time;
     forward_inside(model, w, k, in, batch);
     dt_linear_forward(model->blas, model->d_narrow, k->activated, w->down_weight, rows, hidden, c);
     dt_residual_add(k->out, k->middle, model->d_narrow, w->down_bias, rows, c);
@@ -92,7 +106,7 @@ void dt_block_again(struct dt_model *model, const struct dt_layer *w, const stru
                     const real *in, size_t batch)
 {
     const struct dt_model_config *config = &model->config;
-    size_t rows = batch * (size_t)config->seq;
+    size_t rows = batch * model->time;
     if (model->recompute == DT_RECOMPUTE_FULL)
         forward_inside(model, w, k, in, batch);
     if (model->recompute != DT_RECOMPUTE_SELECTIVE)
@@ -109,10 +123,9 @@ void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const s
                        const struct dt_model_hooks *hooks)
 {
     const struct dt_model_config *config = &model->config;
-    const struct dt_attention_shape attention = attention_shape(config, batch);
     const struct dt_blas *blas = model->blas;
     size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
-    size_t rows = batch * (size_t)config->seq;
+    size_t rows = batch * model->time;
     real *stream = model->d_stream, *narrow = model->d_narrow, *wide = model->d_wide;
     dt_linear_backward(blas, model->d_hidden, g->down_weight, g->down_bias, stream, k->activated,
                        w->down_weight, rows, hidden, c, add);
@@ -128,8 +141,7 @@ void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const s
     dt_model_between(hooks);
     dt_linear_backward(blas, narrow, g->projection_weight, g->projection_bias, stream, k->attended,
                        w->projection_weight, rows, c, c, add);
-    dt_attention_backward(blas, wide, narrow, k->attended, k->log_sum, k->qkv, model->work,
-                          &attention);
+    attend_backward(model, wide, narrow, k, batch);
     rotate(model, wide, batch, true);
     dt_model_between(hooks);
     dt_linear_backward(blas, narrow, g->qkv_weight, g->qkv_bias, wide, k->norm1, w->qkv_weight,

@@ -69,6 +69,8 @@ void dt_config_fill(struct dt_model_config *c)
         c->hidden = llama ? (8 * c->channels / 3 + 63) / 64 * 64 : 4 * c->channels;
     if (!c->rope_base)
         c->rope_base = 500000;
+    if (c->experts && !c->experts_per_token)
+        c->experts_per_token = c->experts < 2 ? 1 : 2;
 }
 
 long dt_nearest_divisor(long number, long wanted)
@@ -93,6 +95,14 @@ int dt_config_check(const struct dt_model_config *c, struct dt_error *err)
                             "--kv-heads %d does not divide --heads %d; the nearest that does "
                             "is --kv-heads %ld",
                             c->kv_heads, c->heads, dt_nearest_divisor(c->heads, c->kv_heads));
+    if (c->experts_per_token > 0 && c->experts == 0)
+        return dt_error_set(err, "--experts-per-token %d wants --experts N, how many there are",
+                            c->experts_per_token);
+    if (c->experts_per_token > c->experts)
+        return dt_error_set(err,
+                            "--experts-per-token %d is more than --experts %d; the nearest that "
+                            "fits is --experts-per-token %d",
+                            c->experts_per_token, c->experts, c->experts);
     if (c->family == DT_FAMILY_LLAMA && dt_config_head(c) % 2 != 0)
         return dt_error_set(err,
                             "a head of %zu channels (--channels %d, --heads %d) can not be "

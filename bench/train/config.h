@@ -20,6 +20,10 @@ struct dt_model_config {
     int hidden;    /* width inside the second half of a layer; 0: see dt_config_fill */
     int untied;    /* the head has a table of its own, instead of the tokens' */
     int rope_base; /* of rotary positions; 0: 500000 (Llama 3) */
+    /* The second half of a layer as a mixture (moe.h). */
+    int experts;            /* 0: a layer has one second half, and no router */
+    int experts_per_token;  /* 0: 2 */
+    double experts_balance; /* how much the loss grows when they are chosen unevenly; 0: not */
 };
 
 /* Put the family's choice where a field is 0: hidden 4 x channels (GPT-2), or 8/3 x channels up to a

@@ -48,7 +48,7 @@ int dt_decoder_init(struct dt_decoder *d, const struct dt_layout *layout, real *
         total += (rows[i].count + unit - 1) / unit * unit;
     }
     if (m->family == DT_FAMILY_LLAMA)
-        dt_rope_table(d->rope, seq, head, m->rope_base);
+        dt_rope_table(d->rope, NULL, seq, head, m->rope_base);
     return 0;
 }
 

@@ -11,7 +11,8 @@ static void add(real *restrict to, const real *restrict from, size_t count)
 }
 
 void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
-                          const real *position_table, size_t batch, size_t time, size_t channels)
+                          const real *position_table, const size_t *places, size_t batch,
+                          size_t time, size_t channels)
 {
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < batch * time; row++) {
@@ -19,7 +20,7 @@ void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
         real *to = out + row * channels;
         memcpy(to, token, channels * sizeof(real));
         if (position_table)
-            add(to, position_table + row % time * channels, channels);
+            add(to, position_table + places[row % time] * channels, channels);
     }
 }
 
@@ -31,7 +32,8 @@ static void clear(real *table, size_t rows, size_t channels, size_t width)
 
 /* Threads share the channels, not the rows: each sum is then in the order of the rows. */
 void dt_embedding_backward(const struct dt_embedding_gradient *g, const real *d_out,
-                           const int *tokens, size_t batch, size_t time, size_t channels)
+                           const int *tokens, const size_t *places, size_t batch, size_t time,
+                           size_t channels)
 {
 #pragma omp parallel for schedule(static)
     for (size_t begin = 0; begin < channels; begin += SLICE) {
@@ -44,7 +46,7 @@ void dt_embedding_backward(const struct dt_embedding_gradient *g, const real *d_
             const real *from = d_out + row * channels + begin;
             add(g->token_table + (size_t)tokens[row] * channels + begin, from, width);
             if (g->position_table)
-                add(g->position_table + row % time * channels + begin, from, width);
+                add(g->position_table + places[row % time] * channels + begin, from, width);
         }
     }
 }

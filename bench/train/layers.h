@@ -12,16 +12,19 @@
 #include "blas.h"
 #include "real.h"
 
-/* embedding.c: token table (vocab x channels) plus position table (seq x channels, or NULL). */
+/* embedding.c: token table (vocab x channels) plus position table (seq x channels, or NULL). places:
+ * where in its sample each of `time` rows lies. */
 void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
-                          const real *position_table, size_t batch, size_t time, size_t channels);
+                          const real *position_table, const size_t *places, size_t batch,
+                          size_t time, size_t channels);
 struct dt_embedding_gradient {
     real *token_table, *position_table;
     size_t vocab, seq;            /* their rows */
     bool add_token, add_position; /* add to what is there (a tied head has written the tokens') */
 };
 void dt_embedding_backward(const struct dt_embedding_gradient *gradient, const real *d_out,
-                           const int *tokens, size_t batch, size_t time, size_t channels);
+                           const int *tokens, const size_t *places, size_t batch, size_t time,
+                           size_t channels);
 
 /* layernorm.c: mean and inverse deviation of each row are kept for backward. */
 void dt_layernorm_forward(real *out, real *mean, real *inverse, const real *in, const real *weight,
@@ -52,8 +55,9 @@ void dt_residual_add(real *out, const real *residual, const real *values, const 
 
 /* rope.c: rotary positions. Channel i of a head and channel i + head / 2 are turned by the angle
  * place * base^(-2i / head); this pairing is that of the public Llama weights in safetensors. table:
- * time x head reals, cosines and sines. */
-void dt_rope_table(real *table, size_t time, size_t head, double base);
+ * time x head reals, cosines and sines, for the rows at these places of a sample (NULL: at its
+ * beginning). */
+void dt_rope_table(real *table, const size_t *places, size_t time, size_t head, double base);
 /* Turn the first `heads` heads of each row of qkv in place; back: the other way, for gradients. */
 void dt_rope(real *qkv, const real *table, size_t batch, size_t time, size_t heads, size_t head,
              size_t stride, bool back);

@@ -17,27 +17,56 @@ static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
                         reals * sizeof(real) >> 20);
 }
 
+static int join_mesh(struct dt_model *model, const struct dt_mesh *mesh, struct dt_error *err)
+{
+    static const struct dt_mesh_sizes one = {
+        .dp = 1, .fsdp = 1, .ep = 1, .pp = 1, .cp = 1, .tp = 1};
+    model->mesh = mesh ? mesh : &model->own_mesh;
+    dt_comm_single_open(&model->own_comm);
+    return mesh ? 0 : dt_mesh_open(&model->own_mesh, &one, &model->own_comm, err);
+}
+
+static int take_places(struct dt_model *model)
+{
+    const struct dt_comm *context = model->mesh->context;
+    model->time = (size_t)model->config.seq / (size_t)context->size;
+    model->places = calloc(model->time, sizeof *model->places);
+    for (size_t i = 0; model->places && i < model->time; i++)
+        model->places[i] = dt_ring_place(context->rank, context->size, model->time, i);
+    return model->places ? 0 : -1;
+}
+
+struct dt_attention_shape dt_model_attention(const struct dt_model *model, size_t batch)
+{
+    return (struct dt_attention_shape){.batch = batch,
+                                       .time = model->time,
+                                       .heads = model->here.heads,
+                                       .kv_heads = model->here.kv_heads,
+                                       .head = model->here.head};
+}
+
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        const struct dt_model_setup *setup, struct dt_error *err)
 {
-    const struct dt_mesh *mesh = setup->mesh;
-    const struct dt_part part = mesh ? dt_mesh_part(&mesh->sizes, &mesh->at) : (struct dt_part){0};
-    *model = (struct dt_model){.mesh = mesh,
-                               .blas = setup->blas,
+    *model = (struct dt_model){.blas = setup->blas,
                                .max_batch = setup->max_batch,
                                .recompute = setup->recompute,
                                .slot_count = 1,
                                .slot_layers = (size_t)config->layers};
+    if (join_mesh(model, setup->mesh, err) < 0)
+        return -1;
+    const struct dt_part part = dt_mesh_part(&model->mesh->sizes, &model->mesh->at);
     if (dt_layout_init(&model->layout, config, &part, err) < 0)
         return -1;
     model->config = model->layout.config;
     model->here = dt_part_widths(&model->config, &part);
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
-    if (!model->param_bases || !model->grad_bases || dt_activations_take(model) < 0)
+    if (!model->param_bases || !model->grad_bases || take_places(model) < 0 ||
+        dt_activations_take(model) < 0)
         return no_memory(model, model->memory_count, err);
     if (model->rope)
-        dt_rope_table(model->rope, (size_t)config->seq, dt_config_head(config),
+        dt_rope_table(model->rope, model->places, model->time, dt_config_head(config),
                       model->config.rope_base);
     return 0;
 }
@@ -65,7 +94,10 @@ void dt_model_fini(struct dt_model *model)
     free(model->grads);
     free(model->param_bases);
     free(model->grad_bases);
+    free(model->places);
     dt_activations_free(model);
+    if (model->mesh == &model->own_mesh)
+        dt_mesh_close(&model->own_mesh);
     dt_layout_fini(&model->layout);
     *model = (struct dt_model){0};
 }
@@ -134,12 +166,12 @@ static void layer_backward(struct dt_model *model, size_t index, size_t batch, b
 static void forward(struct dt_model *model, const int *tokens, size_t batch,
                     const struct dt_model_hooks *hooks)
 {
-    size_t time = (size_t)model->config.seq, c = (size_t)model->config.channels;
+    size_t time = model->time, c = (size_t)model->config.channels;
     size_t layers = (size_t)model->config.layers;
     params_needed(hooks, 0, 1);
     struct dt_outer w = outer(model, model->param_bases);
-    dt_embedding_forward(model->slots[0].in, tokens, w.token_table, w.position_table, batch, time,
-                         c);
+    dt_embedding_forward(model->slots[0].in, tokens, w.token_table, w.position_table, model->places,
+                         batch, time, c);
     for (size_t i = 0; i < layers; i++) {
         params_needed(hooks, i + 1, i + 2);
         layer_forward(model, i, batch);
@@ -186,7 +218,7 @@ static void embedding_backward(struct dt_model *model, const int *tokens, size_t
                                                           .seq = (size_t)config->seq,
                                                           .add_token = add || !config->untied,
                                                           .add_position = add},
-                          model->d_stream, tokens, batch, (size_t)config->seq,
+                          model->d_stream, tokens, model->places, batch, model->time,
                           (size_t)config->channels);
     bucket_ready(hooks, 0);
 }
@@ -195,8 +227,7 @@ double dt_model_train(struct dt_model *model, const int *tokens, const int *targ
                       double scale, bool add, const struct dt_model_hooks *hooks)
 {
     forward(model, tokens, batch, hooks);
-    double loss =
-        top_backward(model, targets, batch * (size_t)model->config.seq, scale, add, hooks);
+    double loss = top_backward(model, targets, batch * model->time, scale, add, hooks);
     for (size_t i = (size_t)model->config.layers; i > 0; i--) {
         params_needed(hooks, i, i > 1 ? i - 1 : DT_NO_BUCKET);
         grads_needed(hooks, i);
@@ -214,7 +245,7 @@ double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *t
     params_needed(hooks, head_bucket(model), DT_NO_BUCKET);
     const struct dt_outer w = outer(model, model->param_bases);
     return dt_loss(model->blas, NULL, NULL, model->row_losses, model->logits, model->norm, w.head,
-                   targets, 0, batch * (size_t)model->config.seq, (size_t)model->config.channels,
+                   targets, 0, batch * model->time, (size_t)model->config.channels,
                    (size_t)model->config.vocab, false);
 }
 

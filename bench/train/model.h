@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "mesh.h"
 #include "reals.h"
+#include "ring.h"
 
 struct dt_model_setup {
     size_t max_batch; /* samples of a micro-batch */
@@ -22,7 +23,11 @@ struct dt_model_setup {
 struct dt_model {
     struct dt_model_config config; /* of the whole model */
     struct dt_widths here;         /* of this rank's part */
-    const struct dt_mesh *mesh;    /* NULL: alone */
+    const struct dt_mesh *mesh;    /* alone: one of loopbacks */
+    struct dt_mesh own_mesh;       /* that one, over own_comm */
+    struct dt_comm own_comm;
+    size_t time;    /* rows of each sample that are here: seq, shared out over mesh->context */
+    size_t *places; /* where in the sample each of them lies */
     struct dt_layout layout;
     const struct dt_blas *blas;
     size_t max_batch;
@@ -40,6 +45,9 @@ struct dt_model {
     real *d_hidden; /* GPT-2: d_wide itself */
     real *rope;     /* table of rotary positions, NULL: none */
     double *row_losses;
+    struct dt_ring ring; /* only where mesh->context has more ranks than this one */
+    bool failed;         /* communication inside a layer, which can not return it */
+    struct dt_error error;
 };
 
 /* Called from serial code: before a bucket's parameters are read (`next` is the one that comes after
@@ -60,6 +68,16 @@ static inline void dt_model_between(const struct dt_model_hooks *hooks)
         hooks->between(hooks->context);
 }
 
+/* Attention of `batch` samples, as far as it is this rank's. */
+struct dt_attention_shape dt_model_attention(const struct dt_model *model, size_t batch);
+
+/* Communication inside a layer: `result` was -1, and the sentence is in model->error. What comes after
+ * the first failure is left out. */
+static inline void dt_model_note(struct dt_model *model, int result)
+{
+    model->failed |= result < 0;
+}
+
 int dt_model_init(struct dt_model *model, const struct dt_model_config *config,
                   const struct dt_model_setup *setup, struct dt_error *err);
 void dt_model_fini(struct dt_model *model);
@@ -69,9 +87,10 @@ void dt_model_fini(struct dt_model *model);
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        const struct dt_model_setup *setup, struct dt_error *err);
 
-/* tokens, targets: batch x seq. Returns the sum of losses over all positions; fills grads with the
- * gradient of scale * that sum, or with `add` adds it: for the micro-batches of a step after its
- * first. hooks may be NULL. */
+/* tokens, targets: batch x time, those at model->places. Returns the sum of losses over these
+ * positions; fills grads with the gradient of scale * that sum, or with `add` adds it: for the
+ * micro-batches of a step after its first. hooks may be NULL. With model->failed the result is
+ * worthless, and the other ranks may wait. */
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
                       double scale, bool add, const struct dt_model_hooks *hooks);
 

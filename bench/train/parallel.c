@@ -90,6 +90,11 @@ double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int 
 
 int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err)
 {
+    if (p->model->failed) {
+        *err = p->model->error;
+        p->world->broken = true; /* the others wait */
+        return -1;
+    }
     return p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
                       : dt_dp_finish(&p->dp, exposed_s, err);
 }

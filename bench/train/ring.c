@@ -2,6 +2,17 @@
 /* Attention over a ring of ranks; see ring.h. */
 #include "ring.h"
 
+int dt_ring_check(int seq, int size, struct dt_error *err)
+{
+    int pieces = 2 * size, nearest = (seq + size) / pieces * pieces;
+    if (size == 1 || seq % pieces == 0)
+        return 0;
+    return dt_error_set(err,
+                        "--cp %d cuts each sample in %d pieces, and they do not divide --seq %d; "
+                        "the nearest that can be cut is --seq %d",
+                        size, pieces, seq, nearest > 0 ? nearest : pieces);
+}
+
 size_t dt_ring_place(int rank, int size, size_t time, size_t i)
 {
     size_t half = time / 2;

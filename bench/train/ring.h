@@ -21,6 +21,9 @@ struct dt_ring {
     struct dt_error error;
 };
 
+/* Can samples of `seq` tokens be shared so by `size` ranks? The sentence names the nearest that can. */
+int dt_ring_check(int seq, int size, struct dt_error *err);
+
 /* Where in its sequence row i of the `time` rows (an even number) lies that rank `rank` has. */
 size_t dt_ring_place(int rank, int size, size_t time, size_t i);
 

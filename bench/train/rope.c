@@ -7,11 +7,12 @@
 #include <math.h>
 
 /* Made in double: at place 100000 an angle in float has no digits left after the point. */
-void dt_rope_table(real *table, size_t time, size_t head, double base)
+void dt_rope_table(real *table, const size_t *places, size_t time, size_t head, double base)
 {
     for (size_t t = 0; t < time; t++) {
         for (size_t i = 0; i < head / 2; i++) {
-            double angle = (double)t * pow(base, -2.0 * (double)i / (double)head);
+            double angle =
+                (double)(places ? places[t] : t) * pow(base, -2.0 * (double)i / (double)head);
             table[t * head + i] = (real)cos(angle);
             table[t * head + head / 2 + i] = (real)sin(angle);
         }

@@ -50,7 +50,6 @@ static int compare_data(struct dt_train *train, struct dt_error *err)
 static int allocate(struct dt_train *train, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
-    size_t samples = train->batch * (size_t)o->model.seq;
     if (dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0 ||
         dt_model_init_bare(&train->model, &o->model,
                            &(struct dt_model_setup){.max_batch = train->micro,
@@ -58,9 +57,11 @@ static int allocate(struct dt_train *train, struct dt_error *err)
                                                     .mesh = &train->mesh},
                            err) < 0)
         return -1;
-    train->tokens = calloc(samples, sizeof *train->tokens);
-    train->targets = calloc(samples, sizeof *train->targets);
-    if (!train->tokens || !train->targets)
+    size_t rows = train->batch * train->model.time;
+    train->sample = calloc(2 * (size_t)o->model.seq, sizeof *train->sample);
+    train->tokens = calloc(rows, sizeof *train->tokens);
+    train->targets = calloc(rows, sizeof *train->targets);
+    if (!train->sample || !train->tokens || !train->targets)
         return dt_error_set(err, "no memory for %zu samples", train->batch);
     return 0;
 }
@@ -185,7 +186,7 @@ static int check_dimensions(const struct dt_mesh_sizes *sizes, struct dt_error *
     const struct {
         const char *name;
         int size;
-    } missing[] = {{"tp", sizes->tp}, {"pp", sizes->pp}, {"cp", sizes->cp}, {"ep", sizes->ep}};
+    } missing[] = {{"tp", sizes->tp}, {"pp", sizes->pp}, {"ep", sizes->ep}};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
         if (missing[i].size > 1)
             return dt_error_set(err, "--%s %d: this dt-train can not share that; say --%s 1",
@@ -206,7 +207,9 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     const struct dt_part part = dt_mesh_part(&sizes, &at);
     train->shares = dt_mesh_shares(&sizes);
     train->share = dt_mesh_share(&sizes, &at);
-    if (dt_part_check(&o->model, &part, err) < 0 || dt_options_check(o, train->shares, err) < 0)
+    if (dt_part_check(&o->model, &part, err) < 0 ||
+        dt_ring_check(o->model.seq, sizes.cp, err) < 0 ||
+        dt_options_check(o, train->shares, err) < 0)
         return -1;
     train->batch = (size_t)(o->global_batch / train->shares);
     train->micro = o->micro_batch ? (size_t)o->micro_batch : train->batch;
@@ -275,6 +278,7 @@ void dt_train_close(struct dt_train *train)
     if (!train->comm->broken)
         dt_mesh_close(&train->mesh);
     dt_blas_close(&train->blas);
+    free(train->sample);
     free(train->tokens);
     free(train->targets);
 }

@@ -44,14 +44,28 @@ static void collect_signals(const struct dt_train *train, double *news)
             news[NEWS_SAVE] = 1;
 }
 
+/* Of the sample at `place` in the data, the positions that are this rank's. */
+static int read_sample(struct dt_train *train, uint64_t place, size_t row, struct dt_error *err)
+{
+    const struct dt_model *model = &train->model;
+    const int *tokens = train->sample, *targets = train->sample + model->config.seq;
+    if (dt_data_read(&train->data, place, train->sample, train->sample + model->config.seq, 0,
+                     err) < 0)
+        return -1;
+    for (size_t i = 0; i < model->time; i++) {
+        train->tokens[row * model->time + i] = tokens[model->places[i]];
+        train->targets[row * model->time + i] = targets[model->places[i]];
+    }
+    return 0;
+}
+
 /* This rank's share of the step's samples. */
 static int read_batch(struct dt_train *train, struct dt_error *err)
 {
     uint64_t first = (uint64_t)train->step * (uint64_t)train->options->global_batch +
                      (uint64_t)train->share * train->batch;
     for (size_t i = 0; i < train->batch; i++)
-        if (dt_data_read(&train->data, dt_data_place(&train->data, first + i), train->tokens,
-                         train->targets, i, err) < 0)
+        if (read_sample(train, dt_data_place(&train->data, first + i), i, err) < 0)
             return -1;
     return 0;
 }
@@ -106,7 +120,7 @@ static double learn(struct dt_train *train)
     const struct dt_options *o = train->options;
     double scale = 1.0 / ((double)o->global_batch * o->model.seq), sum = 0;
     for (size_t first = 0; first < train->batch; first += train->micro) {
-        size_t at = first * (size_t)o->model.seq;
+        size_t at = first * train->model.time;
         bool last = first + train->micro >= train->batch;
         sum += dt_parallel_learn(&train->parallel, train->tokens + at, train->targets + at,
                                  train->micro, scale, first == 0, last);
@@ -158,24 +172,31 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     return 0;
 }
 
-/* The same windows every time, spread over the held-out text and dealt to the ranks in turn. */
+/* The same windows every time, spread over the held-out text and dealt to the shares in turn: to each
+ * as many, as the ranks wait for each other inside the model. (A text that has fewer windows than
+ * there are shares has some taken twice.) */
 static int evaluate(struct dt_train *train, struct dt_error *err)
 {
-    uint64_t held = dt_data_held_out(&train->data);
+    uint64_t held = dt_data_held_out(&train->data), shares = (uint64_t)train->shares;
     uint64_t wanted = 4 * (uint64_t)train->options->global_batch;
-    uint64_t windows = held < wanted ? held : wanted, shares = (uint64_t)train->shares;
+    uint64_t windows = (held < wanted ? held : wanted) / shares * shares;
+    windows = windows > 0 ? windows : shares;
     double sum = 0;
     int code = 1;
     bool unreadable = false;
-    for (uint64_t w = (uint64_t)train->share; w < windows && !unreadable;) {
+    for (uint64_t w = (uint64_t)train->share; w < windows;) {
         size_t batch = 0;
-        for (; batch < train->micro && w < windows && !unreadable; batch++, w += shares) {
+        for (; batch < train->micro && w < windows; batch++, w += shares) {
             uint64_t place = train->data.train + held * w / windows * train->data.seq;
-            unreadable =
-                dt_data_read(&train->data, place, train->tokens, train->targets, batch, err) < 0;
+            if (!unreadable)
+                unreadable = read_sample(train, place, batch, err) < 0;
         }
-        if (!unreadable)
-            sum += dt_parallel_evaluate(&train->parallel, train->tokens, train->targets, batch);
+        sum += dt_parallel_evaluate(&train->parallel, train->tokens, train->targets, batch);
+    }
+    if (train->model.failed) {
+        *err = train->model.error;
+        train->comm->broken = true; /* the others wait */
+        return -1;
     }
     if (dt_comm_agree(train->comm, unreadable, &code, err) < 0 ||
         dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)

@@ -21,13 +21,14 @@ struct dt_train {
     struct dt_data data;
     struct dt_report report;
     struct dt_spike spike;
-    int *tokens, *targets;
-    int shares, share; /* samples are dealt out in so many; this rank's own */
-    size_t batch;      /* samples of a share in a step */
-    size_t micro;      /* of these, how many go through the model at a time */
-    long step;         /* steps done */
-    long saved_at;     /* step of the last checkpoint, -1: none */
-    double asked_at;   /* when a signal last asked for one, by dt_seconds */
+    int *sample;           /* tokens and targets of one, whole */
+    int *tokens, *targets; /* of each sample the positions that are this rank's */
+    int shares, share;     /* samples are dealt out in so many; this rank's own */
+    size_t batch;          /* samples of a share in a step */
+    size_t micro;          /* of these, how many go through the model at a time */
+    long step;             /* steps done */
+    long saved_at;         /* step of the last checkpoint, -1: none */
+    double asked_at;       /* when a signal last asked for one, by dt_seconds */
     int threads;
 };
 

@@ -216,7 +216,7 @@ static void test_rope(void **state)
     size_t count = ROWS * ROPE_STRIDE;
     struct rope r = {make(count, 1), make(count, 2), make(count, 3), make(TIME * ROPE_HEAD, 4)};
     real *d_in = make(count, 5);
-    dt_rope_table(r.table, TIME, ROPE_HEAD, 100);
+    dt_rope_table(r.table, NULL, TIME, ROPE_HEAD, 100);
     rope_loss(&r);
     for (size_t c = 0; c < ROPE_STRIDE; c++) /* place 0 is not turned */
         assert_true(r.values[c] == r.in[c]);

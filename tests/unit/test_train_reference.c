@@ -27,7 +27,7 @@ static const struct bars fp32_bars = {1e-5, 1e-6}, bf16_bars = {2e-2, 1e-3};
 
 struct reference {
     struct dt_model_config config;
-    double clip, losses[STEPS], lengths[STEPS];
+    double clip, losses[STEPS], lengths[STEPS], balances[STEPS];
     double *gradient; /* as the layout has it */
 };
 
@@ -59,13 +59,13 @@ static void read_tensors(FILE *file, const struct dt_layout *layout, double *gra
     }
 }
 
-static void read_reference(struct reference *r, const char *family)
+static void read_reference(struct reference *r, const char *file_name)
 {
     char path[128], name[16];
     struct dt_model_config *c = &r->config;
     struct dt_layout layout;
     struct dt_error err;
-    snprintf(path, sizeof path, "tests/fixtures/train/%s.txt", family);
+    snprintf(path, sizeof path, "tests/fixtures/train/%s.txt", file_name);
     char *place = source_path(path);
     FILE *file = fopen(place, "r");
     free(place);
@@ -81,9 +81,14 @@ static void read_reference(struct reference *r, const char *family)
     c->seq = number(file, "seq");
     c->vocab = number(file, "vocab");
     c->untied = number(file, "untied");
+    c->experts = number(file, "experts");
+    c->experts_per_token = number(file, "experts_per_token");
+    assert_int_equal(fscanf(file, "experts_balance %lf\n", &c->experts_balance), 1);
     assert_int_equal(fscanf(file, "clip %lf\n", &r->clip), 1);
     for (int i = 0; i < STEPS; i++)
-        assert_int_equal(fscanf(file, "step %*d %lf %lf\n", &r->losses[i], &r->lengths[i]), 2);
+        assert_int_equal(fscanf(file, "step %*d %lf %lf %lf\n", &r->losses[i], &r->lengths[i],
+                                &r->balances[i]),
+                         3);
     assert_int_equal(dt_layout_init(&layout, c, NULL, &err), 0);
     r->gradient = calloc(layout.total, sizeof *r->gradient);
     read_tensors(file, &layout, r->gradient);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every dimension of the mesh, and many of them together, take the steps of one process: in double,
+ * where nothing but a fault makes more than 1e-12 of difference. Ranks are threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "adamw.h"
+#include "parallel.h"
+#include "train_ranks.h"
+
+enum { SEQ = 16, BATCH = 8, STEPS = 3, VOCAB = 37 };
+
+enum fault { NONE, SAME_PLACES, LOST_HOP, FAULTS };
+
+struct scene {
+    struct dt_mesh_sizes sizes;
+    int zero;
+    size_t micro; /* micro-batches of a step */
+    bool llama;
+    enum fault fault;
+    real *whole; /* final parameters, by rank 0; freed by the test */
+    size_t count;
+    _Atomic int failed;
+};
+
+static struct dt_model_config config_of(const struct scene *scene)
+{
+    return (struct dt_model_config){.layers = 2,
+                                    .channels = 16,
+                                    .heads = 4,
+                                    .kv_heads = scene->llama ? 2 : 4,
+                                    .hidden = 24,
+                                    .seq = SEQ,
+                                    .vocab = VOCAB,
+                                    .untied = scene->llama,
+                                    .family = scene->llama ? DT_FAMILY_LLAMA : DT_FAMILY_GPT2};
+}
+
+static int token_at(size_t step, size_t sample, size_t place)
+{
+    size_t at = (step * BATCH + sample) * SEQ + place;
+    return (int)(at * 2654435761u >> 9) % VOCAB;
+}
+
+/* Of one micro-batch of this rank's share, the rows that are here. */
+static void read_rows(const struct scene *scene, const struct dt_model *model,
+                      const struct dt_mesh *mesh, size_t step, size_t micro, int *tokens,
+                      int *targets)
+{
+    size_t batch = model->max_batch, share = (size_t)dt_mesh_share(&mesh->sizes, &mesh->at);
+    for (size_t i = 0; i < batch * model->time; i++) {
+        size_t sample = (share * scene->micro + micro) * batch + i / model->time;
+        size_t place = scene->fault == SAME_PLACES
+                           ? dt_ring_place(0, mesh->context->size, model->time, i % model->time)
+                           : model->places[i % model->time];
+        tokens[i] = token_at(step, sample, place);
+        targets[i] = token_at(step, sample, place + 1);
+    }
+}
+
+static void one_step(struct dt_parallel *p, struct scene *scene, size_t number)
+{
+    int tokens[BATCH * SEQ], targets[BATCH * SEQ];
+    double exposed;
+    struct dt_error err;
+    for (size_t micro = 0; micro < scene->micro; micro++) {
+        read_rows(scene, p->model, p->mesh, number, micro, tokens, targets);
+        dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ), micro == 0,
+                          micro + 1 == scene->micro);
+    }
+    if (dt_parallel_finish(p, &exposed, &err) < 0)
+        scene->failed = 1;
+    dt_adamw_update(&(struct dt_adamw){.rate = 1e-2,
+                                       .beta1 = 0.9,
+                                       .beta2 = 0.95,
+                                       .epsilon = 1e-2,
+                                       .decay = 0.1,
+                                       .scale = 1,
+                                       .step = (long)number + 1},
+                    &p->own, p->params, p->grads, p->first, p->second);
+    if (dt_parallel_changed(p, &err) < 0)
+        scene->failed = 1;
+}
+
+static int lose_message(struct dt_comm *comm, struct dt_message *message, const real *data,
+                        size_t count, int to, struct dt_error *err)
+{
+    (void)comm, (void)data, (void)count, (void)to, (void)err;
+    *message = (struct dt_message){.done = true};
+    return 0;
+}
+
+static int get_nothing(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                       int from, struct dt_error *err)
+{
+    (void)comm, (void)data, (void)count, (void)from, (void)err;
+    *message = (struct dt_message){.done = true};
+    return 0;
+}
+
+static void plant(const struct scene *scene, const struct dt_mesh *mesh,
+                  struct dt_comm_operations *faulty)
+{
+    *faulty = *mesh->context->operations;
+    if (scene->fault == LOST_HOP) {
+        faulty->send_start = lose_message;
+        faulty->receive_start = get_nothing;
+    }
+    mesh->context->operations = faulty;
+}
+
+static void keep_whole(struct dt_parallel *p, struct scene *scene)
+{
+    struct dt_checkpoint_arrays whole;
+    struct dt_error err;
+    if (dt_parallel_whole_open(p, &whole, &err) < 0 || dt_parallel_collect(p, &whole, &err) < 0)
+        scene->failed = 1;
+    if (p->world->rank == 0) {
+        scene->whole = malloc(whole.count * sizeof(real));
+        memcpy(scene->whole, whole.params, whole.count * sizeof(real));
+        scene->count = whole.count;
+    }
+    dt_parallel_whole_close(p, &whole);
+}
+
+static void train(struct dt_comm *world, void *context)
+{
+    struct scene *scene = context;
+    struct dt_blas blas;
+    struct dt_model model;
+    struct dt_mesh mesh;
+    struct dt_parallel p;
+    struct dt_error err;
+    struct dt_comm_operations faulty;
+    const struct dt_model_config config = config_of(scene);
+    struct dt_mesh_sizes sizes = scene->sizes;
+    if (dt_blas_open(&blas, DT_BLAS_BUILTIN, 1, &err) < 0 ||
+        dt_mesh_fit(&sizes, world->size, &err) < 0 ||
+        dt_mesh_open(&mesh, &sizes, world, &err) < 0 ||
+        dt_model_init_bare(&model, &config,
+                           &(struct dt_model_setup){
+                               .max_batch = BATCH / (size_t)dt_mesh_shares(&sizes) / scene->micro,
+                               .blas = &blas,
+                               .mesh = &mesh},
+                           &err) < 0 ||
+        dt_parallel_open(
+            &p, &mesh, &model,
+            &(struct dt_parallel_setup){.zero = scene->zero, .micro = scene->micro > 1},
+            &err) < 0) {
+        scene->failed = 1;
+        return;
+    }
+    dt_parallel_first_values(&p, 7);
+    dt_parallel_changed(&p, &err);
+    const struct dt_comm_operations *before = mesh.context->operations;
+    plant(scene, &mesh, &faulty);
+    for (size_t number = 0; number < STEPS; number++)
+        one_step(&p, scene, number);
+    mesh.context->operations = before;
+    if (!scene->fault && dt_parallel_check(&p, &err) < 0)
+        scene->failed = 1;
+    keep_whole(&p, scene);
+    dt_parallel_close(&p);
+    dt_mesh_close(&mesh);
+    dt_model_fini(&model);
+    dt_blas_close(&blas);
+}
+
+static int ranks_of(const struct dt_mesh_sizes *s)
+{
+    const int sizes[] = {s->dp, s->fsdp, s->ep, s->pp, s->cp, s->tp};
+    int product = 1;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        product *= sizes[i] > 0 ? sizes[i] : 1;
+    return product;
+}
+
+static struct scene run(struct scene scene)
+{
+    scene.micro = scene.micro > 0 ? scene.micro : 1;
+    ranks_run(ranks_of(&scene.sizes), train, &scene);
+    assert_int_equal(scene.failed, 0);
+    return scene;
+}
+
+/* The largest difference of a final parameter from that of one process. */
+static double distance(const struct scene *layout)
+{
+    struct scene one = *layout, many = run(*layout);
+    one.sizes = (struct dt_mesh_sizes){0};
+    one.zero = 0;
+    one.micro = 1;
+    one.fault = NONE;
+    one = run(one);
+    double far = 0;
+    assert_int_equal(one.count, many.count);
+    for (size_t i = 0; i < one.count; i++)
+        far = fmax(far, fabs(one.whole[i] - many.whole[i]));
+    free(one.whole);
+    free(many.whole);
+    return far;
+}
+
+static const struct scene layouts[] = {
+    {.sizes = {.dp = 2}, .micro = 2},
+    {.sizes = {.fsdp = 2}, .zero = 3, .micro = 2},
+    {.sizes = {.cp = 2}},
+    {.sizes = {.cp = 4}, .micro = 2},
+    {.sizes = {.dp = 2, .cp = 2}, .micro = 2},
+    {.sizes = {.fsdp = 2, .cp = 2}, .zero = 3, .micro = 2},
+    {.sizes = {.fsdp = 2, .cp = 2}, .zero = 2},
+    {.sizes = {.dp = 2, .fsdp = 2, .cp = 2}, .zero = 3},
+};
+
+static void test_layouts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        for (int llama = 0; llama < 2; llama++) {
+            struct scene layout = layouts[i];
+            layout.llama = llama;
+            double far = distance(&layout);
+            if (!(far < 1e-12))
+                fail_msg("layout %zu, family %s: %g away", i, dt_family_name(llama), far);
+        }
+    }
+}
+
+static void test_mutations(void **state)
+{
+    (void)state;
+    for (enum fault fault = NONE + 1; fault < FAULTS; fault++) {
+        struct scene layout = {.sizes = {.cp = 2}, .fault = fault};
+        double far = distance(&layout);
+        if (!(far > 1e-6))
+            fail_msg("fault %d moves nothing by more than %g", (int)fault, far);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_mutations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
