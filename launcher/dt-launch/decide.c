@@ -202,8 +202,8 @@ static void on_start(void *argument, int restarts)
     loop->restarts.start = loop->restarts.pending;
 }
 
-/* The driver has not heard it from the lead. */
-static void tell_driver(const struct loop *loop, const struct dt_failure *failure)
+/* The driver has not heard it from the lead, and may be on the lead's node. */
+static void tell_driver(struct loop *loop, const struct dt_failure *failure)
 {
     struct dt_error err;
     int restarts;
@@ -217,6 +217,7 @@ static void tell_driver(const struct loop *loop, const struct dt_failure *failur
                                                       .restarts = loop->restarts.done,
                                                       .node = loop->job->place->first_node,
                                                       .sentence = failure->sentence});
+    loop->superior_lost = !superior;
     dt_superior_close(superior);
 }
 
@@ -312,16 +313,34 @@ static void put_indented(struct dt_buf *text, const char *words)
     }
 }
 
+/* " (7 more failed after it, 5 of them with the same last words)" */
+static void put_others(const struct loop *loop, const struct dt_failure *first, struct dt_buf *text)
+{
+    size_t others = 0, alike = 0;
+    for (size_t i = 0; i < loop->failure_count; i++) {
+        const struct dt_failure *other = &loop->failures[i];
+        bool same = first->details && *first->details && other->details &&
+                    strcmp(other->details, first->details) == 0;
+        /* one that says the same was not stopped: it had failed when it was to be */
+        if (other == first || (other->flags & DT_FAILURE_STOPPED && !same))
+            continue;
+        others++;
+        alike += same;
+    }
+    if (others)
+        dt_buf_printf(text, " (%zu more failed after it", others);
+    if (alike && alike == others)
+        dt_buf_puts(text, ", with the same last words");
+    else if (alike)
+        dt_buf_printf(text, ", %zu of them with the same last words", alike);
+    dt_buf_puts(text, others ? ")\n" : "\n");
+}
+
 static void say(const struct loop *loop, const struct dt_failure *first)
 {
     struct dt_buf text = DT_BUF_INIT;
-    size_t others = 0;
-    for (size_t i = 0; i < loop->failure_count; i++)
-        others += &loop->failures[i] != first && !(loop->failures[i].flags & DT_FAILURE_STOPPED);
     dt_buf_printf(&text, "dt-launch: %s", first->sentence ? first->sentence : "a rank failed");
-    if (others)
-        dt_buf_printf(&text, " (%zu more failed after it)", others);
-    dt_buf_puts(&text, "\n");
+    put_others(loop, first, &text);
     if (first->details && *first->details) {
         dt_buf_puts(&text, "  | its last words:\n");
         put_indented(&text, first->details);

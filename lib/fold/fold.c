@@ -185,7 +185,7 @@ int dt_fold_add(struct dt_fold *fold, int stream, const struct dt_ranks *ranks, 
     struct dt_numbers numbers;
     if (ranks->size > fold->all.size)
         return -1;
-    if (dt_numbers_init(&numbers, text, length, fold->apart))
+    if (dt_numbers_init(&numbers, text, length, ranks->count, fold->apart))
         return -1;
     unsigned long long hash = dt_numbers_hash(&numbers) + (unsigned)stream;
     struct line *line = find_like(fold, stream, hash, &numbers, ranks);

@@ -4,7 +4,7 @@
  * A line waits for its like from other ranks until all ranks have written it or its window is over. A rank's own
  * lines never change places: it joins a line that began after the last one it joined, or one that can be
  * moved behind that because none of its ranks has written anything since. With `numbers`, lines that differ in
- * numbers only are one, each number given as least..greatest. */
+ * numbers only are one, each number given as least..mean..greatest. */
 #ifndef DT_FOLD_FOLD_H
 #define DT_FOLD_FOLD_H
 

@@ -3,6 +3,7 @@
 #include "fold/numbers.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,23 +43,42 @@ static void read_number(double *value, char *text, const char *at, size_t length
     *value = strtod(text, NULL);
 }
 
-/* A number, or least..greatest as we write it. Returns its length; 0: none, or one too long. */
+/* Behind what was read at *at: ".." and another number? Then *at is that. Returns its length. */
+static size_t take_next(const char **at, size_t length, const char *end)
+{
+    const char *dots = *at + length;
+    if (end - dots < 3 || dots[0] != '.' || dots[1] != '.')
+        return 0;
+    size_t more = number_length(dots + 2, end);
+    if (more == 0 || more >= DT_NUMBER_TEXT)
+        return 0;
+    *at = dots + 2;
+    return more;
+}
+
+/* One number, or up to three with ".." between them. Returns their length; 0: none, or one too long. */
 static size_t take(struct dt_number *number, const char *at, const char *end)
 {
-    size_t length = number_length(at, end), whole = length;
+    const char *from = at;
+    size_t length = number_length(at, end), more;
     if (length == 0 || length >= DT_NUMBER_TEXT)
         return 0;
     read_number(&number->least, number->least_text, at, length);
-    const char *second = at + length + 2;
-    size_t more =
-        second < end && at[length] == '.' && at[length + 1] == '.' ? number_length(second, end) : 0;
-    if (more > 0 && more < DT_NUMBER_TEXT) {
-        at = second;
+    number->parts = 1;
+    if ((more = take_next(&at, length, end)) > 0) {
         length = more;
-        whole += 2 + more;
+        number->parts = 2;
     }
     read_number(&number->greatest, number->greatest_text, at, length);
-    return whole;
+    number->mean = (number->least + number->greatest) / 2;
+    if (more > 0 && (more = take_next(&at, length, end)) > 0) {
+        length = more;
+        number->parts = 3;
+        number->mean = number->greatest;
+        memcpy(number->mean_text, number->greatest_text, sizeof number->mean_text);
+        read_number(&number->greatest, number->greatest_text, at, length);
+    }
+    return (size_t)(at - from) + length;
 }
 
 static bool is_word(unsigned char c)
@@ -87,10 +107,11 @@ static int keep(struct dt_numbers *numbers, const struct dt_number *number)
     return 0;
 }
 
-int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, bool apart)
+int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, int weight,
+                    bool apart)
 {
     const char *end = text + length;
-    *numbers = (struct dt_numbers){.text = malloc(length + 1)};
+    *numbers = (struct dt_numbers){.text = malloc(length + 1), .weight = weight};
     if (!numbers->text)
         return -1;
     for (const char *at = text; at < end;) {
@@ -136,11 +157,48 @@ bool dt_numbers_alike(const struct dt_numbers *a, const struct dt_numbers *b)
     return true;
 }
 
+/* Digits behind the point; -1: it has an exponent. */
+static int decimals(const char *number)
+{
+    const char *point = strchr(number, '.');
+    return strpbrk(number, "eE") ? -1 : point ? (int)strlen(point + 1) : 0;
+}
+
+/* One digit more than those that it is the mean of; no zeros at its end. */
+static void write_mean(struct dt_number *number)
+{
+    int least = decimals(number->least_text), greatest = decimals(number->greatest_text);
+    char *text = number->mean_text;
+    int length = least < 0 || greatest < 0
+                     ? DT_NUMBER_TEXT
+                     : snprintf(text, DT_NUMBER_TEXT, "%.*f",
+                                (least > greatest ? least : greatest) + 1, number->mean);
+    if (length >= DT_NUMBER_TEXT) {
+        snprintf(text, DT_NUMBER_TEXT, "%.6g", number->mean);
+        return;
+    }
+    while (text[length - 1] == '0')
+        text[--length] = '\0';
+    if (text[length - 1] == '.')
+        text[length - 1] = '\0';
+}
+
+static bool is_same(const struct dt_number *a, const struct dt_number *b)
+{
+    return a->parts == b->parts && strcmp(a->least_text, b->least_text) == 0 &&
+           strcmp(a->mean_text, b->mean_text) == 0 &&
+           strcmp(a->greatest_text, b->greatest_text) == 0;
+}
+
 void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like)
 {
+    double own = numbers->weight, others = like->weight;
+    numbers->weight += like->weight;
     for (size_t i = 0; i < numbers->count; i++) {
         struct dt_number *to = &numbers->numbers[i];
         const struct dt_number *from = &like->numbers[i];
+        if (is_same(to, from))
+            continue;
         if (from->least < to->least) {
             to->least = from->least;
             memcpy(to->least_text, from->least_text, sizeof to->least_text);
@@ -149,6 +207,9 @@ void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like)
             to->greatest = from->greatest;
             memcpy(to->greatest_text, from->greatest_text, sizeof to->greatest_text);
         }
+        to->mean = (to->mean * own + from->mean * others) / (own + others);
+        to->parts = 3;
+        write_mean(to);
     }
 }
 
@@ -160,10 +221,10 @@ char *dt_numbers_text(const struct dt_numbers *numbers)
         const struct dt_number *number = &numbers->numbers[i];
         dt_buf_append(&text, numbers->text + at, number->at - at);
         dt_buf_puts(&text, number->least_text);
-        if (strcmp(number->least_text, number->greatest_text) != 0) {
-            dt_buf_puts(&text, "..");
-            dt_buf_puts(&text, number->greatest_text);
-        }
+        if (number->parts == 3)
+            dt_buf_printf(&text, "..%s", number->mean_text);
+        if (number->parts > 1)
+            dt_buf_printf(&text, "..%s", number->greatest_text);
         at = number->at;
     }
     dt_buf_append(&text, numbers->text + at, numbers->length - at);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A line of text with its numbers apart, so that lines that differ in these only can be told as one:
- * "loss 7.21" and "loss 7.24" are "loss 7.21..7.24", which is read as the two again. */
+/* A line of text with its numbers apart, so that lines that differ in these only can be told as one: "loss 7.2",
+ * "loss 7.2" and "loss 7.5" are "loss 7.2..7.3..7.5" (least, mean, greatest), which is read as that again. */
 #ifndef DT_FOLD_NUMBERS_H
 #define DT_FOLD_NUMBERS_H
 
@@ -11,8 +11,9 @@
 
 struct dt_number {
     size_t at; /* where in the text it stands */
-    double least, greatest;
-    char least_text[DT_NUMBER_TEXT], greatest_text[DT_NUMBER_TEXT]; /* as they were written */
+    int parts; /* 1: one number, 2: least..greatest, as a program may write, 3: least..mean..greatest */
+    double least, mean, greatest;
+    char least_text[DT_NUMBER_TEXT], mean_text[DT_NUMBER_TEXT], greatest_text[DT_NUMBER_TEXT];
 };
 
 struct dt_numbers {
@@ -20,10 +21,12 @@ struct dt_numbers {
     size_t length;
     struct dt_number *numbers;
     size_t count;
+    int weight; /* ranks that have written it */
 };
 
-/* apart: false leaves the numbers in the text. -1: no memory. */
-int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, bool apart);
+/* weight: how many ranks have written it. apart: false leaves the numbers in the text. -1: no memory. */
+int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length, int weight,
+                    bool apart);
 void dt_numbers_fini(struct dt_numbers *numbers);
 
 unsigned long long dt_numbers_hash(const struct dt_numbers *numbers); /* of what is not numbers */

@@ -627,6 +627,26 @@ PY
     [[ $output == *$'\ndt-launch: rank 1 ('*": ValueError: the cause"* ]]
 }
 
+@test "the same traceback of many ranks is shown once, and how many have it is said" {
+    cat >same.py <<'PY'
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open("at." + os.environ["RANK"], "w").close()
+while len([name for name in os.listdir() if name.startswith("at.")]) < 4:
+    time.sleep(0.01)
+if os.environ["RANK"] == os.environ.get("OTHER"):
+    time.sleep(0.5)
+    raise KeyError("bad batch")
+raise ValueError("bad batch")
+PY
+    run -1 "$launch" --nproc-per-node 4 --kill-grace 20 --fold -- python3 same.py
+    [[ $output == *": ValueError: bad batch (3 more failed after it, with the same last words)"$'\n'* ]] || { echo "$output"; false; }
+    [ "$(grep -c '^\[0-3\] ValueError: bad batch' <<<"$output")" -eq 1 ]
+    rm at.*
+    OTHER=3 run -1 "$launch" --nproc-per-node 4 --kill-grace 20 -- python3 same.py
+    [[ $output == *": ValueError: bad batch (2 more failed after it, with the same last words)"* ]] || { echo "$output"; false; }
+}
+
 @test "the exit code is that of the first, whatever the others do" {
     for _ in 1 2 3; do
         rm -f over
