@@ -185,6 +185,20 @@ static int reject_unfit(struct driver *driver)
     return rejected;
 }
 
+#define REASON_MAX 256 /* with its end; Slurm's accounting keeps no more */
+
+/* As dt-drain does with its own reasons, by which it finds them. */
+static void drain(const struct driver *driver, const char *nodes, const char *what)
+{
+    char reason[REASON_MAX];
+    struct dt_error err = {""};
+    if (!driver->options->driver.drain)
+        return;
+    snprintf(reason, sizeof reason, "dt: job %lld: %s", driver->job, what ? what : "node was lost");
+    if (dt_slurm_drain(nodes, reason, &err))
+        warn("--drain", &err);
+}
+
 /* Those that Slurm itself calls down. */
 static int reject_down(struct driver *driver, int count)
 {
@@ -196,16 +210,38 @@ static int reject_down(struct driver *driver, int count)
         warn("the states of the nodes can not be read", &err);
     else if (down.data && *down.data)
         rejected = dt_spares_reject_list(&driver->spares, down.data);
+    if (rejected)
+        drain(driver, down.data, "Slurm called the node down while dt-launch ran on it");
     dt_buf_fini(&down);
     free(list);
     return rejected;
 }
 
+static int reject_told(struct driver *driver)
+{
+    const struct dt_told *told = &driver->told;
+    if (!dt_spares_reject(&driver->spares, told->node))
+        return 0;
+    drain(driver, told->node, told->sentence);
+    return 1;
+}
+
+/* When Slurm calls a node down it ends the step, and agents that are killed then look lost to each other: so a node
+ * that Slurm calls down goes before one that was lost to another. */
+static int reject_lost(struct driver *driver, int count)
+{
+    int rejected = reject_down(driver, count);
+    return rejected > 0 ? rejected : reject_told(driver);
+}
+
 static int reject(struct driver *driver, int code, int count)
 {
-    if (driver->told.heard)
-        return driver->told.follow == DT_FOLLOW_REPLACE &&
-               dt_spares_reject(&driver->spares, driver->told.node);
+    const struct dt_told *told = &driver->told;
+    if (told->heard && told->follow == DT_FOLLOW_REPLACE)
+        return told->code == DT_EXIT_HELPER ? reject_lost(driver, count)
+                                            : reject_told(driver);
+    if (told->heard)
+        return 0;
     if (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE)
         return driver->validates ? reject_unfit(driver) : 0;
     return reject_down(driver, count);

@@ -29,6 +29,7 @@ struct loop {
     pid_t starter;
     bool keeper_lost;             /* killed, so that we must end too */
     struct dt_superior *superior; /* NULL: no driver has started the step */
+    bool superior_lost;           /* and its node, with which nobody is left who could end the job */
     int left; /* processes of this attempt that could not be ended; -1: not tried yet */
     bool slurm_signals_all;
     int running;

@@ -56,7 +56,7 @@ struct dt_driver_options {
     int nodes, spares;              /* nodes 0: not given */
     bool wanted;                    /* --spares was given */
     const char *nodelist, *exclude; /* NULL: not given */
-    bool requeue;
+    bool requeue, drain;
     enum dt_owner owner;
     const char *srun[DT_SRUN_WORDS];
     int srun_count;

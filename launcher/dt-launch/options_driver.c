@@ -48,6 +48,12 @@ static int take_requeue(struct dt_options *o, const char *name, const char *valu
     return dt_option_switch(name, value, &o->driver.requeue, err);
 }
 
+static int take_drain(struct dt_options *o, const char *name, const char *value,
+                      struct dt_error *err)
+{
+    return dt_option_switch(name, value, &o->driver.drain, err);
+}
+
 static int take_owner(struct dt_options *o, const char *name, const char *value,
                       struct dt_error *err)
 {
@@ -93,6 +99,10 @@ const struct dt_option_row dt_options_of_driver[] = {
     {.name = "requeue",
      .doc = "When too few good nodes are left, requeue the batch job without the bad ones",
      .take = take_requeue},
+    {.name = "drain",
+     .doc = "Drain a node in Slurm that was lost or has a broken GPU, with what was seen as the "
+            "reason; Slurm lets its operators do that",
+     .take = take_drain},
     {.name = "restart-owner",
      .value = "auto|dt|hyperpod",
      .doc = "Who replaces nodes. hyperpod: its auto-resume does (srun --auto-resume=1), and "

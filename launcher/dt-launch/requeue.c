@@ -28,35 +28,61 @@ static int ask(char **argv, int last_good, struct dt_buf *answer, struct dt_erro
     return result;
 }
 
-int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_error *err)
+static bool says_yes(char **argv)
 {
-    char job[32];
-    char *plain[] = {(char *)"dt-slurm", (char *)"requeue", job, NULL};
-    char *without[] = {
-        (char *)"dt-slurm", (char *)"requeue", (char *)"--exclude", (char *)exclude, job, NULL};
     struct dt_buf answer = DT_BUF_INIT;
-    if (place->job < 0)
-        return dt_error_set(err, "this is no job of Slurm");
-    snprintf(job, sizeof job, "%lld", place->job);
-    int result = ask(exclude ? without : plain, REFUSED, &answer, err);
+    struct dt_error err;
+    bool yes = ask(argv, 0, &answer, &err) == 0 && answer.data && strcmp(answer.data, "yes") == 0;
+    dt_buf_fini(&answer);
+    return yes;
+}
+
+/* A deed, not a question: what is answered is why it was refused. */
+static int demand(char **argv, struct dt_error *err)
+{
+    struct dt_buf answer = DT_BUF_INIT;
+    int result = ask(argv, REFUSED, &answer, err);
     if (result == 0 && answer.data && *answer.data)
         result = dt_error_set(err, "%.300s", answer.data);
     dt_buf_fini(&answer);
     return result;
 }
 
+int dt_slurm_drain(const char *nodes, const char *reason, struct dt_error *err)
+{
+    char *argv[] = {(char *)"dt-slurm", (char *)"drain", (char *)nodes, (char *)reason, NULL};
+    return demand(argv, err);
+}
+
+int dt_requeue(const struct dt_place *place, const char *exclude, struct dt_error *err)
+{
+    char job[32];
+    char *plain[] = {(char *)"dt-slurm", (char *)"requeue", job, NULL};
+    char *without[] = {
+        (char *)"dt-slurm", (char *)"requeue", (char *)"--exclude", (char *)exclude, job, NULL};
+    if (place->job < 0)
+        return dt_error_set(err, "this is no job of Slurm");
+    snprintf(job, sizeof job, "%lld", place->job);
+    return demand(exclude ? without : plain, err);
+}
+
 bool dt_job_preempted(const struct dt_place *place)
 {
     char job[32];
     char *argv[] = {(char *)"dt-slurm", (char *)"preempted", job, NULL};
-    struct dt_buf answer = DT_BUF_INIT;
-    struct dt_error err;
     if (place->job < 0)
         return false;
     snprintf(job, sizeof job, "%lld", place->job);
-    bool yes = ask(argv, 0, &answer, &err) == 0 && answer.data && strcmp(answer.data, "yes") == 0;
-    dt_buf_fini(&answer);
-    return yes;
+    return says_yes(argv);
+}
+
+bool dt_job_give_back(const struct dt_place *place, bool requeue)
+{
+    char job[32];
+    char *argv[] = {(char *)"dt-slurm", (char *)"give-back",
+                    requeue ? (char *)"requeue" : (char *)"end", job, NULL};
+    snprintf(job, sizeof job, "%lld", place->job);
+    return says_yes(argv);
 }
 
 static int read_time(const char *text, long long *end)

@@ -20,6 +20,13 @@ int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_erro
 /* Was the job told to make way for another one? No, where the controller can not be asked. */
 bool dt_job_preempted(const struct dt_place *place);
 
+/* The node of the batch script does not answer: where the controller says so, too, the job is ended, or requeued
+ * without it. Returns whether nothing is left to be done. */
+bool dt_job_give_back(const struct dt_place *place, bool requeue);
+
+/* Drain the nodes (a node list). */
+int dt_slurm_drain(const char *nodes, const char *reason, struct dt_error *err);
+
 /* Those of the nodes that the controller calls down, failing or not responding, in bracket notation; "":
  * none. */
 int dt_slurm_down(const char *nodes, struct dt_buf *down, struct dt_error *err);

@@ -308,11 +308,31 @@ static void on_event(struct dt_session *session, const struct epoll_event *event
         lose(session, peer, "its dt-launch was killed, or the node went down", handler);
 }
 
+/* Two nodes at least, and no other speaks: it is rather we who do not hear. They ping at different moments. */
+static bool all_are_silent(const struct dt_session *session)
+{
+    int silent = 0;
+    for (size_t i = 0; i < session->peer_count; i++) {
+        const struct peer *peer = session->peers[i];
+        if (peer->fd >= 0 && dt_now() - peer->heard < session->patience - PING_S)
+            return false;
+        silent += peer->fd >= 0;
+    }
+    return silent > 1;
+}
+
 static void drop_silent(struct dt_session *session, const struct dt_session_handler *handler)
 {
-    char how[96];
-    snprintf(how, sizeof how, "it has said nothing for %.0f s, so its network or the node is down",
-             session->patience);
+    char how[192];
+    if (session->leads && all_are_silent(session))
+        snprintf(how, sizeof how,
+                 "none of the other nodes has said anything for %.0f s, so it is rather the "
+                 "network of node %.60s that is down",
+                 session->patience, session->place->node_name);
+    else
+        snprintf(how, sizeof how,
+                 "it has said nothing for %.0f s, so its network or the node is down",
+                 session->patience);
     for (size_t i = 0; i < session->peer_count; i++) {
         struct peer *peer = session->peers[i];
         if (peer->fd >= 0 && dt_now() - peer->heard > session->patience)

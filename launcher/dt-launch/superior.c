@@ -7,14 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "link/link.h"
+#include "loop.h"
+#include "requeue.h"
 #include "wire/wire.h"
 
 #define CONNECT_MS 2000
+/* Slurm calls a node down after SlurmdTimeout, 300 s as a rule; asked for so long, this often (s). */
+#define LOST_S       3600.0
+#define LOST_EVERY_S 5.0
+#define LOST_SPREAD  16 /* so many nodes ask one after the other, for all to ask less often */
 
 struct dt_superior {
     int fd;
@@ -108,11 +117,50 @@ int dt_superior_fd(const struct dt_superior *superior)
     return superior->fd;
 }
 
-bool dt_superior_gone(struct dt_superior *superior)
+void dt_superior_patience(struct dt_superior *superior, double seconds)
+{
+    const int tries = 3;
+    int on = 1, every = (int)(seconds / (tries + 1)) + 1;
+    setsockopt(superior->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(superior->fd, IPPROTO_TCP, TCP_KEEPIDLE, &every, sizeof every);
+    setsockopt(superior->fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    setsockopt(superior->fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
+}
+
+bool dt_superior_gone(struct dt_superior *superior, bool *silent)
 {
     char bytes[64];
     ssize_t n = recv(superior->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    *silent = n < 0 && (errno == ETIMEDOUT || errno == EHOSTUNREACH || errno == ENETUNREACH);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static bool told_to_end(int signals, double seconds)
+{
+    struct signalfd_siginfo info;
+    struct pollfd fd = {.fd = signals, .events = POLLIN};
+    double until = dt_now() + seconds, left;
+    while ((left = until - dt_now()) > 0) {
+        poll(&fd, 1, (int)(left * 1000) + 1);
+        while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+            if (dt_is_stop((int)info.ssi_signo))
+                return true;
+        }
+    }
+    return false;
+}
+
+void dt_superior_lost(const struct dt_place *place, bool requeue, int signals)
+{
+    double until = dt_now() + LOST_S, every = LOST_EVERY_S * (1 + place->node_rank / LOST_SPREAD);
+    struct dt_error err;
+    while (dt_now() < until && !dt_job_give_back(place, requeue) && !told_to_end(signals, every)) {
+        struct dt_superior *superior = dt_superior_open(place, &err);
+        if (superior) {
+            dt_superior_close(superior);
+            return;
+        }
+    }
 }
 
 void dt_superior_tell(struct dt_superior *superior, const struct dt_superior_report *report)

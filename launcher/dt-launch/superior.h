@@ -17,9 +17,15 @@ bool dt_superior_present(const struct dt_place *place, int *restarts);
 struct dt_superior;
 /* NULL: it can not be reached. */
 struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_error *err);
+/* From now on input comes when its node has not answered for so long (s), too. */
+void dt_superior_patience(struct dt_superior *superior, double seconds);
 int dt_superior_fd(const struct dt_superior *superior);
-/* After input: is it gone? */
-bool dt_superior_gone(struct dt_superior *superior);
+/* After input: is it gone? *silent: because its node does not answer. */
+bool dt_superior_gone(struct dt_superior *superior, bool *silent);
+
+/* Nothing of ours runs any more, and the driver does not answer. Return when it does, when the job was given back
+ * to Slurm, or when `signals` has a signal that ends us: until then this node is all that is left to see to that. */
+void dt_superior_lost(const struct dt_place *place, bool requeue, int signals);
 
 struct dt_superior_report {
     enum dt_follow follow;

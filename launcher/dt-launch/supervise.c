@@ -159,11 +159,15 @@ static void on_keeper_lost(struct loop *loop)
 static void on_superior(struct loop *loop)
 {
     struct dt_error err = {""};
-    if (!dt_superior_gone(loop->superior))
+    bool silent;
+    if (!dt_superior_gone(loop->superior, &silent))
         return;
     dt_superior_close(loop->superior);
     loop->superior = NULL;
-    dt_error_set(&err, "the dt-launch that has started this step is gone: the job is ended");
+    loop->superior_lost = silent;
+    dt_error_set(&err, "%s: the job is ended",
+                 silent ? "the node of the dt-launch that has started this step does not answer"
+                        : "the dt-launch that has started this step is gone");
     dt_loop_refuse(loop, DT_EXIT_HELPER, &err);
 }
 
@@ -315,6 +319,8 @@ static void open_superior(struct loop *loop)
         dprintf(STDERR_FILENO, "dt-launch: warning: %s\n", err.text);
     else
         (void)listen_to(loop, dt_superior_fd(loop->superior), &loop->superior, &err);
+    if (loop->superior)
+        dt_superior_patience(loop->superior, loop->job->options->lost_after_s);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------ */
@@ -420,6 +426,8 @@ int dt_supervise(struct dt_job *job)
             loop.superior,
             &(struct dt_superior_report){.follow = DT_FOLLOW_STOP, .restarts = loop.restarts.done});
     dt_superior_close(loop.superior);
+    if (loop.superior_lost && !loop.stopping)
+        dt_superior_lost(job->place, job->options->driver.requeue, loop.signals);
     dt_loop_restarts_end(&loop);
     dt_checkpoint_finish(&loop, code);
     dt_streams_fini(&loop);

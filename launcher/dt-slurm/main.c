@@ -5,6 +5,8 @@
  *   dt-slurm end-time JOB                    prints when the job's time is over, seconds since 1970
  *   dt-slurm preempted JOB                   prints "yes" if it runs, told to make way for another job
  *   dt-slurm requeue [--exclude NODES] JOB   puts the batch job back into the queue
+ *   dt-slurm give-back end|requeue JOB       the same, or ends it, where Slurm says that the node of its script is lost
+ *   dt-slurm drain NODES REASON              drains them
  *   dt-slurm down NODES                      prints which of the nodes are down, failing or silent
  *   dt-slurm unfit FILE                      prints which nodes a report of the validation leaves out
  *
@@ -115,6 +117,69 @@ static bool is_down(char *name)
     return down;
 }
 
+/* A job with --no-kill goes on without the node of its script, and nothing is left that could end it. */
+static bool has_lost_script(const slurm_job_info_t *job)
+{
+    struct dt_hostlist nodes;
+    bool there = false;
+    if (dt_hostlist_parse(&nodes, job->nodes, NULL))
+        return false;
+    for (size_t i = 0; i < nodes.count && !there; i++)
+        there = strcmp(nodes.names[i], job->batch_host) == 0;
+    dt_hostlist_fini(&nodes);
+    return !there || is_down(job->batch_host);
+}
+
+static bool runs(const slurm_job_info_t *job)
+{
+    return (job->job_state & JOB_STATE_BASE) == JOB_RUNNING && job->batch_flag && job->batch_host &&
+           job->nodes;
+}
+
+static bool still_runs(unsigned job)
+{
+    job_info_msg_t *info = NULL;
+    bool yes = slurm_load_job(&info, job, SHOW_ALL) == SLURM_SUCCESS && info->record_count &&
+               runs(&info->job_array[0]);
+    if (info)
+        slurm_free_job_info_msg(info);
+    return yes;
+}
+
+/* Where Slurm does not let a job be requeued it is ended; why stands in its comment. All nodes of the job may ask
+ * for this at one moment. */
+static int end_or_requeue(const slurm_job_info_t *job, bool again)
+{
+    char why[256];
+    job_desc_msg_t change;
+    snprintf(why, sizeof why, "dt-launch: node %s with the batch script was lost", job->batch_host);
+    slurm_init_job_desc_msg(&change);
+    change.job_id = job->job_id;
+    change.comment = why;
+    (void)slurm_update_job(&change);
+    signal(SIGTERM, SIG_IGN); /* Slurm now ends this process, too */
+    if (again && slurm_requeue(job->job_id, 0) == SLURM_SUCCESS)
+        return exclude(job->job_id, job->batch_host);
+    if (!still_runs(job->job_id))
+        return 0;
+    return slurm_kill_job(job->job_id, SIGKILL, KILL_FULL_JOB) ? refused("end", job->job_id) : 0;
+}
+
+/* Prints "no" as long as the node may still be good, "yes" when nothing is left to do. */
+static int give_back(unsigned job, bool again)
+{
+    job_info_msg_t *info = NULL;
+    if (slurm_load_job(&info, job, SHOW_ALL) || !info->record_count)
+        return refused("tell of", job);
+    const slurm_job_info_t *found = &info->job_array[0];
+    bool good = runs(found) && !has_lost_script(found);
+    int result = runs(found) && !good ? end_or_requeue(found, again) : 0;
+    if (result == 0)
+        printf("%s\n", good ? "no" : "yes");
+    slurm_free_job_info_msg(info);
+    return result;
+}
+
 static int wrong(int code, const char *what, const char *why)
 {
     dprintf(STDERR_FILENO, "dt-slurm: %s: %s\n", what, why);
@@ -142,6 +207,20 @@ static int down(const char *list)
     return fflush(stdout) ? DT_EXIT_REPORT : 0;
 }
 
+static int drain(char *nodes, char *reason)
+{
+    update_node_msg_t change;
+    slurm_init_update_node_msg(&change);
+    change.node_names = nodes;
+    change.node_state = NODE_STATE_DRAIN;
+    change.reason = reason;
+    change.reason_uid = getuid();
+    if (slurm_update_node(&change) == SLURM_SUCCESS)
+        return 0;
+    printf("Slurm does not drain %s: %s\n", nodes, slurm_strerror(errno));
+    return 1;
+}
+
 static int unfit(const char *path)
 {
     json_error_t why;
@@ -157,9 +236,8 @@ static int unfit(const char *path)
 
 static int usage(void)
 {
-    fprintf(stderr, "Usage: dt-slurm end-time JOB | preempted JOB | requeue [--exclude NODES] JOB "
-                    "| down NODES | "
-                    "unfit FILE\n");
+    fprintf(stderr, "Usage: dt-slurm end-time JOB | preempted JOB | requeue [--exclude NODES] JOB | "
+                    "give-back end|requeue JOB | drain NODES REASON | down NODES | unfit FILE\n");
     return DT_EXIT_USAGE;
 }
 
@@ -170,9 +248,15 @@ int main(int argc, char **argv)
         printf("dt-slurm %s\n", DT_VERSION);
         return 0;
     }
+    bool gives = argc == 4 && strcmp(argv[1], "give-back") == 0;
+    bool again = gives && strcmp(argv[2], "requeue") == 0;
+    if (argc == 4 && strcmp(argv[1], "drain") == 0) {
+        slurm_init(NULL);
+        return drain(argv[2], argv[3]);
+    }
     if (argc == 5 && strcmp(argv[1], "requeue") == 0 && strcmp(argv[2], "--exclude") == 0)
         nodes = argv[3];
-    else if (argc != 3)
+    else if (argc != 3 && !again && !(gives && strcmp(argv[2], "end") == 0))
         return usage();
     if (!nodes && strcmp(argv[1], "unfit") == 0)
         return unfit(argv[2]);
@@ -183,6 +267,8 @@ int main(int argc, char **argv)
     unsigned long job = strtoul(argv[argc - 1], &end, 10);
     if (errno || *end || job == 0 || job > UINT32_MAX)
         return usage();
+    if (gives)
+        return give_back((unsigned)job, again);
     if (strcmp(argv[1], "end-time") == 0 && !nodes)
         return end_time((unsigned)job);
     if (strcmp(argv[1], "preempted") == 0 && !nodes)
