@@ -201,6 +201,7 @@ static void end_job(struct loop *loop, bool saved)
                                  .died_ns = dt_now_ns(),
                                  .flags = DT_FAILURE_FINAL,
                                  .status = W_EXITCODE(saved ? DT_EXIT_CHECKPOINTED : 1, 0)};
+    dt_event(loop->job->events, "save", "acknowledged:b after_s:f", saved, took);
     int length =
         saved ? asprintf(&failure.sentence,
                          "the job was saved within %.1f s of SIG%s and ends, to be run again", took,

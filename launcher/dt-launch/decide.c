@@ -370,6 +370,8 @@ static void decide(struct loop *loop)
     if (first && !loop->muted) {
         say(loop, first);
         dt_event_failure(loop->job->events, first, true);
+        dt_metrics_failure(loop->job->metrics, first,
+                           dt_session_node(loop->job->session, first->node));
         if (dt_session_leads(loop->job->session) && dt_loop_follow(loop, first))
             return;
         if (error_file && *error_file && loop->job->place->shape == DT_SHAPE_FANOUT)

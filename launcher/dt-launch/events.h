@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens to the job, for programs: a JSON object a line in the file of --events, and, as Prometheus
- * metrics, in that of --metrics. The lead of the job writes them, or rank 0 where each task is wrapped;
- * elsewhere, and without these options, there is no struct dt_events, and NULL does nothing. dt-launch(1)
- * lists the events with their members, and the metrics. */
+/* What happens to the job, for programs: a JSON object a line in the file of --events. The lead of the job writes
+ * them, or rank 0 where each task is wrapped; elsewhere, and without the option, there is no struct dt_events, and NULL
+ * does nothing. dt-launch(1) lists the events with their members. */
 #ifndef DT_LAUNCH_EVENTS_H
 #define DT_LAUNCH_EVENTS_H
 
@@ -11,6 +10,7 @@
 #include "place.h"
 
 struct dt_events;
+struct loop;
 
 /* *events is NULL where there is nothing to write. */
 int dt_events_open(struct dt_events **events, const struct dt_options *options,
@@ -23,10 +23,10 @@ void dt_events_close(struct dt_events *events, int code);
  * "step" besides. */
 void dt_event(struct dt_events *events, const char *name, const char *members, ...);
 
-/* Events that the metrics count, too. */
+/* Whenever there is time: the step that the job is at. */
+void dt_events_work(struct dt_events *events, const struct loop *loop);
+
 void dt_event_failure(struct dt_events *events, const struct dt_failure *failure, bool first);
-void dt_event_restart(struct dt_events *events, int number, double delay_s,
-                      const struct dt_failure *cause);
 
 /* A word for the cause of a failure: "node-lost", "oom", "hang", "signal" or "exit". */
 const char *dt_event_cause(const struct dt_failure *failure);

@@ -190,13 +190,15 @@ static int run_session(struct dt_job *job, struct dt_master *master,
                        const struct dt_binding *binding)
 {
     struct dt_error err = {""};
-    if (dt_events_open(&job->events, job->options, job->place, &err))
+    if (dt_events_open(&job->events, job->options, job->place, &err) ||
+        dt_metrics_open(&job->metrics, job->options, job->place, &err))
         return complain_node(job->place, DT_EXIT_USAGE, &err);
     job->session = open_session(job, master, &err);
     int code = job->session ? launch(job, master, binding)
                             : complain_node(job->place, DT_EXIT_HELPER, &err);
     dt_session_close(job->session);
     dt_events_close(job->events, code);
+    dt_metrics_close(job->metrics);
     return code;
 }
 

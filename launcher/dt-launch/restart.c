@@ -95,7 +95,9 @@ bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
         restarts->at = now + delay;
         restarts->give_up = now + delay + loop->job->options->kill_grace_s + EMPTY_S;
         dt_session_again(loop->job->session, restarts->done);
-        dt_event_restart(loop->job->events, restarts->done, delay, first);
+        dt_event(loop->job->events, "restart", "number:d delay_s:f cause:s",
+                 (long long)restarts->done, delay, dt_event_cause(first));
+        dt_metrics_restart(loop->job->metrics, dt_event_cause(first));
     }
     dt_loop_tell_driver(loop, follow, first);
     say(loop, follow, delay, why.data);

@@ -204,6 +204,8 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
     dt_status_work(loop);
     dt_checkpoint_work(loop);
     dt_shm_look(loop->job->keeper.shm, false);
+    dt_events_work(loop->job->events, loop);
+    dt_metrics_work(loop->job->metrics, loop);
 }
 
 static void watch(struct loop *loop)

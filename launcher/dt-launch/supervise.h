@@ -7,6 +7,7 @@
 #include "hang_stacks.h"
 #include "keeper.h"
 #include "events.h"
+#include "metrics.h"
 #include "place.h"
 #include "session.h"
 #include "worker.h"
@@ -18,6 +19,7 @@ struct dt_job {
     const struct dt_compat *compat;
     const struct dt_role_set *roles; /* NULL: the processes are ranks of one program */
     struct dt_events *events;        /* NULL: nothing is written */
+    struct dt_metrics *metrics;      /* as well */
     struct dt_keeper keeper;
     const char *path;               /* of the program; NULL: there is a refusal */
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */

@@ -198,13 +198,54 @@ END
     grep -q '^dt_launch_up{slurm_job_id="",node_rank="0"} 1$' during.1
     grep -q '^dt_launch_up{slurm_job_id="",node_rank="0"} 0$' job.prom
     grep -q '^dt_launch_world_size{slurm_job_id=""} 2$' job.prom
-    grep -q '^dt_launch_first_failure{slurm_job_id="",rank="1",node_rank="0",cause="exit"} 1$' job.prom
+    grep -q '^dt_launch_first_failure{slurm_job_id="",rank="1",node="'"$(hostname)"'",cause="exit"} 1$' job.prom
     # every metric has its HELP and TYPE
     for name in $(grep -v '^#' job.prom | sed 's/{.*//' | sort -u); do
         grep -q "^# HELP $name " job.prom && grep -q "^# TYPE $name " job.prom
     done
     run -64 "$launch" --metrics job.txt -- true
     [[ $output == *'--metrics is "job.txt": a file whose name ends in .prom'* ]]
+}
+
+@test "--metrics with %n: each node tells how far its own ranks are" {
+    cat >steps.py <<'PY'
+import os, shutil, sys, time
+rank = int(os.environ["RANK"])
+with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
+    print("step 7 0.25", file=progress)
+    for _ in range(3000):
+        time.sleep(0.02)
+        text = open("node.prom").read()
+        if f'dt_rank_step{{slurm_job_id="",rank="{rank}"}}' in text:
+            break
+    open(f"seen.{rank}", "w").write(text)
+PY
+    run -0 "$launch" --nproc-per-node 2 --metrics %n.prom -- sh -c 'ln -sf "$(hostname).prom" node.prom; exec python3 steps.py'
+    for rank in 0 1; do
+        grep -q "^dt_rank_step{slurm_job_id=\"\",rank=\"$rank\"} 7\$" seen.$rank
+        grep -q "^dt_rank_step_seconds{slurm_job_id=\"\",rank=\"$rank\"} 0.25\$" seen.$rank
+        at=$(sed -n "s/^dt_rank_last_progress_timestamp_seconds{slurm_job_id=\"\",rank=\"$rank\"} //p" seen.$rank)
+        ((${at%.*} >= EPOCHSECONDS - 100 && ${at%.*} <= EPOCHSECONDS))
+    done
+    run -1 grep dt_rank "$(hostname).prom"
+    if command -v promtool >/dev/null; then promtool check metrics <seen.0; fi
+    two_nodes --metrics 'at-%n.prom' -- true # both nodes are this machine
+    grep -q '^dt_launch_up{slurm_job_id="",node_rank="[01]"} 0$' "at-$(hostname).prom"
+}
+
+@test "--events: the steps of the job, and its save before the end" {
+    run -75 "$launch" --events events --nproc-per-node 2 --checkpoint-signal USR1 --checkpoint-ack line:saved -- python3 -c '
+import os, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: print("saved", flush=True))
+print("step 3", flush=True)
+while os.environ["RANK"] == "0" and "number\": 3" not in open("events").read(): time.sleep(0.02)
+if os.environ["RANK"] == "0": os.kill(os.getppid(), signal.SIGTERM)
+while True: time.sleep(1)'
+    python3 - <<'END'
+import json
+events = {e["event"]: e for e in map(json.loads, open("events"))}
+assert events["step"]["number"] == 3 and events["save"]["acknowledged"] is True and events["end"]["code"] == 75, events
+END
 }
 
 @test "--progress: how far the job is; a line that is wiped on a terminal" {
