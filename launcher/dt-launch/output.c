@@ -21,6 +21,9 @@
 #include "base/buf.h"
 #include "worker.h"
 
+#define FEW_BYTES 16384   /* of all ranks */
+#define GATHER_NS 1000000 /* nobody sees that a line comes so much later */
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 /* Blocks as long as the reader does. Returns 0 or -errno. */
@@ -177,11 +180,12 @@ static ssize_t receive(struct dt_output *output, struct stream *stream)
     return n;
 }
 
-static void pump(struct dt_output *output, struct stream *stream)
+/* Returns how many bytes came. */
+static size_t pump(struct dt_output *output, struct stream *stream)
 {
     ssize_t n = receive(output, stream);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
+        return 0;
     if (n > 0) {
         stream->used += (size_t)n;
         take(output, stream);
@@ -190,6 +194,14 @@ static void pump(struct dt_output *output, struct stream *stream)
      * contrast, must not end a job that only logs there: its output is still taken. */
     if (n <= 0 || output->unread[stream->out])
         end_stream(output, stream);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Ranks that write a line at a time would have us woken for each: after a little we wait a little, for more of it. */
+static void let_gather(size_t bytes)
+{
+    if (bytes > 0 && bytes < FEW_BYTES)
+        nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
 }
 
 static bool is_finished(struct dt_output *output, size_t open)
@@ -214,16 +226,18 @@ static void *run(void *argument)
         fds[count] = (struct pollfd){.fd = output->wake, .events = POLLIN};
         if (poll(fds, count + 1, dt_output_fold_wait(output)) < 0)
             continue;
+        size_t bytes = 0;
         for (size_t i = 0; i < count; i++) {
             if (!fds[i].revents)
                 continue;
-            pump(output, output->streams[i]);
+            bytes += pump(output, output->streams[i]);
             open -= output->streams[i]->in < 0 && output->streams[i]->out != DT_OUTPUT_DROP;
         }
         if (fds[count].revents && eventfd_read(output->wake, &unused))
             errno = 0; /* somebody else was faster */
         if (output->fold)
             dt_output_fold_drain(output, open == 0 && output->relay);
+        let_gather(open ? bytes : 0);
     }
     if (output->fold)
         dt_output_fold_drain(output, true);

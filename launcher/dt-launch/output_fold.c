@@ -51,32 +51,42 @@ void dt_output_fold_rest(struct dt_output *output, struct stream *stream)
     stream->used = 0;
 }
 
-static void show_folded(struct dt_output *output, const struct dt_folded *line)
+static void put_folded(struct dt_buf *text, const struct dt_folded *line)
 {
-    struct dt_buf text = DT_BUF_INIT;
-    dt_buf_puts(&text, "[");
-    dt_ranks_words(&line->ranks, &text);
-    dt_buf_printf(&text, "] %s\n", line->text);
-    if (!text.failed)
-        dt_output_deliver(output, line->stream, text.data, text.len);
-    dt_buf_fini(&text);
+    dt_buf_puts(text, "[");
+    dt_ranks_words(&line->ranks, text);
+    dt_buf_printf(text, "] %s\n", line->text);
+}
+
+static void show(struct dt_output *output, int stream, struct dt_buf *text)
+{
+    if (text->len && !text->failed)
+        dt_output_deliver(output, stream, text->data, text->len);
+    dt_buf_clear(text);
 }
 
 /* What need not wait any more leaves: to the lead, or to our own reader. */
 void dt_output_fold_drain(struct dt_output *output, bool flush)
 {
+    struct dt_buf text = DT_BUF_INIT; /* lines of one stream, for one write */
     struct dt_folded line;
+    int stream = 1;
     for (;;) {
         pthread_mutex_lock(&output->lock);
         bool there = dt_fold_next(output->fold, dt_now_ns(), flush, &line);
         pthread_mutex_unlock(&output->lock);
         if (!there)
-            return;
+            break;
         if (output->relay && dt_relay_put(output->relay, &line))
             continue;
-        show_folded(output, &line);
+        if (line.stream != stream || text.len > TEXT_BYTES)
+            show(output, stream, &text);
+        stream = line.stream;
+        put_folded(&text, &line);
         dt_folded_fini(&line);
     }
+    show(output, stream, &text);
+    dt_buf_fini(&text);
 }
 
 int dt_output_fold(struct dt_output *output, const struct dt_ranks *all, bool numbers,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Folded lines of a member's ranks on their way to the lead: the thread of the output puts them in, the loop
- * sends them. So many bytes may be on their way; who puts more in waits until the lead has taken them,
- * and with him, in the end, the ranks. */
+ * sends them. So many bytes may be on their way; who puts more in waits until the lead has taken them, and with him,
+ * in the end, the ranks. Where files keep every line nobody waits long: what is too much is left out, and that is said. */
 #ifndef DT_LAUNCH_RELAY_H
 #define DT_LAUNCH_RELAY_H
 
@@ -12,7 +12,8 @@
 
 struct dt_relay;
 
-struct dt_relay *dt_relay_create(struct dt_error *err);
+/* kept: every line is in a file, too. */
+struct dt_relay *dt_relay_create(bool kept, struct dt_error *err);
 void dt_relay_destroy(struct dt_relay *relay);
 
 /* The output's thread. Takes the line over; false: the relay is closed, and the line still the caller's. */

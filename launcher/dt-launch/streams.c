@@ -62,7 +62,7 @@ int dt_streams_prepare(struct loop *loop, struct dt_error *err)
     if (loop->log_directory && dt_log_directory(loop->log_directory, err))
         return -1;
     if (log->fold != DT_FOLD_OFF && member) {
-        loop->relay = dt_relay_create(err);
+        loop->relay = dt_relay_create(log->directory && !log->redirects && !log->tee, err);
         return loop->relay ? 0 : -1;
     }
     return 0;
