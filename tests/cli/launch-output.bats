@@ -238,7 +238,8 @@ PY
 import os, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: print("saved", flush=True))
 print("step 3", flush=True)
-while os.environ["RANK"] == "0" and "number\": 3" not in open("events").read(): time.sleep(0.02)
+open("up." + os.environ["RANK"], "w").close()
+while os.environ["RANK"] == "0" and not ("number\": 3" in open("events").read() and os.path.exists("up.1")): time.sleep(0.02)
 if os.environ["RANK"] == "0": os.kill(os.getppid(), signal.SIGTERM)
 while True: time.sleep(1)'
     python3 - <<'END'
