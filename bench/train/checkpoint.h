@@ -1,45 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoints: DIR/step-00000040.dtc holds a header, parameters and both moments. A file is written
- * beside, synced and renamed, so a kill at any moment leaves the last whole one; checksums tell a
- * damaged file, and loading then takes the one before. The newest two are kept. */
+/* Checkpoints as directories: DIR/step-00000040/ has a file of numbers from each rank
+ * (checkpoint_file.h) and a manifest (manifest.h). All are written to step-00000040.writing, synced,
+ * the manifest last, and the directory is renamed: a kill at any moment leaves the last whole one.
+ * The newest two are kept. Who writes what, and when, is saver.h's. */
 #ifndef DT_TRAIN_CHECKPOINT_H
 #define DT_TRAIN_CHECKPOINT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "checkpoint_file.h"
+#include "comm.h"
 
-#include "base/error.h"
-#include "layout.h"
-
-/* What a checkpoint says of the run that wrote it. */
-struct dt_checkpoint_info {
-    struct dt_model_config config;
-    uint64_t seed, data, step, global_batch; /* data: fingerprint; step: steps that are done */
-};
-
-struct dt_checkpoint_arrays {
-    real *params, *first, *second;
-    size_t count; /* reals in each */
-};
-
-/* Make the directory (one level) and see that it can be written. *newest: step of the newest file
- * that has a checkpoint's name, -1: none. */
+/* Make the directory (one level), see that it can be written, and sweep up what killed runs left.
+ * *newest: step of the newest checkpoint, -1: none. By one rank. */
 int dt_checkpoint_prepare(const char *directory, long long *newest, struct dt_error *err);
 
-int dt_checkpoint_save(const char *directory, const struct dt_checkpoint_info *info,
-                       const struct dt_checkpoint_arrays *arrays, struct dt_error *err);
+/* Do all ranks find the same directory, and can they write there? Every rank calls it, after rank 0
+ * has prepared. Fails on the ranks that do not. */
+int dt_checkpoint_probe(struct dt_comm *comm, const char *directory, struct dt_error *err);
 
-/* Load the newest whole checkpoint. Returns 1: loaded; 0: there is none at all; -1: there are some
- * and none can be used, or the newest whole one is of another model. skipped (may be NULL) gets a
- * sentence about the damaged ones that were passed over, or "". */
-int dt_checkpoint_load(const char *directory, struct dt_checkpoint_info *info,
+/* "DIR/step-00000040.writing", made if it is not there: where the files of a checkpoint are written.
+ * Caller frees; NULL with the sentence. */
+char *dt_checkpoint_begin(const char *directory, uint64_t step, struct dt_error *err);
+
+/* All files are there: write the manifest, rename, remove the oldest. By one rank. */
+int dt_checkpoint_finish(const char *directory, uint64_t step, const struct dt_buf *manifest,
+                         struct dt_error *err);
+
+/* It can not be finished: remove what is there of it. By one rank. */
+void dt_checkpoint_drop(const char *directory, uint64_t step);
+
+/* Load the newest whole checkpoint; every rank calls it and reads what it wants, whatever the
+ * layout of the ranks that wrote it. info->config: the model of this run. Returns 1: loaded; 0: there
+ * is none at all; -1: there are some and none can be used, or the newest whole one is of another
+ * model. All ranks return the same. skipped gets a sentence about the last damaged one that was
+ * passed over, or "". */
+int dt_checkpoint_load(struct dt_comm *comm, const char *directory, struct dt_checkpoint_info *info,
                        const struct dt_checkpoint_arrays *arrays, struct dt_error *skipped,
                        struct dt_error *err);
-
-/* Judge a header: the first `size` bytes of a file of `file_size` bytes. */
-#define DT_CHECKPOINT_HEADER 256
-int dt_checkpoint_parse(struct dt_checkpoint_info *info, size_t *count, const void *header,
-                        size_t size, uint64_t file_size, struct dt_error *err);
 
 #endif

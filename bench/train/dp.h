@@ -12,7 +12,6 @@ struct dt_dp {
     struct dt_comm *replicas[DT_BUCKET_KINDS]; /* over which buckets of a kind are summed */
     const struct dt_layout *layout;
     real *grads;
-    int rank;    /* of all ranks, for people */
     bool failed; /* a hook can not return: told by dt_dp_finish */
     struct dt_error error;
 };
@@ -23,9 +22,5 @@ struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp);
 
 /* Wait for what backward has started. *exposed_s: seconds that could not be hidden. */
 int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err);
-
-/* All ranks that should hold the same parameters hold them, bit for bit? If not, says which rank, on which node, differs
- * from what most have. */
-int dt_dp_check(struct dt_dp *dp, const real *params, struct dt_error *err);
 
 #endif

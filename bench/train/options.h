@@ -19,7 +19,8 @@ struct dt_options {
     size_t data_count;
     const char *preset;
     struct dt_model_config model; /* filled */
-    long steps, global_batch, micro_batch, warmup, save_every, eval_every, print_every;
+    long steps, global_batch, micro_batch, warmup, save_every, validate_every, eval_every,
+        print_every;
     unsigned long long seed;
     double rate, decay;
     double clip;  /* highest length of the gradient; 0: any */

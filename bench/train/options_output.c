@@ -8,6 +8,8 @@ const struct dt_option_row dt_options_of_output[] = {
     {"save-every", "N", "and every N steps", dt_take_long, DT_AT(save_every), DT_FROM(1, 1e9)},
     {"resume", NULL, "go on from the newest whole checkpoint, if there is one", dt_take_on,
      DT_AT(resume)},
+    {"validate-every", "N", "compare what several ranks hold of the parameters every N steps",
+     dt_take_long, DT_AT(validate_every), 1, 1e9},
     {"export", "DIR", "write the trained model for Hugging Face's transformers", dt_take_text,
      DT_AT(export_to), .compared = DT_GIVEN_EQUAL},
     {"eval-every", "N", "hold out the last tenth of the data; loss on it every N", dt_take_long,

@@ -49,7 +49,6 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
 {
     *p = (struct dt_parallel){
         .world = mesh->world, .mesh = mesh, .model = model, .sharded = setup->zero > 0};
-    p->whole = !p->sharded && mesh->model->size == 1;
     if ((p->sharded ? open_shards(p, setup, err) : open_copies(p, err)) < 0)
         return -1;
     dt_dp_init(&p->dp, mesh, &p->own, p->grads);
@@ -117,13 +116,6 @@ int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error 
 int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err)
 {
     return p->sharded ? dt_fsdp_changed(&p->fsdp, err) : 0;
-}
-
-int dt_parallel_check(struct dt_parallel *p, struct dt_error *err)
-{
-    int code = 1, rc = dt_dp_check(&p->dp, p->params, err);
-    bool all = p->dp.replicas[DT_BUCKET_EXPERTS] == p->world;
-    return all ? rc : dt_comm_agree(p->world, rc < 0, &code, err);
 }
 
 void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed)

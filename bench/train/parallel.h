@@ -3,7 +3,6 @@
 #ifndef DT_TRAIN_PARALLEL_H
 #define DT_TRAIN_PARALLEL_H
 
-#include "checkpoint.h"
 #include "dp.h"
 #include "fsdp.h"
 #include "mesh.h"
@@ -12,8 +11,8 @@ struct dt_parallel {
     struct dt_comm *world;
     const struct dt_mesh *mesh;
     struct dt_model *model;
-    bool sharded, whole; /* whole: this rank holds all of the model */
-    struct dt_dp dp;     /* over the ranks that hold the same */
+    bool sharded;
+    struct dt_dp dp; /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
     struct dt_layout own;                  /* of the arrays of this rank; a view */
     real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
@@ -46,20 +45,11 @@ int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error 
 /* `params` were changed. */
 int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err);
 
-/* Do ranks that should hold the same parameters hold them? */
-int dt_parallel_check(struct dt_parallel *p, struct dt_error *err);
-
 void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed);
 
-/* Whole arrays on rank 0 in the order of the whole model's layout, for a checkpoint: make room for
- * them, and give it back; from the ranks to there, and from there to all ranks, whatever the mesh.
- * Other ranks' arrays stay NULL (parallel_whole.c). */
-int dt_parallel_whole_open(struct dt_parallel *p, struct dt_checkpoint_arrays *whole,
-                           struct dt_error *err);
-void dt_parallel_whole_close(struct dt_parallel *p, struct dt_checkpoint_arrays *whole);
-int dt_parallel_collect(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
+/* The parameters of all ranks, whatever the mesh, in an array of `all`, the whole model's layout, that
+ * rank 0 gets; caller frees. On other ranks *whole is NULL (parallel_whole.c). */
+int dt_parallel_collect(struct dt_parallel *p, const struct dt_layout *all, real **whole,
                         struct dt_error *err);
-int dt_parallel_spread(struct dt_parallel *p, const struct dt_checkpoint_arrays *whole,
-                       struct dt_error *err);
 
 #endif

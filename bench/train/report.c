@@ -102,17 +102,41 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             (double)setup->bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
-    fprintf(report->out, "%8s %9s %11s %9s %6s\n", "step", "loss", "tokens/s", "ms/step", "comm");
+    fprintf(report->out, "%8s %9s %11s %9s %5s %8s %5s %5s %5s\n", "step", "loss", "tokens/s",
+            "ms/step", "MFU", "compute", "comm", "data", "save");
     fflush(report->out);
+}
+
+/* Floating-point operations done, as a share of what the library was measured to do; 0: it was not
+ * measured. */
+static double mfu(const struct dt_report *report, double steps, double seconds)
+{
+    double gflops = report->flops_per_step * steps / seconds * 1e-9;
+    return report->blas_rate > 0 ? gflops / report->blas_rate : 0;
+}
+
+static double compute_s(const struct dt_step_numbers *n)
+{
+    return n->seconds - n->exposed_s - n->data_s - n->checkpoint_s;
+}
+
+static void add(struct dt_step_numbers *sum, const struct dt_step_numbers *n)
+{
+    sum->seconds += n->seconds;
+    sum->exposed_s += n->exposed_s;
+    sum->data_s += n->data_s;
+    sum->checkpoint_s += n->checkpoint_s;
 }
 
 static void print_line(struct dt_report *report)
 {
-    double seconds = report->since.seconds, steps = (double)report->unprinted;
+    const struct dt_step_numbers *n = &report->since;
+    double seconds = n->seconds, steps = (double)report->unprinted, percent = 100 / seconds;
     if (report->out) {
-        fprintf(report->out, "%8ld %9.4f %11.0f %9.1f %5.0f%%\n", report->last.step,
-                report->last.loss, report->tokens_per_step * steps / seconds, 1e3 * seconds / steps,
-                100 * report->since.exposed_s / seconds);
+        fprintf(report->out, "%8ld %9.4f %11.0f %9.1f %4.0f%% %7.0f%% %4.0f%% %4.0f%% %4.0f%%\n",
+                report->last.step, report->last.loss, report->tokens_per_step * steps / seconds,
+                1e3 * seconds / steps, 100 * mfu(report, steps, seconds), percent * compute_s(n),
+                percent * n->exposed_s, percent * n->data_s, percent * n->checkpoint_s);
         fflush(report->out);
     }
     report->since = (struct dt_step_numbers){0};
@@ -132,10 +156,12 @@ static void flush_log(struct dt_report *report)
 static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
 {
     fprintf(report->log,
-            "{\"step\":%ld,\"loss\":%.9g,\"tokens_per_s\":%.1f,\"ms\":%.3f,\"exposed_ms\":%.3f,"
+            "{\"step\":%ld,\"loss\":%.9g,\"tokens_per_s\":%.1f,\"mfu\":%.4g,\"ms\":%.3f,"
+            "\"compute_ms\":%.3f,\"exposed_ms\":%.3f,\"data_ms\":%.3f,\"checkpoint_ms\":%.3f,"
             "\"lr\":%.6g",
-            n->step, n->loss, report->tokens_per_step / n->seconds, 1e3 * n->seconds,
-            1e3 * n->exposed_s, n->rate);
+            n->step, n->loss, report->tokens_per_step / n->seconds, mfu(report, 1, n->seconds),
+            1e3 * n->seconds, 1e3 * compute_s(n), 1e3 * n->exposed_s, 1e3 * n->data_s,
+            1e3 * n->checkpoint_s, n->rate);
     if (n->length > 0)
         fprintf(report->log, ",\"grad_norm\":%.6g", n->length);
     fputs("}\n", report->log);
@@ -147,10 +173,8 @@ void dt_report_step(struct dt_report *report, const struct dt_step_numbers *numb
     if (report->done++ == 0)
         report->first = *numbers;
     report->last = *numbers;
-    report->seconds += numbers->seconds;
-    report->exposed_s += numbers->exposed_s;
-    report->since.seconds += numbers->seconds;
-    report->since.exposed_s += numbers->exposed_s;
+    add(&report->run, numbers);
+    add(&report->since, numbers);
     report->unprinted++;
     if (report->done == 1 || numbers->step % report->print_every == 0 ||
         numbers->step == report->steps)
@@ -161,6 +185,15 @@ void dt_report_step(struct dt_report *report, const struct dt_step_numbers *numb
         dprintf(report->progress_fd, "step %ld loss %.6f tokens/s %.0f\n", numbers->step,
                 numbers->loss, report->tokens_per_step / numbers->seconds) < 0)
         report->progress_fd = -1; /* nobody listens any more */
+}
+
+void dt_report_saved(struct dt_report *report, long step, const char *directory, double seconds)
+{
+    dt_report_say(report, "%8ld saved in %s", step, directory);
+    if (report->log) {
+        fprintf(report->log, "{\"step\":%ld,\"saved_s\":%.3f}\n", step, seconds);
+        flush_log(report);
+    }
 }
 
 void dt_report_eval(struct dt_report *report, long step, double loss)
@@ -188,13 +221,17 @@ void dt_report_summary(struct dt_report *report)
 {
     if (report->done == 0)
         return;
-    double gflops = report->flops_per_step * (double)report->done / report->seconds * 1e-9;
+    const struct dt_step_numbers *n = &report->run;
+    double steps = (double)report->done, percent = 100 / n->seconds;
     dt_report_say(report, "%ld step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s", report->done,
-                  plural(report->done), report->seconds, report->first.loss, report->last.loss,
-                  report->tokens_per_step * (double)report->done / report->seconds);
-    dt_report_say(report, "%.1f GFLOP/s a rank (%.0f%% of measured), exposed communication %.0f%%",
-                  gflops, report->blas_rate > 0 ? 100 * gflops / report->blas_rate : 0.0,
-                  100 * report->exposed_s / report->seconds);
+                  plural(report->done), n->seconds, report->first.loss, report->last.loss,
+                  report->tokens_per_step * steps / n->seconds);
+    dt_report_say(report,
+                  "%.1f GFLOP/s a rank (%.0f%% of measured); compute %.0f%%, exposed communication "
+                  "%.0f%%, data %.0f%%, checkpoints %.1f%%",
+                  report->flops_per_step * steps / n->seconds * 1e-9,
+                  100 * mfu(report, steps, n->seconds), percent * compute_s(n),
+                  percent * n->exposed_s, percent * n->data_s, percent * n->checkpoint_s);
 }
 
 void dt_report_close(struct dt_report *report)

@@ -11,7 +11,10 @@
 
 struct dt_step_numbers {
     long step; /* that is done, from 1 */
-    double loss, seconds, exposed_s, rate;
+    double loss, rate;
+    /* Of the step, and of these: waiting for other ranks, reading data, waiting for a checkpoint
+     * (which was begun after the step before). The rest is computing. */
+    double seconds, exposed_s, data_s, checkpoint_s;
     double length; /* of the gradient before it is clipped; 0: not measured */
 };
 
@@ -20,11 +23,11 @@ struct dt_report {
     FILE *log;
     int progress_fd; /* -1: none */
     long print_every, steps;
-    double tokens_per_step, flops_per_step;    /* all ranks; this rank */
-    double blas_rate;                          /* GFLOP/s measured, 0: not */
-    struct dt_step_numbers first, last, since; /* since: sums of what was not printed yet */
+    double tokens_per_step, flops_per_step; /* all ranks; this rank */
+    double blas_rate;                       /* GFLOP/s measured, 0: not */
+    struct dt_step_numbers first, last;
+    struct dt_step_numbers since, run; /* sums: of what was not printed yet, and of all */
     long unprinted, done;
-    double seconds, exposed_s; /* sums of the run */
 };
 
 struct dt_report_setup {
@@ -44,6 +47,8 @@ int dt_report_open(struct dt_report *report, const struct dt_options *options, i
                    struct dt_error *err);
 void dt_report_header(struct dt_report *report, const struct dt_report_setup *setup);
 void dt_report_step(struct dt_report *report, const struct dt_step_numbers *numbers);
+/* A checkpoint is whole, `seconds` after it was begun. */
+void dt_report_saved(struct dt_report *report, long step, const char *directory, double seconds);
 void dt_report_eval(struct dt_report *report, long step, double loss);
 void dt_report_say(struct dt_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -2,6 +2,7 @@
 /* Start of a run: ranks compared, data and memory opened, first or saved weights in place. */
 #include "train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/exitcode.h"
@@ -66,7 +67,7 @@ static int allocate(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
-/* Only rank 0 touches checkpoints, so that the directory need not be shared. */
+/* By rank 0; whether the others find the same directory is probed afterwards. */
 static int prepare_checkpoint(struct dt_train *train, int *code, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
@@ -85,50 +86,6 @@ static int prepare_checkpoint(struct dt_train *train, int *code, struct dt_error
     return 0;
 }
 
-static int load_checkpoint(struct dt_train *train, const struct dt_checkpoint_arrays *whole,
-                           struct dt_error *err)
-{
-    const struct dt_options *o = train->options;
-    struct dt_error skipped;
-    struct dt_checkpoint_info info = {.config = o->model};
-    int rc = dt_checkpoint_load(o->checkpoint, &info, whole, &skipped, err);
-    if (rc < 0)
-        return -1;
-    if (skipped.text[0])
-        fprintf(stderr, "dt-train: %s\n", skipped.text);
-    if (rc == 0)
-        return 0;
-    train->step = train->saved_at = (long)info.step;
-    if (info.seed != o->seed || info.data != train->data.fingerprint ||
-        info.global_batch != (uint64_t)o->global_batch)
-        fprintf(stderr,
-                "dt-train: checkpoint of step %ld was made with another %s; training goes "
-                "on, and not bit for bit as it would have\n",
-                train->step,
-                info.seed != o->seed                   ? "--seed"
-                : info.data != train->data.fingerprint ? "--data"
-                                                       : "--global-batch");
-    return 0;
-}
-
-/* A checkpoint loaded by rank 0 and sent to all. */
-static int resume(struct dt_train *train, const struct dt_checkpoint_arrays *whole, int *code,
-                  struct dt_error *err)
-{
-    struct dt_comm *comm = train->comm;
-    int failed = 0;
-    *code = DT_EXIT_CONFIG;
-    if (comm->rank == 0)
-        failed = load_checkpoint(train, whole, err) < 0;
-    if (dt_comm_agree(comm, failed, code, err) < 0)
-        return -1;
-    *code = 1;
-    if (comm->operations->broadcast(comm, &train->step, sizeof train->step, 0, err) < 0 ||
-        comm->operations->broadcast(comm, &train->saved_at, sizeof train->saved_at, 0, err) < 0)
-        return -1;
-    return train->step == 0 ? 0 : dt_parallel_spread(&train->parallel, whole, err);
-}
-
 /* Weights: of a checkpoint, of a public model, or made by each rank alike. */
 static int place_weights(struct dt_train *train, int *code, struct dt_error *err)
 {
@@ -142,17 +99,29 @@ static int place_weights(struct dt_train *train, int *code, struct dt_error *err
     *code = DT_EXIT_CONFIG;
     if (init && dt_comm_agree(train->comm, rc < 0, code, err) < 0)
         return -1;
-    if (train->options->resume) {
-        struct dt_checkpoint_arrays whole;
-        rc = dt_parallel_whole_open(p, &whole, err);
-        rc = dt_comm_agree(train->comm, rc < 0, code, err);
-        if (rc == 0)
-            rc = resume(train, &whole, code, err);
-        dt_parallel_whole_close(p, &whole);
-        if (rc < 0)
-            return -1;
-    }
+    *code = 1;
+    if (train->options->resume && dt_train_load(train, code, err) < 0)
+        return -1;
     return dt_parallel_changed(p, err);
+}
+
+/* Who has what, and what that means for checkpoints. */
+static int open_holders(struct dt_train *train, int *code, struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    const struct dt_mesh_sizes *sizes = &train->mesh.sizes;
+    char ranks[128];
+    if (dt_holders_open(&train->holders, train->comm, &train->parallel.own, err) < 0)
+        return -1;
+    if (!o->checkpoint)
+        return 0;
+    *code = DT_EXIT_REPORT;
+    if (dt_checkpoint_probe(train->comm, o->checkpoint, err) < 0)
+        return -1;
+    *code = 1;
+    snprintf(ranks, sizeof ranks, "%d: dp %d, fsdp %d, ep %d, pp %d, cp %d, tp %d",
+             train->comm->size, sizes->dp, sizes->fsdp, sizes->ep, sizes->pp, sizes->cp, sizes->tp);
+    return dt_saver_open(&train->saver, train->comm, &train->holders, o->checkpoint, ranks, err);
 }
 
 /* What a rank can only find out on its own: data, memory, library, log, checkpoint directory. */
@@ -225,6 +194,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                .comm = comm,
                                .threads = threads,
                                .saved_at = -1,
+                               .checked_at = -1,
                                .asked_at = -1e9,
                                .report = {.progress_fd = -1}};
     rc = compare_options(train, err);
@@ -249,7 +219,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
         return code;
     code = 1;
     struct dt_layout whole;
-    if (place_weights(train, &code, err) < 0 ||
+    if (open_holders(train, &code, err) < 0 || place_weights(train, &code, err) < 0 ||
         dt_layout_init(&whole, &options->model, NULL, err) < 0)
         return code;
     dt_report_header(
@@ -271,6 +241,8 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
 
 void dt_train_close(struct dt_train *train)
 {
+    dt_saver_close(&train->saver);
+    dt_holders_close(&train->holders);
     dt_report_close(&train->report);
     dt_data_close(&train->data);
     dt_parallel_close(&train->parallel);

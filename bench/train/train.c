@@ -27,7 +27,7 @@ double dt_train_rate(const struct dt_options *o, long step)
 }
 
 /* What every rank learns of all others at the end of a step, in one sum. */
-enum { NEWS_LOSS, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_COUNT };
+enum { NEWS_LOSS, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_WRITING, NEWS_COUNT };
 
 /* SIGUSR1 and SIGTERM are blocked in every thread, and asked for here. */
 static void collect_signals(const struct dt_train *train, double *news)
@@ -134,9 +134,10 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     double begin = dt_seconds(), exposed = 0, length = 0;
     struct dt_error read_error;
     bool unreadable = read_batch(train, &read_error) < 0;
-    double loss = learn(train);
+    double read_s = dt_seconds() - begin, loss = learn(train);
     news[NEWS_LOSS] = loss;
     news[NEWS_UNREADABLE] = unreadable;
+    news[NEWS_WRITING] = dt_saver_busy(&train->saver);
     collect_signals(train, news);
     if (train->comm->operations->sum_start(train->comm, news, NEWS_COUNT, DT_COMM_DOUBLE, err) <
             0 ||
@@ -163,12 +164,16 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     if (dt_parallel_changed(p, err) < 0)
         return -1;
     train->step++;
-    dt_report_step(&train->report, &(struct dt_step_numbers){.step = train->step,
-                                                             .loss = news[NEWS_LOSS],
-                                                             .seconds = dt_seconds() - begin,
-                                                             .exposed_s = exposed,
-                                                             .length = length,
-                                                             .rate = adamw.rate});
+    dt_report_step(&train->report,
+                   &(struct dt_step_numbers){.step = train->step,
+                                             .loss = news[NEWS_LOSS],
+                                             .seconds = dt_seconds() - begin + train->stall_s,
+                                             .exposed_s = exposed,
+                                             .data_s = read_s,
+                                             .checkpoint_s = train->stall_s,
+                                             .length = length,
+                                             .rate = adamw.rate});
+    train->stall_s = 0;
     return 0;
 }
 
@@ -205,48 +210,6 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
-/* The model of all ranks at rank 0, after they are found to agree. Ends with
- * dt_parallel_whole_close. */
-static int collect_whole(struct dt_train *train, struct dt_checkpoint_arrays *whole, int *code,
-                         struct dt_error *err)
-{
-    if (dt_parallel_check(&train->parallel, err) < 0)
-        return -1;
-    int failed = dt_parallel_whole_open(&train->parallel, whole, err) < 0;
-    if (dt_comm_agree(train->comm, failed, code, err) == 0 &&
-        dt_parallel_collect(&train->parallel, whole, err) == 0)
-        return 0;
-    dt_parallel_whole_close(&train->parallel, whole);
-    return -1;
-}
-
-static int save(struct dt_train *train, int *code, struct dt_error *err)
-{
-    const struct dt_options *o = train->options;
-    int failed = 0;
-    if (!o->checkpoint || train->saved_at == train->step)
-        return 0;
-    struct dt_checkpoint_arrays whole;
-    if (collect_whole(train, &whole, code, err) < 0)
-        return -1;
-    if (train->comm->rank == 0) {
-        struct dt_checkpoint_info info = {.config = o->model,
-                                          .seed = o->seed,
-                                          .data = train->data.fingerprint,
-                                          .step = (uint64_t)train->step,
-                                          .global_batch = (uint64_t)o->global_batch};
-        failed = dt_checkpoint_save(o->checkpoint, &info, &whole, err) < 0;
-    }
-    dt_parallel_whole_close(&train->parallel, &whole);
-    *code = DT_EXIT_REPORT;
-    if (dt_comm_agree(train->comm, failed, code, err) < 0)
-        return -1;
-    *code = 1;
-    train->saved_at = train->step;
-    dt_report_say(&train->report, "%8ld saved in %s", train->step, o->checkpoint);
-    return 0;
-}
-
 /* The trained model, for others: read by public programs, or heard of. Both want it whole, on rank
  * 0. */
 static int use_whole(struct dt_train *train,
@@ -254,20 +217,17 @@ static int use_whole(struct dt_train *train,
                                 real *params, struct dt_error *err),
                      int *code, struct dt_error *err)
 {
-    struct dt_checkpoint_arrays whole;
     struct dt_layout layout;
-    int failed = 0;
-    if (collect_whole(train, &whole, code, err) < 0)
-        return -1;
-    if (train->comm->rank == 0) {
-        failed = dt_layout_init(&layout, &train->options->model, NULL, err) < 0;
-        if (!failed)
-            failed = use(train, &layout, whole.params, err) < 0;
-        dt_layout_fini(&layout);
-    }
-    dt_parallel_whole_close(&train->parallel, &whole);
+    real *whole = NULL;
+    if (dt_layout_init(&layout, &train->options->model, NULL, err) < 0)
+        return dt_comm_break(train->comm, err, "no memory for the table of tensors");
+    int failed = 0, rc = dt_parallel_collect(&train->parallel, &layout, &whole, err);
+    if (rc == 0 && train->comm->rank == 0)
+        failed = use(train, &layout, whole, err) < 0;
+    free(whole);
+    dt_layout_fini(&layout);
     *code = DT_EXIT_REPORT;
-    return dt_comm_agree(train->comm, failed, code, err);
+    return rc < 0 ? -1 : dt_comm_agree(train->comm, failed, code, err);
 }
 
 static int export_model(struct dt_train *train, const struct dt_layout *layout, real *params,
@@ -310,9 +270,27 @@ static int after_step(struct dt_train *train, const double *news, bool *end, int
         dt_report_say(&train->report, "SIGUSR1: %s",
                       o->checkpoint ? "saving" : "nothing is saved without --checkpoint");
     }
+    if (o->validate_every && train->step % o->validate_every == 0 && dt_train_check(train, err) < 0)
+        return -1;
+    if (news[NEWS_WRITING] == 0 && dt_train_saved(train, code, err) < 0)
+        return -1;
     bool due = o->save_every && train->step % o->save_every == 0;
-    if (due || *end || news[NEWS_SAVE] > 0 || train->step == o->steps)
-        return save(train, code, err);
+    bool asked = *end || news[NEWS_SAVE] > 0 || train->step == o->steps;
+    /* who asks wants to know that it is whole: the job's time may be over soon */
+    return due || asked ? dt_train_save(train, asked, code, err) : 0;
+}
+
+/* Up to `steps`, or until the user wants an end. */
+static int train_all(struct dt_train *train, long steps, bool *end, int *code, struct dt_error *err)
+{
+    while (!*end && train->step < steps) {
+        double news[NEWS_COUNT] = {0};
+        if (one_step(train, news, err) < 0 || after_step(train, news, end, code, err) < 0)
+            return -1;
+    }
+    if (dt_train_check(train, err) < 0 ||
+        (train->options->export_to && !*end && use_whole(train, export_model, code, err) < 0))
+        return -1;
     return 0;
 }
 
@@ -324,15 +302,13 @@ int dt_train_run(struct dt_train *train, struct dt_error *err)
     int code = 1;
     if (train->step >= steps && o->data_count > 0)
         dt_report_say(&train->report, "nothing to do: step %ld of %ld is done", train->step, steps);
-    while (!end && train->step < steps) {
-        double news[NEWS_COUNT] = {0};
-        if (one_step(train, news, err) < 0 || after_step(train, news, &end, &code, err) < 0)
-            return code;
+    if (train_all(train, steps, &end, &code, err) < 0) {
+        struct dt_error later; /* that of the failure is told */
+        int later_code = 1;
+        if (!train->comm->broken)
+            dt_train_settle(train, &later_code, &later);
+        return code;
     }
-    if (dt_parallel_check(&train->parallel, err) < 0)
-        return code;
-    if (o->export_to && !end && use_whole(train, export_model, &code, err) < 0)
-        return code;
     dt_report_summary(&train->report);
     if (o->generate && !end && use_whole(train, generate, &code, err) < 0)
         return code;

@@ -72,7 +72,7 @@ resumes() { # [STEP]: where it was saved
 
 # The time limit: signalled before it, saved, 75, requeued, resumed where it was saved.
 at_the_time_limit() {
-    write_job "--checkpoint-signal USR1 --checkpoint-window 40 --checkpoint-ack 'saved/step-*.dtc'"
+    write_job "--checkpoint-signal USR1 --checkpoint-window 40 --checkpoint-ack 'saved/step-????????'"
     sbatch --time=1 job
     until_says out 'before the time limit: SIGUSR1 to all ranks' || until_says out 'before the time limit'
     resumes
@@ -84,7 +84,7 @@ at_the_time_limit() {
 
 # Preemption: warned, saved within the grace, requeued, resumed where it was saved.
 at_preemption() {
-    write_job "--checkpoint-signal USR1 --checkpoint-ack 'saved/step-*.dtc'"
+    write_job "--checkpoint-signal USR1 --checkpoint-ack 'saved/step-????????'"
     sbatch --exclusive --time=10 job
     until_says out '^ *400 '
     srun -p urgent -N2 --ntasks-per-node=1 --exclusive sleep 1
@@ -93,7 +93,7 @@ at_preemption() {
 
 # Scancel -s USR1: saved, and the job goes on; cancelled, a new one goes on from the last save.
 at_scancel() {
-    write_job "--checkpoint-signal USR1 --checkpoint-ack 'saved/step-*.dtc'"
+    write_job "--checkpoint-signal USR1 --checkpoint-ack 'saved/step-????????'"
     sbatch --time=10 job
     until_says out '^ *400 '
     scancel --signal=USR1 "$(last_job)"
@@ -103,11 +103,13 @@ at_scancel() {
     [ ! -e lives ] || tell "ended" "$(cat lives out)"
     scancel "$(last_job)" # where tasks alone are signalled, the ranks save once more
     jobs_gone
-    newest=$(find saved -name 'step-*.dtc' | sort | tail -n 1)
+    newest=$(find saved -name 'step-????????' | sort | tail -n 1)
     kept=$((10#${newest//[^0-9]/}))
     [ "$kept" -ge "$step" ] || tell "saved at $step, and there is $newest"
-    # As if the end had come in the midst of a save: a file that is not whole is never gone on from.
-    head -c 5000 "$newest" >"saved/step-$(printf %08d $((kept + 7))).dtc"
+    # As if a node had lost what it wrote: a checkpoint that is not whole is never gone on from.
+    torn=saved/step-$(printf %08d $((kept + 7)))
+    cp -r "$newest" "$torn"
+    truncate -s 5000 "$torn/rank-00001"
     sbatch --time=10 --begin=now+60 job
     resumes "$kept"
 }
@@ -158,7 +160,7 @@ at_scancel_with_workers() {
 
 # Sbatch --signal: saved when Slurm says so, saved again and requeued before the limit.
 at_sbatch_signal() {
-    write_job "--checkpoint-signal USR1 --checkpoint-window 15 --checkpoint-ack 'saved/step-*.dtc'"
+    write_job "--checkpoint-signal USR1 --checkpoint-window 15 --checkpoint-ack 'saved/step-????????'"
     sbatch --time=1 --signal=USR1@45 job
     until_says out 'SIGUSR1: saving'
     until_says out ' saved in '

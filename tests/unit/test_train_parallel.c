@@ -144,17 +144,18 @@ static void train(struct dt_comm *world, void *context)
     plant(&p, world, scene->fault, &faulty);
     for (long number = 0; number < STEPS; number++)
         step(&p, world, scene, number);
-    struct dt_checkpoint_arrays whole;
-    if (dt_parallel_whole_open(&p, &whole, &err) < 0 || dt_parallel_collect(&p, &whole, &err) < 0)
+    struct dt_layout all;
+    real *whole;
+    if (dt_layout_init(&all, &config, NULL, &err) < 0 ||
+        dt_parallel_collect(&p, &all, &whole, &err) < 0)
         scene->failed = 1;
     if (world->rank == 0) {
-        scene->whole = malloc(whole.count * sizeof(real));
-        memcpy(scene->whole, whole.params, whole.count * sizeof(real));
-        scene->count = whole.count;
+        scene->whole = whole;
+        scene->count = all.total;
         scene->params = model.layout.params;
         scene->taken = p.taken;
     }
-    dt_parallel_whole_close(&p, &whole);
+    dt_layout_fini(&all);
     dt_parallel_close(&p);
     world->operations = before;
     dt_mesh_close(&mesh);
