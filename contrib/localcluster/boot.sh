@@ -125,8 +125,19 @@ node_spawn() { # NODE
     remember "$STATE/node/$1/pid" "$SPAWNED"
 }
 
+# All nodes' neighbours are in the one table of the machine's kernel, which holds 1024 by default: fewer than 33 nodes
+# have when each talks to each, and connect() then fails with EAGAIN. It stays raised: it is a limit, not a use.
+room_for_neighbours() { # NODES
+    local limit file wanted=$(($1 * $1 + 4096))
+    for limit in 3 2; do
+        file=/proc/sys/net/ipv4/neigh/default/gc_thresh$limit
+        (($(<"$file") >= wanted)) || echo "$wanted" 2>/dev/null >"$file" || return 0
+    done
+}
+
 nodes_boot() { # NODES...
     local node boot gate pid mac
+    room_for_neighbours $#
     exec {boot}<>"$STATE/run/boot.fifo"
     for node; do
         node_spawn "$node" {boot}>&-
