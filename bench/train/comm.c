@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "clock.h"
 
 int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
 {
@@ -24,26 +25,33 @@ int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format
 
 /* SIGTERM is blocked, and asked for between steps. A rank that waits for one that died would never
  * get there: after some seconds of waiting it ends at once. */
-static void end_if_told(unsigned turn)
+static void end_if_told(void)
 {
     sigset_t pending;
-    if (turn > 20000 && turn % 1000 == 0 && sigpending(&pending) == 0 &&
-        sigismember(&pending, SIGTERM)) {
+    if (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM)) {
         fputs("dt-train: SIGTERM while another rank does not answer; ending without a checkpoint\n",
               stderr);
         _exit(DT_EXIT_SIGNAL + SIGTERM);
     }
 }
 
+/* Short sleeps once the wait is longer than a switch costs, then an eighth of the time waited so far:
+ * a look at MPI asks the kernel about the sockets of all ranks, and many ranks may share a core. */
 void dt_comm_step_aside(unsigned turn)
 {
-    end_if_told(turn);
-    if (turn < 200) { /* short sleeps once the wait is longer than a switch costs */
+    static _Thread_local double begin;
+    double now = dt_seconds();
+    if (turn <= 1)
+        begin = now;
+    double waited = now - begin, pause = waited / 8;
+    if (waited > 3)
+        end_if_told();
+    if (waited < 1e-4) {
         sched_yield();
         return;
     }
-    struct timespec pause = {.tv_nsec = turn < 1000 ? 20000 : 100000};
-    nanosleep(&pause, NULL);
+    pause = pause < 2e-5 ? 2e-5 : pause > 1e-3 ? 1e-3 : pause;
+    nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * pause)}, NULL);
 }
 
 static int look_again(struct dt_comm *comm, unsigned turn, struct dt_error *err)

@@ -20,7 +20,7 @@ static void wait_for(struct dt_fsdp *f, uint64_t operation)
     double begin = dt_seconds();
     if (!f->failed)
         note(f, dt_comm_wait(f->shards, operation, &f->error));
-    f->waited_s += dt_seconds() - begin;
+    f->spent_s += dt_seconds() - begin;
 }
 
 static void start_gather(struct dt_fsdp *f, size_t bucket)
@@ -29,10 +29,12 @@ static void start_gather(struct dt_fsdp *f, size_t bucket)
     struct dt_fsdp_slot *slot = &f->param_slots[part->param_slot];
     if (slot->bucket == bucket || f->failed)
         return;
+    double begin = dt_seconds();
     note(f, f->shards->operations->gather_start(f->shards, f->params + part->offset, slot->memory,
                                                 part->count, &f->error));
     slot->bucket = bucket;
     slot->operation = f->shards->started;
+    f->spent_s += dt_seconds() - begin;
 }
 
 static void params_needed(void *context, size_t bucket, size_t next)
@@ -76,13 +78,20 @@ static void poll_replicas(struct dt_fsdp *f)
         note(f, f->replicas[kind]->operations->poll(f->replicas[kind], &f->error));
 }
 
-static void between(void *context)
+static void move_on(struct dt_fsdp *f)
 {
-    struct dt_fsdp *f = context;
     if (!f->failed)
         note(f, f->shards->operations->poll(f->shards, &f->error));
     forward_scattered(f);
     poll_replicas(f);
+}
+
+static void between(void *context)
+{
+    struct dt_fsdp *f = context;
+    double begin = dt_seconds();
+    move_on(f);
+    f->spent_s += dt_seconds() - begin;
 }
 
 static void bucket_ready(void *context, size_t bucket)
@@ -90,6 +99,7 @@ static void bucket_ready(void *context, size_t bucket)
     struct dt_fsdp *f = context;
     struct dt_fsdp_part *part = &f->parts[bucket];
     struct dt_fsdp_slot *slot = &f->grad_slots[part->grad_slot];
+    double begin = dt_seconds();
     if (f->failed)
         return;
     real *sums = f->first_micro ? f->grads : f->added;
@@ -98,7 +108,8 @@ static void bucket_ready(void *context, size_t bucket)
     slot->operation = part->scattered = f->shards->started;
     if (f->first_micro)
         f->ready[f->ready_count++] = bucket;
-    between(f);
+    move_on(f);
+    f->spent_s += dt_seconds() - begin;
 }
 
 struct dt_model_hooks dt_fsdp_hooks(struct dt_fsdp *fsdp)
@@ -133,8 +144,8 @@ int dt_fsdp_finish(struct dt_fsdp *f, double *exposed_s, struct dt_error *err)
     double begin = dt_seconds();
     for (int kind = 0; kind < DT_BUCKET_KINDS && !f->failed; kind++)
         note(f, dt_comm_drain(f->replicas[kind], &f->error));
-    *exposed_s = f->waited_s + dt_seconds() - begin;
-    f->waited_s = 0;
+    *exposed_s = f->spent_s + dt_seconds() - begin;
+    f->spent_s = 0;
     f->ready_count = f->forwarded = 0;
     if (!f->failed)
         return 0;

@@ -42,7 +42,7 @@ struct dt_fsdp {
     size_t ready_count, forwarded;
     bool failed; /* a hook can not return: told by dt_fsdp_finish */
     struct dt_error error;
-    double waited_s; /* by hooks, since the last finish */
+    double spent_s; /* by hooks, since the last finish */
 };
 
 /* The model is one of dt_model_init_bare. Every rank calls it. */
