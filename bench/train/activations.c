@@ -3,25 +3,9 @@
 #include "activations.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "layers.h"
 #include "model.h"
-
-static const char *const names[] = {"none", "selective", "full"};
-
-const char *dt_recompute_name(enum dt_recompute recompute)
-{
-    return names[recompute];
-}
-
-int dt_recompute_find(const char *name)
-{
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (strcmp(name, names[i]) == 0)
-            return i;
-    return -1;
-}
 
 /* Memory is handed out twice: with base NULL only the sum is made. */
 struct hand_out {
@@ -109,7 +93,8 @@ static size_t place_all(struct dt_model *model, real *base)
     real *ring = take(&h, dt_ring_work_size(context, &most));
     if (base && context->size > 1)
         dt_ring_init(&model->ring, model->mesh->context, ring, &most);
-    model->logits = take(&h, dt_loss_work_size(rows, (size_t)config->vocab));
+    if (dt_part_is_last(&model->layout.part))
+        model->logits = take(&h, dt_loss_work_size(rows, (size_t)config->vocab));
     return h.used;
 }
 

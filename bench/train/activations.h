@@ -16,9 +16,6 @@
  *   full       all of a layer but its input */
 enum dt_recompute { DT_RECOMPUTE_NONE, DT_RECOMPUTE_SELECTIVE, DT_RECOMPUTE_FULL };
 
-const char *dt_recompute_name(enum dt_recompute recompute);
-int dt_recompute_find(const char *name); /* -1: no such */
-
 /* What one layer has of its forward pass in its backward pass. */
 struct dt_kept {
     real *norm1, *mean1, *inverse1, *qkv, *log_sum, *attended, *middle;

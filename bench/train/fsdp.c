@@ -108,6 +108,8 @@ static void bucket_ready(void *context, size_t bucket)
     slot->operation = part->scattered = f->shards->started;
     if (f->first_micro)
         f->ready[f->ready_count++] = bucket;
+    else
+        f->grown[f->grown_count++] = bucket;
     move_on(f);
     f->spent_s += dt_seconds() - begin;
 }
@@ -132,8 +134,11 @@ void dt_fsdp_micro_end(struct dt_fsdp *f)
     if (f->first_micro)
         return;
     wait_for(f, f->shards->started);
-    for (size_t i = 0; i < f->own.total; i++)
-        f->grads[i] += f->added[i];
+    for (; f->grown_count > 0; f->grown_count--) {
+        const struct dt_fsdp_part *part = &f->parts[f->grown[f->grown_count - 1]];
+        for (size_t i = part->offset; i < part->offset + part->count; i++)
+            f->grads[i] += f->added[i];
+    }
 }
 
 int dt_fsdp_finish(struct dt_fsdp *f, double *exposed_s, struct dt_error *err)
@@ -208,7 +213,8 @@ static int take_parts(struct dt_fsdp *f)
     size_t buckets = f->model->layout.bucket_count;
     f->parts = calloc(buckets, sizeof *f->parts);
     f->ready = calloc(buckets, sizeof *f->ready);
-    if (!f->parts || !f->ready ||
+    f->grown = calloc(buckets, sizeof *f->grown);
+    if (!f->parts || !f->ready || !f->grown ||
         dt_layout_shard(&f->own, &f->model->layout, f->shards->rank, f->shards->size, &quiet) < 0)
         return -1;
     for (size_t b = 0; b < buckets; b++) {
@@ -251,6 +257,7 @@ void dt_fsdp_close(struct dt_fsdp *f)
     free(f->added);
     free(f->parts);
     free(f->ready);
+    free(f->grown);
     dt_layout_fini(&f->own);
     *f = (struct dt_fsdp){0};
 }

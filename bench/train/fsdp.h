@@ -40,6 +40,8 @@ struct dt_fsdp {
     size_t slot_count[2]; /* of parameters, of gradients */
     size_t *ready;        /* buckets, in the order in which their gradients became final */
     size_t ready_count, forwarded;
+    size_t *grown; /* buckets of this micro-batch whose gradients came to `added` */
+    size_t grown_count;
     bool failed; /* a hook can not return: told by dt_fsdp_finish */
     struct dt_error error;
     double spent_s; /* by hooks, since the last finish */

@@ -244,7 +244,7 @@ static void add_end(struct making *m)
         close_bucket(m, DT_BUCKET_DENSE);
         struct dt_tensor again = token_rows(m, "token.table");
         again.copy = true;
-        m->index = 0; /* that of the first stage */
+        m->index = DT_TOKEN_TABLE_INDEX;
         add_outer(m, DT_HEAD, &again);
     }
     close_bucket(m, DT_BUCKET_DENSE);

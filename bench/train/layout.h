@@ -58,6 +58,7 @@ enum dt_outer_tensor {
     DT_OUTER_TENSORS
 };
 #define DT_NO_TENSOR SIZE_MAX
+#define DT_TOKEN_TABLE_INDEX 0 /* dt_tensor.index of the token table */
 
 /* The tensors that one rank holds, in the order of the whole model: embedding (first stage), layers,
  * final norm and head (last stage). */

@@ -51,8 +51,7 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
     *model = (struct dt_model){.blas = setup->blas,
                                .max_batch = setup->max_batch,
                                .recompute = setup->recompute,
-                               .slot_count = 1,
-                               .slot_layers = (size_t)config->layers};
+                               .slot_count = setup->slots > 0 ? setup->slots : 1};
     if (join_mesh(model, setup->mesh, err) < 0)
         return -1;
     const struct dt_part part = dt_mesh_part(&model->mesh->sizes, &model->mesh->at);
@@ -60,6 +59,7 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
         return -1;
     model->config = model->layout.config;
     model->here = dt_part_widths(&model->config, &part);
+    model->slot_layers = model->layout.layer_count / (size_t)dt_part_chunks(&part);
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
     if (!model->param_bases || !model->grad_bases || take_places(model) < 0 ||
@@ -120,133 +120,224 @@ static void grads_needed(const struct dt_model_hooks *hooks, size_t bucket)
         hooks->grads_needed(hooks->context, bucket);
 }
 
-/* The tensors outside the layers are in the first bucket and the last. */
-static struct dt_outer outer(const struct dt_model *model, real *const *bases)
+bool dt_model_begins(const struct dt_model *model, int chunk)
 {
-    size_t last = model->layout.bucket_count - 1;
-    struct dt_outer all = dt_layout_outer(&model->layout, bases[0]);
-    struct dt_outer end = dt_layout_outer(&model->layout, bases[last]);
-    all.norm_weight = end.norm_weight;
-    all.norm_bias = end.norm_bias;
-    if (model->config.untied)
-        all.head = end.head;
-    return all;
+    return chunk == 0 && dt_part_is_first(&model->layout.part);
 }
 
-/* The bucket that the head's table is in. */
-static size_t head_bucket(const struct dt_model *model)
+bool dt_model_ends(const struct dt_model *model, int chunk)
 {
-    return model->config.untied ? model->layout.bucket_count - 1 : 0;
+    return chunk + 1 == dt_part_chunks(&model->layout.part) && dt_part_is_last(&model->layout.part);
 }
 
-static const real *layer_input(const struct dt_model *model, size_t index)
+size_t dt_model_stream(const struct dt_model *model, size_t batch)
 {
-    return index == 0 ? model->slots[0].in : model->kept[index - 1].out;
+    return batch * model->time * model->here.channels;
 }
 
-static void layer_forward(struct dt_model *model, size_t index, size_t batch)
+static size_t rows_of(const struct dt_model *model, const struct dt_pass *pass)
 {
+    return pass->batch * model->time;
+}
+
+/* The bucket of a tensor outside the layers. */
+static size_t outer_bucket(const struct dt_model *model, enum dt_outer_tensor which)
+{
+    return model->layout.outer_bucket[which];
+}
+
+/* NULL: not here. */
+static real *outer_at(const struct dt_model *model, real *const *bases, enum dt_outer_tensor which)
+{
+    if (model->layout.outer[which] == DT_NO_TENSOR)
+        return NULL;
+    return bases[outer_bucket(model, which)] +
+           model->layout.tensors[model->layout.outer[which]].offset;
+}
+
+static bool head_is_token_table(const struct dt_model *model)
+{
+    return model->layout.outer[DT_HEAD] == model->layout.outer[DT_TOKEN_TABLE];
+}
+
+/* The first of a chunk's layers, which are slot_layers, among those that are here. */
+static size_t first_layer(const struct dt_model *model, int chunk)
+{
+    return (size_t)chunk * model->slot_layers;
+}
+
+static size_t layer_bucket(const struct dt_model *model, size_t layer)
+{
+    return model->layout.first_layer_bucket + layer;
+}
+
+/* Layer `i` of the slot, which is layer `layer` of those that are here. */
+static const real *layer_input(const struct dt_slot *slot, size_t i)
+{
+    return i == 0 ? slot->in : slot->kept[i - 1].out;
+}
+
+static void layer_forward(struct dt_model *model, const struct dt_pass *pass, size_t i,
+                          size_t layer)
+{
+    const struct dt_slot *slot = &model->slots[pass->slot];
     const struct dt_layer w =
-        dt_layout_layer(&model->layout, model->param_bases[index + 1], (int)index);
-    dt_block_forward(model, &w, &model->kept[index], layer_input(model, index), batch);
+        dt_layout_layer(&model->layout, model->param_bases[layer_bucket(model, layer)], (int)layer);
+    dt_block_forward(model, &w, &slot->kept[i], layer_input(slot, i), pass->batch);
 }
 
-static void layer_backward(struct dt_model *model, size_t index, size_t batch, bool add,
-                           const struct dt_model_hooks *hooks)
+static void layer_backward(struct dt_model *model, const struct dt_pass *pass, size_t i,
+                           size_t layer)
 {
+    const struct dt_slot *slot = &model->slots[pass->slot];
+    size_t bucket = layer_bucket(model, layer);
     const struct dt_layer w =
-        dt_layout_layer(&model->layout, model->param_bases[index + 1], (int)index);
+        dt_layout_layer(&model->layout, model->param_bases[bucket], (int)layer);
     const struct dt_layer g =
-        dt_layout_layer(&model->layout, model->grad_bases[index + 1], (int)index);
-    dt_block_again(model, &w, &model->kept[index], layer_input(model, index), batch);
-    dt_block_backward(model, &w, &g, &model->kept[index], layer_input(model, index), batch, add,
-                      hooks);
+        dt_layout_layer(&model->layout, model->grad_bases[bucket], (int)layer);
+    dt_block_again(model, &w, &slot->kept[i], layer_input(slot, i), pass->batch);
+    dt_block_backward(model, &w, &g, &slot->kept[i], layer_input(slot, i), pass->batch, pass->add,
+                      pass->hooks);
 }
 
-static void forward(struct dt_model *model, const int *tokens, size_t batch,
-                    const struct dt_model_hooks *hooks)
+static void embedding_forward(struct dt_model *model, const struct dt_pass *pass)
 {
-    size_t time = model->time, c = (size_t)model->config.channels;
-    size_t layers = (size_t)model->config.layers;
-    params_needed(hooks, 0, 1);
-    struct dt_outer w = outer(model, model->param_bases);
-    dt_embedding_forward(model->slots[0].in, tokens, w.token_table, w.position_table, model->places,
-                         batch, time, c);
-    for (size_t i = 0; i < layers; i++) {
-        params_needed(hooks, i + 1, i + 2);
-        layer_forward(model, i, batch);
-        dt_model_between(hooks);
+    size_t tokens = outer_bucket(model, DT_TOKEN_TABLE), next = layer_bucket(model, 0);
+    params_needed(pass->hooks, tokens, tokens + 1);
+    if (tokens + 1 < next) /* positions */
+        params_needed(pass->hooks, tokens + 1, next);
+    dt_embedding_forward(model->slots[pass->slot].in, pass->tokens,
+                         outer_at(model, model->param_bases, DT_TOKEN_TABLE),
+                         outer_at(model, model->param_bases, DT_POSITION_TABLE), model->places,
+                         pass->batch, model->time, model->here.channels);
+}
+
+const real *dt_model_forward(struct dt_model *model, const struct dt_pass *pass)
+{
+    size_t first = first_layer(model, pass->chunk), count = model->slot_layers;
+    size_t after =
+        dt_model_ends(model, pass->chunk) ? outer_bucket(model, DT_NORM_WEIGHT) : DT_NO_BUCKET;
+    if (dt_model_begins(model, pass->chunk))
+        embedding_forward(model, pass);
+    for (size_t i = 0; i < count; i++) {
+        size_t bucket = layer_bucket(model, first + i);
+        params_needed(pass->hooks, bucket, i + 1 < count ? bucket + 1 : after);
+        layer_forward(model, pass, i, first + i);
+        dt_model_between(pass->hooks);
     }
-    params_needed(hooks, layers + 1, head_bucket(model));
-    w = outer(model, model->param_bases);
-    dt_norm_forward(&model->config, model->norm, model->mean, model->inverse,
-                    layer_input(model, layers), w.norm_weight, w.norm_bias, batch * time);
+    return layer_input(&model->slots[pass->slot], count);
 }
 
-/* Head and loss, then back through the last norm. */
-static double top_backward(struct dt_model *model, const int *targets, size_t rows, double scale,
-                           bool add, const struct dt_model_hooks *hooks)
+/* What comes out of the last layer, for the head. */
+static void last_norm(struct dt_model *model, const struct dt_pass *pass)
 {
-    size_t c = (size_t)model->config.channels, layers = (size_t)model->config.layers;
-    params_needed(hooks, head_bucket(model), layers + 1);
-    grads_needed(hooks, head_bucket(model));
-    struct dt_outer w = outer(model, model->param_bases), g = outer(model, model->grad_bases);
-    double loss =
-        dt_loss(model->blas, model->d_narrow, g.head, model->row_losses, model->logits, model->norm,
-                w.head, targets, scale, rows, c, (size_t)model->config.vocab, add);
-    params_needed(hooks, layers + 1, layers);
-    grads_needed(hooks, layers + 1);
-    w = outer(model, model->param_bases);
-    g = outer(model, model->grad_bases);
-    memset(model->d_stream, 0, rows * c * sizeof(real));
-    dt_norm_backward(&model->config, model->d_stream, g.norm_weight, g.norm_bias, model->d_narrow,
-                     layer_input(model, layers), w.norm_weight, model->mean, model->inverse, rows,
-                     add);
-    bucket_ready(hooks, layers + 1);
+    params_needed(pass->hooks, outer_bucket(model, DT_NORM_WEIGHT), outer_bucket(model, DT_HEAD));
+    dt_norm_forward(&model->config, model->norm, model->mean, model->inverse,
+                    layer_input(&model->slots[pass->slot], model->slot_layers),
+                    outer_at(model, model->param_bases, DT_NORM_WEIGHT),
+                    outer_at(model, model->param_bases, DT_NORM_BIAS), rows_of(model, pass));
+}
+
+/* The head, its gradients too where d_in is given. */
+static double head(struct dt_model *model, const struct dt_pass *pass, real *d_in)
+{
+    return dt_loss(model->blas, d_in, d_in ? outer_at(model, model->grad_bases, DT_HEAD) : NULL,
+                   model->row_losses, model->logits, model->norm,
+                   outer_at(model, model->param_bases, DT_HEAD), pass->targets, pass->scale,
+                   rows_of(model, pass), model->here.channels, (size_t)model->config.vocab,
+                   pass->add);
+}
+
+double dt_model_loss(struct dt_model *model, const struct dt_pass *pass)
+{
+    last_norm(model, pass);
+    params_needed(pass->hooks, outer_bucket(model, DT_HEAD), DT_NO_BUCKET);
+    return head(model, pass, NULL);
+}
+
+/* Norm, head and loss, and back through the norm. */
+static double top_backward(struct dt_model *model, const struct dt_pass *pass)
+{
+    size_t last = first_layer(model, pass->chunk) + model->slot_layers - 1;
+    size_t head_bucket = outer_bucket(model, DT_HEAD);
+    size_t norm_bucket = outer_bucket(model, DT_NORM_WEIGHT), rows = rows_of(model, pass);
+    last_norm(model, pass);
+    params_needed(pass->hooks, head_bucket, norm_bucket);
+    grads_needed(pass->hooks, head_bucket);
+    double loss = head(model, pass, model->d_narrow);
+    if (head_bucket != norm_bucket && !head_is_token_table(model))
+        bucket_ready(pass->hooks, head_bucket);
+    params_needed(pass->hooks, norm_bucket, layer_bucket(model, last));
+    grads_needed(pass->hooks, norm_bucket);
+    memset(model->d_stream, 0, rows * model->here.channels * sizeof(real));
+    dt_norm_backward(&model->config, model->d_stream,
+                     outer_at(model, model->grad_bases, DT_NORM_WEIGHT),
+                     outer_at(model, model->grad_bases, DT_NORM_BIAS), model->d_narrow,
+                     layer_input(&model->slots[pass->slot], model->slot_layers),
+                     outer_at(model, model->param_bases, DT_NORM_WEIGHT), model->mean,
+                     model->inverse, rows, pass->add);
+    bucket_ready(pass->hooks, norm_bucket);
     return loss;
 }
 
-static void embedding_backward(struct dt_model *model, const int *tokens, size_t batch, bool add,
-                               const struct dt_model_hooks *hooks)
+static void embedding_backward(struct dt_model *model, const struct dt_pass *pass)
 {
+    size_t tokens = outer_bucket(model, DT_TOKEN_TABLE), next = layer_bucket(model, 0);
     const struct dt_model_config *config = &model->config;
-    grads_needed(hooks, 0);
-    const struct dt_outer g = outer(model, model->grad_bases);
-    dt_embedding_backward(&(struct dt_embedding_gradient){.token_table = g.token_table,
-                                                          .position_table = g.position_table,
-                                                          .vocab = (size_t)config->vocab,
-                                                          .seq = (size_t)config->seq,
-                                                          .add_token = add || !config->untied,
-                                                          .add_position = add},
-                          model->d_stream, tokens, model->places, batch, model->time,
-                          (size_t)config->channels);
-    bucket_ready(hooks, 0);
+    grads_needed(pass->hooks, tokens);
+    if (tokens + 1 < next)
+        grads_needed(pass->hooks, tokens + 1);
+    dt_embedding_backward(
+        &(struct dt_embedding_gradient){
+            .token_table = outer_at(model, model->grad_bases, DT_TOKEN_TABLE),
+            .position_table = outer_at(model, model->grad_bases, DT_POSITION_TABLE),
+            .vocab = (size_t)config->vocab,
+            .seq = (size_t)config->seq,
+            .add_token = pass->add || head_is_token_table(model),
+            .add_position = pass->add},
+        model->d_stream, pass->tokens, model->places, pass->batch, model->time,
+        model->here.channels);
+    if (tokens + 1 < next)
+        bucket_ready(pass->hooks, tokens + 1);
+    bucket_ready(pass->hooks, tokens);
+}
+
+double dt_model_backward(struct dt_model *model, const struct dt_pass *pass)
+{
+    size_t first = first_layer(model, pass->chunk);
+    double loss = dt_model_ends(model, pass->chunk) ? top_backward(model, pass) : 0;
+    for (size_t i = model->slot_layers; i-- > 0;) {
+        size_t bucket = layer_bucket(model, first + i);
+        params_needed(pass->hooks, bucket, i > 0 ? bucket - 1 : DT_NO_BUCKET);
+        grads_needed(pass->hooks, bucket);
+        layer_backward(model, pass, i, first + i);
+        bucket_ready(pass->hooks, bucket);
+    }
+    if (dt_model_begins(model, pass->chunk))
+        embedding_backward(model, pass);
+    return loss;
 }
 
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
                       double scale, bool add, const struct dt_model_hooks *hooks)
 {
-    forward(model, tokens, batch, hooks);
-    double loss = top_backward(model, targets, batch * model->time, scale, add, hooks);
-    for (size_t i = (size_t)model->config.layers; i > 0; i--) {
-        params_needed(hooks, i, i > 1 ? i - 1 : DT_NO_BUCKET);
-        grads_needed(hooks, i);
-        layer_backward(model, i - 1, batch, add, hooks);
-        bucket_ready(hooks, i);
-    }
-    embedding_backward(model, tokens, batch, add, hooks);
-    return loss;
+    const struct dt_pass pass = {.tokens = tokens,
+                                 .targets = targets,
+                                 .batch = batch,
+                                 .scale = scale,
+                                 .add = add,
+                                 .hooks = hooks};
+    dt_model_forward(model, &pass);
+    return dt_model_backward(model, &pass);
 }
 
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
                          size_t batch, const struct dt_model_hooks *hooks)
 {
-    forward(model, tokens, batch, hooks);
-    params_needed(hooks, head_bucket(model), DT_NO_BUCKET);
-    const struct dt_outer w = outer(model, model->param_bases);
-    return dt_loss(model->blas, NULL, NULL, model->row_losses, model->logits, model->norm, w.head,
-                   targets, 0, batch * model->time, (size_t)model->config.channels,
-                   (size_t)model->config.vocab, false);
+    const struct dt_pass pass = {
+        .tokens = tokens, .targets = targets, .batch = batch, .hooks = hooks};
+    dt_model_forward(model, &pass);
+    return dt_model_loss(model, &pass);
 }
 
 double dt_model_flops(const struct dt_model_config *config, double tokens)

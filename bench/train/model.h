@@ -15,6 +15,7 @@
 
 struct dt_model_setup {
     size_t max_batch; /* samples of a micro-batch */
+    size_t slots;     /* of kept activations (pipe.h); 0: 1 */
     enum dt_recompute recompute;
     const struct dt_blas *blas;
     const struct dt_mesh *mesh; /* NULL: alone */
@@ -87,14 +88,41 @@ void dt_model_fini(struct dt_model *model);
 int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *config,
                        const struct dt_model_setup *setup, struct dt_error *err);
 
-/* tokens, targets: batch x time, those at model->places. Returns the sum of losses over these
- * positions; fills grads with the gradient of scale * that sum, or with `add` adds it: for the
- * micro-batches of a step after its first. hooks may be NULL. With model->failed the result is
- * worthless, and the other ranks may wait. */
+/* One micro-batch, forward or backward through one chunk of layers of this rank (part.h), in a slot
+ * of kept activations. With model->failed after it the result is worthless, and the other ranks may
+ * wait. */
+struct dt_pass {
+    int chunk;
+    size_t slot;
+    const int *tokens, *targets; /* batch x time, those at model->places; read where the model
+                                    begins and ends */
+    size_t batch;
+    double scale; /* gradients are those of scale times the sum of the losses */
+    bool add;     /* to the gradients that are there: micro-batches of a step after its first */
+    const struct dt_model_hooks *hooks; /* may be NULL */
+};
+
+/* Does the embedding come before this chunk, the head behind it? */
+bool dt_model_begins(const struct dt_model *model, int chunk);
+bool dt_model_ends(const struct dt_model *model, int chunk);
+
+/* Reals that enter and leave a chunk. */
+size_t dt_model_stream(const struct dt_model *model, size_t batch);
+
+/* What enters is in slots[slot].in, unless the model begins here. Returns what leaves, which stays
+ * until backward of the slot. */
+const real *dt_model_forward(struct dt_model *model, const struct dt_pass *pass);
+
+/* After forward. d_stream: the gradient of what left (unless the model ends here) becomes that of what
+ * entered. Returns the sum of losses where the model ends, 0 elsewhere. */
+double dt_model_backward(struct dt_model *model, const struct dt_pass *pass);
+
+/* After forward, where the model ends: sum of losses only. */
+double dt_model_loss(struct dt_model *model, const struct dt_pass *pass);
+
+/* All of a model in one chunk: forward and backward, or sum of losses only. */
 double dt_model_train(struct dt_model *model, const int *tokens, const int *targets, size_t batch,
                       double scale, bool add, const struct dt_model_hooks *hooks);
-
-/* Sum of losses only. */
 double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *targets,
                          size_t batch, const struct dt_model_hooks *hooks);
 

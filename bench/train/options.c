@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "options_rows.h"
+#include "schedule.h"
 #include "version.h"
 
 enum { NOT_GIVEN = -1, MOST_ROWS = 96, KEY_FIRST = 256, KEY_HELP = 1000, KEY_VERSION };
@@ -165,6 +166,9 @@ static int check_together(const struct dt_options *o, struct dt_error *err)
                                  "--data /usr/share/common-licenses/GPL-3");
     if (o->zero && !o->mesh.fsdp)
         return dt_error_set(err, "--zero %d wants --fsdp N, the ranks to share the model", o->zero);
+    if (o->mesh.chunks > 1 && o->mesh.pp < 2)
+        return dt_error_set(err, "--pp-chunks %d wants --pp N, the stages that take turns",
+                            o->mesh.chunks);
     if (o->mesh.sp && o->mesh.tp < 2)
         return dt_error_set(err, "--sp wants --tp N, the ranks to share the rows");
     if (!o->checkpoint && (o->resume || o->save_every))
@@ -225,6 +229,27 @@ void dt_options_fini(struct dt_options *options)
     options->init = NULL;
 }
 
+/* Interleaved stages take micro-batches in rounds of as many as there are stages. `share`: samples of
+ * one of the shares in a step. */
+static int check_micros(const struct dt_options *o, long share, int shares, struct dt_error *err)
+{
+    long pp = o->mesh.pp, micro = o->micro_batch ? o->micro_batch : share;
+    const struct dt_schedule_sizes sizes = {.stages = o->mesh.pp,
+                                            .chunks = o->mesh.chunks > 1 ? o->mesh.chunks : 1,
+                                            .micros = (int)(share / micro)};
+    if (dt_schedule_fits(&sizes))
+        return 0;
+    if (share % pp != 0)
+        return dt_error_set(err,
+                            "--pp-chunks %d wants a multiple of --pp %ld micro-batches a step, and "
+                            "a rank has %ld samples; the nearest that fits is --global-batch %ld",
+                            sizes.chunks, pp, share, (share + pp - 1) / pp * pp * shares);
+    return dt_error_set(err,
+                        "--pp-chunks %d wants a multiple of --pp %ld micro-batches a step, and "
+                        "there are %d; the nearest that fits is --micro-batch %ld",
+                        sizes.chunks, pp, sizes.micros, dt_nearest_divisor(share / pp, micro));
+}
+
 int dt_options_check(const struct dt_options *o, int shares, struct dt_error *err)
 {
     if (o->global_batch % shares != 0) {
@@ -242,7 +267,7 @@ int dt_options_check(const struct dt_options *o, int shares, struct dt_error *er
                             "--micro-batch %ld does not divide the %ld samples of a rank; the "
                             "nearest that does is --micro-batch %ld",
                             o->micro_batch, share, dt_nearest_divisor(share, o->micro_batch));
-    return 0;
+    return check_micros(o, share, shares, err);
 }
 
 char *dt_options_text(const struct dt_options *o)

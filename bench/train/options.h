@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "activations.h"
 #include "base/error.h"
 #include "blas.h"
 #include "comm.h"
@@ -29,6 +30,7 @@ struct dt_options {
     int bf16; /* products of it; 0: of fp32 */
     enum dt_comm_manner comm;
     struct dt_mesh_sizes mesh;
+    enum dt_recompute recompute;
     int zero; /* 1 to 3: shards over --fsdp ranks; 0: copies */
     const char *checkpoint, *log, *export_to;
     bool resume;

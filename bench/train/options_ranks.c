@@ -16,6 +16,8 @@ const struct dt_option_row dt_options_of_ranks[] = {
     {"sp", NULL, "with --tp: share the rows between its products, too", dt_take_on, DT_AT(mesh.sp)},
     {"pp", "N", "stages of layers, one after the other (default: 1)", dt_take_int, DT_AT(mesh.pp),
      DT_FROM(1, 1 << 20)},
+    {"pp-chunks", "N", "runs of layers of each stage, interleaved (default: 1)", dt_take_int,
+     DT_AT(mesh.chunks), DT_FROM(1, 1000)},
     {"cp", "N", "ranks that share the positions of a sample (default: 1)", dt_take_int,
      DT_AT(mesh.cp), DT_FROM(1, 1 << 20)},
     {"ep", "N", "ranks that share the experts of a layer (default: 1)", dt_take_int, DT_AT(mesh.ep),

@@ -10,6 +10,11 @@ static const char *const blas_kinds[] = {[DT_BLAS_AUTO] = "auto",
 
 static const char *const precisions[] = {"fp32", "bf16", NULL};
 
+static const char *const recompute_kinds[] = {[DT_RECOMPUTE_NONE] = "none",
+                                              [DT_RECOMPUTE_SELECTIVE] = "selective",
+                                              [DT_RECOMPUTE_FULL] = "full",
+                                              NULL};
+
 const struct dt_option_row dt_options_of_training[] = {
     {"steps", "N", "steps in all, those before a resume included (default: 100)", dt_take_long,
      DT_AT(steps), DT_FROM(1, 1e9)},
@@ -17,6 +22,10 @@ const struct dt_option_row dt_options_of_training[] = {
      DT_AT(global_batch), DT_FROM(1, 1 << 24)},
     {"micro-batch", "N", "samples a rank takes at a time (default: all its share)", dt_take_long,
      DT_AT(micro_batch), DT_FROM(1, 1 << 24)},
+    {"recompute", "KIND",
+     "what backward makes again instead of keeping it: none, selective (what is cheap) or full "
+     "(default: none)",
+     dt_take_word, DT_AT(recompute), .words = recompute_kinds},
     {"lr", "X", "highest learning rate, from where it falls to a tenth", dt_take_number,
      DT_AT(rate), DT_FROM(0, 10)},
     {"warmup", "N", "steps up to it (default: a tenth of --steps)", dt_take_long, DT_AT(warmup), 0,

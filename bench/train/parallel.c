@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
 #include "length.h"
 
 static int open_copies(struct dt_parallel *p, struct dt_error *err)
@@ -33,7 +34,8 @@ static int open_shards(struct dt_parallel *p, const struct dt_parallel_setup *se
                        struct dt_error *err)
 {
     size_t before = dt_reals_taken();
-    if (dt_fsdp_open(&p->fsdp, p->mesh, p->model, setup->zero, setup->micro, err) < 0)
+    if (dt_fsdp_open(&p->fsdp, p->mesh, p->model, setup->zero, setup->zero > 1 && setup->micros > 1,
+                     err) < 0)
         return -1;
     p->taken = dt_reals_taken() - before;
     p->params = p->fsdp.params;
@@ -52,11 +54,15 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
     if ((p->sharded ? open_shards(p, setup, err) : open_copies(p, err)) < 0)
         return -1;
     dt_dp_init(&p->dp, mesh, &p->own, p->grads);
-    return 0;
+    p->hooks = p->sharded ? dt_fsdp_hooks(&p->fsdp) : dt_dp_hooks(&p->dp);
+    p->growth = p->hooks;
+    p->growth.bucket_ready = NULL;
+    return dt_pipe_open(&p->pipe, mesh, model, setup->micros, err);
 }
 
 void dt_parallel_close(struct dt_parallel *p)
 {
+    dt_pipe_close(&p->pipe);
     if (p->sharded) {
         dt_fsdp_close(&p->fsdp);
     } else {
@@ -65,26 +71,71 @@ void dt_parallel_close(struct dt_parallel *p)
     }
 }
 
-double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *targets, size_t batch,
-                         double scale, bool first, bool last)
+/* Whole gradients grow where they are, and are summed once a step. */
+static bool grows_in_place(const struct dt_parallel *p)
 {
-    if (!p->sharded) {
-        const struct dt_model_hooks hooks = dt_dp_hooks(&p->dp);
-        return dt_model_train(p->model, tokens, targets, batch, scale, !first,
-                              last ? &hooks : NULL);
-    }
-    const struct dt_model_hooks hooks = dt_fsdp_hooks(&p->fsdp);
-    dt_fsdp_micro_begin(&p->fsdp, first, last);
-    double loss = dt_model_train(p->model, tokens, targets, batch, scale, false, &hooks);
-    dt_fsdp_micro_end(&p->fsdp);
-    return loss;
+    return !p->sharded || p->fsdp.zero == 1;
+}
+
+static const struct dt_model_hooks *begin(void *context, const struct dt_action *action)
+{
+    struct dt_parallel *p = context;
+    bool first = action->micro == 0, last = action->micro + 1 == p->pipe.micros;
+    if (!action->backward)
+        return p->sharded ? &p->hooks : NULL;
+    if (grows_in_place(p) && !last)
+        return p->sharded ? &p->growth : NULL;
+    if (p->sharded)
+        dt_fsdp_micro_begin(&p->fsdp, first || grows_in_place(p), last);
+    return &p->hooks;
+}
+
+static void end(void *context, const struct dt_action *action)
+{
+    struct dt_parallel *p = context;
+    if (p->sharded && action->backward && !grows_in_place(p))
+        dt_fsdp_micro_end(&p->fsdp);
+}
+
+double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *targets, size_t batch,
+                         double scale)
+{
+    return dt_pipe_learn(&p->pipe, &(struct dt_pipe_work){.tokens = tokens,
+                                                          .targets = targets,
+                                                          .batch = batch,
+                                                          .scale = scale,
+                                                          .add = grows_in_place(p),
+                                                          .begin = begin,
+                                                          .end = end,
+                                                          .context = p});
 }
 
 double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int *targets,
                             size_t batch)
 {
-    const struct dt_model_hooks hooks = dt_fsdp_hooks(&p->fsdp);
-    return dt_model_evaluate(p->model, tokens, targets, batch, p->sharded ? &hooks : NULL);
+    return dt_pipe_evaluate(&p->pipe, &(struct dt_pipe_work){.tokens = tokens,
+                                                             .targets = targets,
+                                                             .batch = batch,
+                                                             .begin = begin,
+                                                             .context = p});
+}
+
+/* A tied table gets gradients on the first stage, as embedding, and on the last, as head. */
+static int join_ends(struct dt_parallel *p, double *exposed_s, struct dt_error *err)
+{
+    struct dt_comm *ends = p->mesh->ends;
+    const struct dt_part *part = &p->model->layout.part;
+    bool twice = dt_part_stages(part) > 1 && !p->model->config.untied &&
+                 (dt_part_is_first(part) || dt_part_is_last(part));
+    double begin = dt_seconds();
+    for (size_t t = 0; twice && t < p->own.tensor_count; t++) {
+        const struct dt_tensor *tensor = &p->own.tensors[t];
+        if (tensor->index == DT_TOKEN_TABLE_INDEX &&
+            dt_comm_sum(ends, p->grads + tensor->offset, tensor->count, DT_COMM_REAL, err) < 0)
+            return -1;
+    }
+    *exposed_s += dt_seconds() - begin;
+    return 0;
 }
 
 int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err)
@@ -94,8 +145,10 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
         p->world->broken = true; /* the others wait */
         return -1;
     }
-    return p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
-                      : dt_dp_finish(&p->dp, exposed_s, err);
+    int rc = p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
+                        : dt_dp_finish(&p->dp, exposed_s, err);
+    return rc == 0 && dt_pipe_finish(&p->pipe, exposed_s, err) == 0 ? join_ends(p, exposed_s, err)
+                                                                    : -1;
 }
 
 int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the ranks share a model, behind one set of calls: copies of it (dp.h), or shards (fsdp.h). */
+/* How the ranks share a model, behind one set of calls: copies of it (dp.h) or shards (fsdp.h), of
+ * one stage of a pipeline or of all (pipe.h). */
 #ifndef DT_TRAIN_PARALLEL_H
 #define DT_TRAIN_PARALLEL_H
 
 #include "dp.h"
 #include "fsdp.h"
 #include "mesh.h"
+#include "pipe.h"
 
 struct dt_parallel {
     struct dt_comm *world;
@@ -14,6 +16,9 @@ struct dt_parallel {
     bool sharded;
     struct dt_dp dp; /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
+    struct dt_pipe pipe;
+    struct dt_model_hooks hooks;  /* of dp or fsdp */
+    struct dt_model_hooks growth; /* while gradients of the step grow */
     struct dt_layout own;                  /* of the arrays of this rank; a view */
     real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
     size_t taken;                          /* reals for parameters, gradients and moments */
@@ -21,7 +26,7 @@ struct dt_parallel {
 
 struct dt_parallel_setup {
     int zero;   /* 0: not sharded */
-    bool micro; /* more than one micro-batch a step */
+    int micros; /* micro-batches of a step */
 };
 
 /* The model is one of dt_model_init_bare on the same mesh; both outlive this. Every rank calls it. */
@@ -29,10 +34,12 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
                      const struct dt_parallel_setup *setup, struct dt_error *err);
 void dt_parallel_close(struct dt_parallel *p);
 
-/* One micro-batch through the model, gradients added to those of the step's micro-batches before.
- * Returns the sum of losses. A failure is told by finish. */
+/* The micro-batches of a step, of `batch` samples each, through the model, forward and backward; sums
+ * over ranks start with the last. Returns the sum of losses that falls to this rank. A failure is told
+ * by finish. */
 double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *targets, size_t batch,
-                         double scale, bool first, bool last);
+                         double scale);
+/* One micro-batch, forward only. */
 double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int *targets,
                             size_t batch);
 

@@ -72,6 +72,8 @@ static void print_mesh(FILE *out, const struct dt_report_setup *setup)
         fprintf(out, ", tp %d%s", m->tp, m->sp ? " with sp" : "");
     if (m->pp > 1)
         fprintf(out, ", pp %d", m->pp);
+    if (m->pp > 1 && m->chunks > 1)
+        fprintf(out, " in %d chunks", m->chunks);
     if (m->cp > 1)
         fprintf(out, ", cp %d", m->cp);
     if (m->ep > 1)
@@ -98,8 +100,8 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             setup->options->global_batch, plural(setup->options->global_batch), setup->blas_name,
             setup->blas_rate);
     print_mesh(report->out, setup);
-    fprintf(report->out, ", %.1f MiB of parameters, gradients and moments a rank; %s\n",
-            (double)setup->bytes / (1 << 20), setup->manner);
+    fprintf(report->out, ", %.1f MiB of parameters, gradients and moments and %.1f MiB of activations a rank; %s\n",
+            (double)setup->bytes / (1 << 20), (double)setup->kept_bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
     fprintf(report->out, "%8s %9s %11s %9s %5s %8s %5s %5s %5s\n", "step", "loss", "tokens/s",

@@ -51,9 +51,12 @@ static int compare_data(struct dt_train *train, struct dt_error *err)
 static int allocate(struct dt_train *train, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
+    int slots = dt_pipe_slots(&train->mesh, (int)(train->batch / train->micro));
     if (dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0 ||
         dt_model_init_bare(&train->model, &o->model,
                            &(struct dt_model_setup){.max_batch = train->micro,
+                                                    .slots = (size_t)slots,
+                                                    .recompute = o->recompute,
                                                     .blas = &train->blas,
                                                     .mesh = &train->mesh},
                            err) < 0)
@@ -155,7 +158,7 @@ static int check_dimensions(const struct dt_mesh_sizes *sizes, struct dt_error *
     const struct {
         const char *name;
         int size;
-    } missing[] = {{"tp", sizes->tp}, {"pp", sizes->pp}, {"ep", sizes->ep}};
+    } missing[] = {{"tp", sizes->tp}, {"ep", sizes->ep}};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
         if (missing[i].size > 1)
             return dt_error_set(err, "--%s %d: this dt-train can not share that; say --%s 1",
@@ -209,7 +212,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     code = 1;
     rc = dt_parallel_open(
         &train->parallel, &train->mesh, &train->model,
-        &(struct dt_parallel_setup){.zero = options->zero, .micro = train->micro < train->batch},
+        &(struct dt_parallel_setup){.zero = options->zero, .micros = (int)(train->batch / train->micro)},
         err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
@@ -234,6 +237,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                   .zero = options->zero,
                                   .manner = comm->manner,
                                   .bytes = train->parallel.taken * sizeof(real),
+                                  .kept_bytes = train->model.kept_count * sizeof(real),
                                   .first_step = train->step});
     dt_layout_fini(&whole);
     return 0;

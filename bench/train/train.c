@@ -113,19 +113,13 @@ static int judge_spike(struct dt_train *train, double loss, double mine, struct 
     return dt_comm_agree(comm, mine >= largest, &code, err);
 }
 
-/* Forward and backward of this rank's samples, micro-batch by micro-batch; sums over ranks start
- * with the last, when the gradients are whole. Returns this rank's share of the loss. */
+/* Forward and backward of this rank's samples. Returns its share of the loss. */
 static double learn(struct dt_train *train)
 {
     const struct dt_options *o = train->options;
-    double scale = 1.0 / ((double)o->global_batch * o->model.seq), sum = 0;
-    for (size_t first = 0; first < train->batch; first += train->micro) {
-        size_t at = first * train->model.time;
-        bool last = first + train->micro >= train->batch;
-        sum += dt_parallel_learn(&train->parallel, train->tokens + at, train->targets + at,
-                                 train->micro, scale, first == 0, last);
-    }
-    return sum * scale;
+    double scale = 1.0 / ((double)o->global_batch * o->model.seq);
+    return scale * dt_parallel_learn(&train->parallel, train->tokens, train->targets, train->micro,
+                                     scale);
 }
 
 static int one_step(struct dt_train *train, double *news, struct dt_error *err)

@@ -120,14 +120,6 @@ static void test_spoiled(void **state)
     }
 }
 
-static void test_names(void **state)
-{
-    (void)state;
-    for (int mode = DT_RECOMPUTE_NONE; mode <= DT_RECOMPUTE_FULL; mode++)
-        assert_int_equal(dt_recompute_find(dt_recompute_name((enum dt_recompute)mode)), mode);
-    assert_int_equal(dt_recompute_find("some"), -1);
-}
-
 static int open_blas(void **state)
 {
     struct dt_error err;
@@ -152,7 +144,6 @@ int main(void)
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_spoiled),
-        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, open_blas, close_blas);
 }
