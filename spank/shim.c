@@ -10,7 +10,7 @@
 #include "plugin.h"
 
 #define PATH_MAX_LENGTH 65536
-#define PATH_USUAL      "/usr/local/bin:/usr/bin:/bin" /* --export=NONE leaves none */
+#define PATH_USUAL      "/usr/bin:/bin:/usr/sbin:/sbin" /* --export=NONE leaves none */
 
 void shim_apply(const struct plugin *plugin, spank_t spank)
 {

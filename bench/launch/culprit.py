@@ -10,7 +10,8 @@ the launcher's words blame the culprit alone, and its exit code is 7.
   bench/launch/culprit.py --runs 100 --world 8 -- srun -K -N4 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --
   bench/launch/culprit.py --runs 10 --match '(?s)Root Cause.*?rank *: ([0-9]+) ' --any-code -- torchrun --nproc-per-node 8 --no-python
 
-The directory of the run (--directory, default: the current one) must be shared by all nodes.
+The directory of the run (--directory, default: the current one) must be shared by all nodes. CULPRIT_ADDRESS: where a
+node's ranks are reached, if not by its name under Slurm.
 """
 import argparse
 import os
@@ -39,7 +40,7 @@ def rank_main(culprit, gap_ms, path):
         with socket.create_server(("", 0)) as server:
             with open(path + ".new", "w") as file:
                 host = socket.gethostname()
-                address = os.environ.get("SLURMD_NODENAME") and socket.gethostbyname(host) or "127.0.0.1"
+                address = os.environ.get("CULPRIT_ADDRESS") or os.environ.get("SLURMD_NODENAME") and socket.gethostbyname(host) or "127.0.0.1"
                 print(address, server.getsockname()[1], file=file)
             os.rename(path + ".new", path)
             peers = [server.accept()[0] for _ in range(world - 1)]

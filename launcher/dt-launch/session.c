@@ -75,8 +75,8 @@ static void on_hello(struct dt_session *session, struct peer *peer, struct dt_li
     peer->name = message->texts[0];
     message->texts[0] = NULL;
     session->joined++;
-    struct dt_link_message welcome = {.type = DT_LINK_WELCOME,
-                                      .numbers = {session->master_port, session->jax_port}};
+    struct dt_link_message welcome = {
+        .type = DT_LINK_WELCOME, .numbers = {session->master_port, session->jax_port, dt_now_ns()}};
     dt_peer_send(session, peer, &welcome);
     if (session->stopped)
         dt_peer_send(session, peer, &(struct dt_link_message){.type = DT_LINK_STOP});
@@ -219,7 +219,7 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
     }
 }
 
-static void ping(struct dt_session *session)
+void dt_session_ping(struct dt_session *session)
 {
     struct dt_link_message question = {.type = DT_LINK_PING, .numbers = {dt_now_ns()}};
     if (dt_now() < session->next_ping)
@@ -354,7 +354,7 @@ void dt_session_work(struct dt_session *session, const struct dt_session_handler
     for (size_t i = 0; room && i < session->peer_count; i++)
         thank(session, session->peers[i]);
     if (!session->leads && session->peers[0]->fd >= 0)
-        ping(session);
+        dt_session_ping(session);
 }
 
 static void tell_all(struct dt_session *session, const struct dt_link_message *message)

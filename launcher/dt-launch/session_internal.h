@@ -41,6 +41,9 @@ struct dt_session {
     int again;   /* restarts that there will have been, while one is under way; 0: none is */
 };
 
+/* Ask the lead for its time, when that is due. */
+void dt_session_ping(struct dt_session *session);
+
 struct peer *dt_peer_add(struct dt_session *session, int fd); /* closes fd on failure */
 void dt_peer_free(struct peer *peer);
 void dt_peer_send(struct dt_session *session, struct peer *peer,

@@ -105,7 +105,8 @@ static void say_hello(struct dt_session *session, struct peer *peer)
 }
 
 /* 1: welcome; 0: whatever is there is not our lead; -1: the lead refuses. */
-static int hear_answer(struct peer *peer, struct dt_master *master, struct dt_error *err)
+static int hear_answer(struct dt_session *session, struct peer *peer, struct dt_master *master,
+                       long long asked_ns, struct dt_error *err)
 {
     struct dt_link_message message;
     struct dt_error unused;
@@ -123,6 +124,7 @@ static int hear_answer(struct peer *peer, struct dt_master *master, struct dt_er
     if (result > 0) {
         master->port = (int)message.numbers[0];
         master->jax_port = (int)message.numbers[1];
+        dt_link_clock_add(&session->clock, asked_ns, message.numbers[2], dt_now_ns());
     } else if (result < 0) {
         dt_error_set(err, "node 0 does not take this node: %s", message.texts[0]);
     }
@@ -138,10 +140,13 @@ static int try_port(struct dt_session *session, union address *address, int port
     struct peer *peer = fd < 0 ? NULL : dt_peer_add(session, fd);
     if (!peer)
         return 0;
+    long long asked_ns = dt_now_ns();
     say_hello(session, peer);
-    int result = hear_answer(peer, master, err);
-    if (result == 1)
+    int result = hear_answer(session, peer, master, asked_ns, err);
+    if (result == 1) {
+        dt_session_ping(session); /* ranks may fail before the loop has come round once */
         return 1;
+    }
     dt_peer_gone(session, peer);
     dt_peer_free(peer);
     session->peer_count--;

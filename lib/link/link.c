@@ -14,7 +14,7 @@ static const struct {
     int numbers, texts;
 } shapes[DT_LINK_TYPES] = {
     [DT_LINK_HELLO] = {"dt-hello", 7, 1}, /* 'd' tells it from the store's commands */
-    [DT_LINK_WELCOME] = {"welcome", 2, 0}, [DT_LINK_REFUSE] = {"refuse", 0, 1},
+    [DT_LINK_WELCOME] = {"welcome", 3, 0}, [DT_LINK_REFUSE] = {"refuse", 0, 1},
     [DT_LINK_PING] = {"ping", 1, 0},       [DT_LINK_PONG] = {"pong", 2, 0},
     [DT_LINK_FAILED] = {"failed", 7, 2},   [DT_LINK_STOP] = {"stop", 0, 0},
     [DT_LINK_DONE] = {"done", 2, 0},       [DT_LINK_VERDICT] = {"verdict", 1, 0},

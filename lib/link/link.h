@@ -7,7 +7,7 @@
  * connection. The conversation:
  *
  *   member -> lead    hello VERSION JOB STEP NODE NODES FIRST-RANK RANKS NAME
- *   lead -> member    welcome MASTER-PORT JAX-PORT          or   refuse WHY
+ *   lead -> member    welcome MASTER-PORT JAX-PORT TIME     or   refuse WHY
  *   member -> lead    ping T                                (several times, and every few seconds)
  *   lead -> member    pong T LEAD-TIME
  *   member -> lead    failed RANK LOCAL PID STATUS DIED SAID FLAGS SENTENCE DETAILS   (times: the lead's)

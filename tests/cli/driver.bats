@@ -198,8 +198,8 @@ SH
 import os, socket
 job, _, _, addresses, port, token = os.environ["DRIVER"].split("/")
 for hello in (b"GET / HTTP/1.1\r\n\r\n", b"cause 2 67 0 a1 lie\n", b"\xff" * 5000,
-              f"dt-agent 2 {job} 0 a1 {'0' * 32}\ncause 2 67 0 a1 lie\n".encode(),
-              f"dt-agent 2 78 0 a1 {token}\ncause 2 67 0 a1 lie\n".encode()):
+              f"dt-agent 3 {job} 0 a1 {'0' * 32}\ncause 2 67 0 a1 lie\n".encode(),
+              f"dt-agent 3 78 0 a1 {token}\ncause 2 67 0 a1 lie\n".encode()):
     with socket.create_connection((addresses.split(",")[0], int(port)), 5) as s:
         s.sendall(hello)
         s.settimeout(5)

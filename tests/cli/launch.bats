@@ -564,6 +564,52 @@ PY
     [ "$output" = 'served True' ]
 }
 
+@test "clients that say nothing, or half a thing, do not keep the ranks out when descriptors run out" {
+    cat >loris.py <<'PY'
+import os, socket, struct, time
+address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+def hold(count):
+    held = []
+    for i in range(count):
+        s = socket.socket()
+        s.settimeout(0.2)
+        try:
+            s.connect(address)
+            s.sendall(b"" if i < 10 else b"\x00" + struct.pack("<Q", 500))  # a key of 500 bytes, which come one by one
+            held.append(s)
+        except OSError:
+            s.close()
+    open("full.%d" % os.getpid(), "w").close()
+    end = time.time() + 60
+    while not os.path.exists("served") and time.time() < end:
+        for s in held[10:]:
+            try:
+                s.sendall(b"x")
+            except OSError:
+                pass
+        time.sleep(0.5)
+if os.environ["RANK"] == "1":  # more than dt-launch has descriptors
+    pids = [os.fork() for _ in range(2) if os.getpid() == int(os.environ["OWN"])]
+    hold(100) if 0 in pids else [os.waitpid(pid, 0) for pid in pids]
+else:
+    while sum(name.startswith("full.") for name in os.listdir(".")) < 2:
+        time.sleep(0.05)
+    store = socket.create_connection(address, 60)
+    text = lambda s: struct.pack("<Q", len(s)) + s
+    store.sendall(b"\x00" + text(b"key") + text(b"value") + b"\x02" + text(b"key"))
+    assert store.recv(13, socket.MSG_WAITALL) == text(b"value")
+    open("served", "w").close()
+    print("served")
+PY
+    run -0 timeout 100 bash -c "ulimit -n 128; exec '$launch' --nproc-per-node 2 -- sh -c 'OWN=\$\$ exec python3 loris.py'"
+    [ "$output" = served ]
+}
+
+@test "two jobs started at once beside a process that takes random ports: none finds its port in use" {
+    run -0 python3 "$OLDPWD/tests/tools/port_races.py" --starts 4 --eaten 1000 "$launch"
+    [[ $output == *"port in use with dt-launch 0, with 29500 4, "*" of 8 jobs" ]]
+}
+
 @test "MASTER_PORT that is another's is refused before anything starts" {
     python3 -c '
 import socket, time
@@ -681,6 +727,12 @@ assert "rank 0" in m["message"] and m["extraInfo"]["py_callstack"] == "why", m'
     [[ $output == *"named right in "* ]]
 }
 
+@test "the same between nodes whose clocks differ by 5 s, 20 ms apart" {
+    [ "$EUID" -eq 0 ] && unshare --time --monotonic 5 --fork true 2>/dev/null || skip "needs root and time namespaces"
+    BUILD=$(dirname "$launch")/.. RUNS=4 ATLEAST=75 run -0 "$OLDPWD/tests/tools/culprit-two-nodes"
+    [ "$(grep -c 'named right in [34] of 4 runs' <<<"$output")" -eq 2 ]
+}
+
 @test "the store takes a thousand clients through a barrier" {
     (($(ulimit -Hn) > 1200)) || skip "needs 1200 open files"
     run -0 timeout 60 "$launch" -- "$OLDPWD/bench/launch/store_clients.py" 1000
@@ -710,4 +762,9 @@ PY
     wait $!
     grep -E '^dt-launch: after .* wait in the store \(for the key "all"\), [1-3] rank\(s\) have not connected' said
     grep -E '^  \| rank 3 on .* opened no connection; state S' said
+}
+
+@test "which rank is missing is said when --missing-after is over, not before" {
+    run -0 python3 "$OLDPWD/tests/tools/missing_rank.py" --runs 2 --after 3 --late 60 "$launch"
+    [[ $output == "missing rank named in 2 of 2 runs, "* ]]
 }
