@@ -71,7 +71,7 @@ MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) 
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all
-all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(addprefix $(BUILD)/libexec/shim/,$(SHIMS)) $(BUILD)/tools/crowd $(BUILD)/tools/starts $(MAN) ## build everything
+all: $(LIBDT) $(SPANK) $(PROGRAMS) $(FAKE_NVML) $(LOCALCLUSTER) $(addprefix $(BUILD)/libexec/shim/,$(SHIMS)) $(BUILD)/tools/crowd $(BUILD)/tools/starts $(BUILD)/tools/slow-fs $(MAN) ## build everything
 
 # ---- rules -----------------------------------------------------------------------------------
 $(BUILD)/include/version.h: FORCE
@@ -188,6 +188,12 @@ $(BUILD)/tools/crowd: $(call obj,$(wildcard tests/tools/crowd*.c)) $(LIBDT)
 
 # Counts what a command starts: for tests/cli/validate.bats and bench/validate.
 $(BUILD)/tools/starts: $(call obj,tests/tools/starts.c)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
+
+# A file system over a slow network: for tests/cli/launch-extras.bats and bench/launch/bench-prewarm.
+$(BUILD)/tools/slow-fs: $(call obj,tests/tools/slow_fs.c)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@

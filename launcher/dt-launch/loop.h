@@ -52,6 +52,7 @@ struct loop {
         double began, next, at; /* s; when the line was last made */
         long long steps;
     } status;
+    struct dt_prewarm_list *files_read; /* by rank 0; NULL: not asked for, or it is not ours */
     struct dt_arrival arrival;
     struct dt_hang *hang;
     struct dt_kernel_log kernel_log;

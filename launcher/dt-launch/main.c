@@ -83,7 +83,7 @@ static int prepare_worker(struct dt_worker *worker, const struct dt_job *job,
     if (worker->env.failed)
         return dt_error_set(err, "out of memory");
     if (result == 0)
-        dt_python_hook_apply(&worker->env, job->hook, worker->local_rank);
+        dt_python_hook_apply(&worker->env, job->hook, worker->rank, worker->local_rank);
     if (result == 0 && worker->error_file)
         dt_environ_set(&worker->env, "TORCHELASTIC_ERROR_FILE", "%s", worker->error_file);
     return result;

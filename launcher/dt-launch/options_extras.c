@@ -23,8 +23,8 @@ static int take_prewarm(struct dt_options *o, const char *name, const char *valu
                         struct dt_error *err)
 {
     if (!*value || strcmp(value, "python:") == 0)
-        return dt_error_set(err, "%s is \"%s\": a file, a directory or python:MODULE is needed",
-                            name, value);
+        return dt_error_set(
+            err, "%s is \"%s\": last, a file, a directory or python:MODULE is needed", name, value);
     if (o->extras.prewarm_count == DT_PREWARM_MAX)
         return dt_error_set(err, "%s is given more than %d times", name, DT_PREWARM_MAX);
     o->extras.prewarm[o->extras.prewarm_count++] = value;
@@ -164,9 +164,10 @@ const struct dt_option_row dt_options_of_extras[] = {
      .doc = "Run by sh on node 0, before all that is done on any other",
      .take = take_pre},
     {.name = "prewarm",
-     .value = "DIR|FILE|python:MODULE",
+     .value = "last|DIR|FILE|python:MODULE",
      .doc = "Read these on each node, by many threads, before the processes start, which then find "
-            "them in memory; may be given several times",
+            "them in memory; last: what the program read at its last start; may be given several "
+            "times",
      .take = take_prewarm},
     {.name = "ulimit",
      .value = "NAME=VALUE",

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hang_stacks.h"
+#include "prewarm_list.h"
 
 static const char module[] =
     "# Written by dt-launch.\n"
@@ -37,8 +38,36 @@ static const char module[] =
     "    if rank != str(os.getpid()):\n"
     "        signal.signal(number, signal.SIG_IGN)\n"
     "    os.register_at_fork(before=before, after_in_parent=restore, after_in_child=ignore)\n"
+    "def _dt_imports(): # --prewarm last: which files are imported\n"
+    "    import atexit\n"
+    "    from importlib.machinery import EXTENSION_SUFFIXES\n"
+    "    file = os.open(os.environ[\"DT_IMPORTS_FILE\"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, "
+    "0o600)\n"
+    "    wanted = []\n"
+    "    def note():\n"
+    "        for name in [wanted.pop() for _ in wanted[:]]:\n"
+    "            spec = getattr(sys.modules.get(name), \"__spec__\", None)\n"
+    "            origin = getattr(spec, \"origin\", None) or \"\"\n"
+    "            paths = [origin, getattr(spec, \"cached\", None) or \"\"]\n"
+    "            if origin.endswith(\"/__init__.py\"): # what Python looks for first is asked, "
+    "too\n"
+    "                paths += [origin[:-3] + end for end in EXTENSION_SUFFIXES]\n"
+    "            for path in paths:\n"
+    "                if path[:1] == \"/\":\n"
+    "                    os.write(file, os.fsencode(path + \"\\n\"))\n"
+    "    class Finder:\n"
+    "        @staticmethod\n"
+    "        def find_spec(name, path=None, target=None):\n"
+    "            try:\n"
+    "                note()\n"
+    "            except Exception:\n"
+    "                pass\n"
+    "            wanted.append(name)\n"
+    "    sys.meta_path.insert(0, Finder)\n"
+    "    atexit.register(note)\n"
     "for _dt_name, _dt_do in ((\"DT_STACKS_FILE\", _dt_stacks), (\"DT_SHIELD_SIGNAL\", "
-    "_dt_shield)):\n"
+    "_dt_shield),\n"
+    "        (\"DT_IMPORTS_FILE\", _dt_imports)):\n"
     "    try:\n"
     "        if _dt_name in os.environ:\n"
     "            _dt_do()\n"
@@ -74,8 +103,9 @@ void dt_python_hook_create(struct dt_python_hook *hook, const struct dt_options 
     tmp = tmp && *tmp ? tmp : "/tmp";
     *hook = (struct dt_python_hook){.stacks = options->hang.python_stacks,
                                     /* Python ends its workers by SIGTERM */
-                                    .shielded = number == SIGTERM ? 0 : number};
-    if (!hook->stacks && !hook->shielded)
+                                    .shielded = number == SIGTERM ? 0 : number,
+                                    .imports = dt_prewarm_last(options)};
+    if (!hook->stacks && !hook->shielded && !hook->imports)
         return;
     if (asprintf(&hook->directory, "%s/dt-python.XXXXXX", tmp) < 0)
         hook->directory = NULL;
@@ -117,6 +147,15 @@ void dt_python_hook_remove(struct dt_python_hook *hook)
     hook->directory = NULL;
 }
 
+char *dt_python_hook_imports(const struct dt_python_hook *hook)
+{
+    char *path = NULL;
+    if (!hook || !hook->directory || !hook->imports ||
+        asprintf(&path, "%s/imports", hook->directory) < 0)
+        return NULL;
+    return path;
+}
+
 char *dt_python_hook_stacks(const struct dt_python_hook *hook, int local_rank)
 {
     char *path = NULL;
@@ -126,7 +165,8 @@ char *dt_python_hook_stacks(const struct dt_python_hook *hook, int local_rank)
     return path;
 }
 
-void dt_python_hook_apply(struct dt_environ *env, const struct dt_python_hook *hook, int local_rank)
+void dt_python_hook_apply(struct dt_environ *env, const struct dt_python_hook *hook, int rank,
+                          int local_rank)
 {
     if (!hook->directory)
         return;
@@ -143,6 +183,10 @@ void dt_python_hook_apply(struct dt_environ *env, const struct dt_python_hook *h
     }
     if (hook->shielded)
         dt_environ_set(env, "DT_SHIELD_SIGNAL", "%d", hook->shielded);
+    char *imports = rank == 0 ? dt_python_hook_imports(hook) : NULL;
+    if (imports)
+        dt_environ_set(env, "DT_IMPORTS_FILE", "%s", imports);
+    free(imports);
     dt_environ_unset(env, "DT_SHIELD_RANK"); /* of a rank that has started us */
     free(list);
     free(path);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "prewarm_list.h"
 #include "shm.h"
 #include "status_line.h"
 #include "streams.h"
@@ -206,6 +207,8 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
     dt_shm_look(loop->job->keeper.shm, false);
     dt_events_work(loop->job->events, loop);
     dt_metrics_work(loop->job->metrics, loop);
+    if (loop->files_read && loop->job->workers[0].running)
+        dt_prewarm_list_look(loop->files_read, loop->job->workers[0].pid);
 }
 
 static void watch(struct loop *loop)
@@ -325,6 +328,14 @@ static void open_superior(struct loop *loop)
         dt_superior_patience(loop->superior, loop->job->options->lost_after_s);
 }
 
+static void open_files_read(struct loop *loop)
+{
+    char *imports = dt_python_hook_imports(loop->job->hook);
+    if (loop->job->place->rank == 0)
+        loop->files_read = dt_prewarm_list_open(loop->job->options, imports);
+    free(imports);
+}
+
 /* ---- attempts ------------------------------------------------------------------------------ */
 
 static void begin_attempt(struct loop *loop)
@@ -420,8 +431,10 @@ int dt_supervise(struct dt_job *job)
         dt_loop_restarts_begin(&loop);
         dt_checkpoint_begin(&loop);
         open_superior(&loop);
+        open_files_read(&loop);
         while (code = attempt(&loop), loop.restarts.start)
             dt_loop_restart(&loop);
+        dt_prewarm_list_close(loop.files_read);
     }
     if (loop.superior && code == 0) /* a failure was told when it was named */
         dt_superior_tell(

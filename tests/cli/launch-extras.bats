@@ -35,9 +35,41 @@ setup() { launch_setup; }
     ln -s . tree/loop && ln -s below/big tree/linked
     mkdir package && echo 'raise SystemExit("imported")' >package/__init__.py
     PYTHONPATH=$PWD run -0 "$launch" --prewarm tree --prewarm python:package -- echo ran
-    [[ $output == *"dt-launch: prewarm: 4 files, 76.3 MiB in "*" MiB/s)"*ran ]] || tell "not told"
+    [[ $output == *"dt-launch: prewarm: 4 files, 76.3 MiB, of which "*" MiB were not in memory, in "*" MiB/s)"*ran ]] || tell "not told"
     run -0 "$launch" --prewarm nothing --prewarm python:nosuchmodule -- echo ran
     [[ $output == *"--prewarm nothing: No such file or directory"*"--prewarm nosuchmodule: Python finds no such module"*ran ]] || tell "no warning"
+}
+
+# A start from a slow file system, freshly mounted: asked is how many questions the program itself had to wait for.
+slow_start() { # OPTION of dt-launch...
+    local tools=$BATS_TEST_DIRNAME/../tools build
+    build=$(cd "$BATS_TEST_DIRNAME/../.." && realpath "${BUILD:-build}")
+    rm -f log
+    status=0
+    SLOW_FS_LOG=log XDG_CACHE_HOME=$PWD/cache unshare --mount --propagation private "$build/tools/slow-fs" source mount 1 \
+        "$launch" "$@" -- sh -c 'wc -l <log >before; exec python3 "$0" run mount' "$tools/slow_start.py" >out 2>&1 3>&- || status=$?
+    output=$(<out)
+    [ "$status" -ne 77 ] || skip "no FUSE here"
+    [ "$status" -eq 0 ] || tell "code"
+    asked=$(($(wc -l <log) - $(<before)))
+}
+
+@test "--prewarm last: what the program read at its last start is in memory, and nothing is asked of a slow file system any more" {
+    [ "$EUID" -eq 0 ] || skip "needs root, to mount"
+    mkdir source mount cache
+    python3 "$BATS_TEST_DIRNAME/../tools/slow_start.py" make source 60 8
+    SLOW_START_STAY=1 slow_start --prewarm last
+    [[ $output == *"prewarm: what this program reads at its start is being noted for the next time"* ]] || tell "not told"
+    [ "$asked" -gt 200 ] || tell "only $asked questions: the test proves nothing"
+    slow_start --prewarm last
+    [ "$asked" -le 5 ] || tell "$asked questions" "$(tail -n "$asked" log)"
+    [[ $output == *"dt-launch: prewarm: "*" files, "* ]] || tell "not told"
+    # A start that fails early does not shorten the list.
+    XDG_CACHE_HOME=$PWD/cache run -1 "$launch" --prewarm last -- sh -c 'exit 1'
+    slow_start --prewarm last
+    [ "$asked" -le 5 ] || tell "$asked questions after a start that failed"
+    # Without a home there is no list, and the program starts all the same.
+    XDG_CACHE_HOME='' HOME='' run -0 "$launch" --prewarm last -- true
 }
 
 # ---- limits ---------------------------------------------------------------------------------
