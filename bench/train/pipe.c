@@ -40,10 +40,8 @@ static void note(struct dt_pipe *pipe, int result)
 static void wait_for(struct dt_pipe *pipe, const struct dt_pipe_line *line,
                      const struct dt_message *message)
 {
-    double begin = dt_seconds();
     if (!pipe->failed)
         note(pipe, dt_comm_wait_message(line->comm, message, &pipe->error));
-    pipe->waited_s += dt_seconds() - begin;
 }
 
 static void start_receive(struct dt_pipe *pipe, struct dt_pipe_line *line, size_t count)
@@ -71,15 +69,18 @@ static void take_in(struct dt_pipe *pipe, int direction, real *to, size_t count)
 {
     struct dt_pipe_line *line = &pipe->in[direction];
     size_t i = line->taken++ % DT_PIPE_BUFFERS;
+    double begin = dt_seconds();
     wait_for(pipe, line, &line->messages[i]);
     memcpy(to, line->buffers[i], count * sizeof *to);
     start_receive(pipe, line, count);
+    pipe->spent_s += dt_seconds() - begin;
 }
 
 static void send_out(struct dt_pipe *pipe, int direction, const real *from, size_t count)
 {
     struct dt_pipe_line *line = &pipe->out[direction];
     size_t i = line->started % DT_PIPE_BUFFERS;
+    double begin = dt_seconds();
     if (line->started++ >= DT_PIPE_BUFFERS)
         wait_for(pipe, line, &line->messages[i]);
     memcpy(line->buffers[i], from, count * sizeof *from);
@@ -87,6 +88,7 @@ static void send_out(struct dt_pipe *pipe, int direction, const real *from, size
         note(pipe,
              line->comm->operations->send_start(line->comm, &line->messages[i], line->buffers[i],
                                                 count, line->peer, &pipe->error));
+    pipe->spent_s += dt_seconds() - begin;
 }
 
 /* The hooks of the model's work: messages of the pipeline move, too. */
@@ -114,11 +116,13 @@ static void bucket_ready(void *context, size_t bucket)
 static void between(void *context)
 {
     struct dt_pipe *pipe = context;
+    double begin = dt_seconds();
     for (int direction = FORWARD; direction <= BACKWARD; direction++) {
         struct dt_comm *out = pipe->out[direction].comm;
         if (!pipe->failed)
             note(pipe, out->operations->poll(out, &pipe->error));
     }
+    pipe->spent_s += dt_seconds() - begin;
     dt_model_between(pipe->inner);
 }
 
@@ -211,11 +215,13 @@ static double act(struct dt_pipe *pipe, const struct dt_pipe_work *work,
 /* Nothing is left in the buffers for those who come next. */
 static void empty_lines(struct dt_pipe *pipe)
 {
+    double begin = dt_seconds();
     for (int direction = FORWARD; direction <= BACKWARD; direction++) {
         const struct dt_pipe_line *line = &pipe->out[direction];
         for (size_t i = 0; i < DT_PIPE_BUFFERS && i < line->started; i++)
             wait_for(pipe, line, &line->messages[i]);
     }
+    pipe->spent_s += dt_seconds() - begin;
 }
 
 double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work)
@@ -253,8 +259,8 @@ double dt_pipe_evaluate(struct dt_pipe *pipe, const struct dt_pipe_work *work)
 
 int dt_pipe_finish(struct dt_pipe *pipe, double *exposed_s, struct dt_error *err)
 {
-    *exposed_s += pipe->waited_s;
-    pipe->waited_s = 0;
+    *exposed_s += pipe->spent_s;
+    pipe->spent_s = 0;
     if (!pipe->failed)
         return 0;
     *err = pipe->error;

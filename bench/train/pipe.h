@@ -32,7 +32,7 @@ struct dt_pipe {
     int *slots;                        /* of each micro-batch and chunk under way */
     bool *busy;                        /* slots */
     const struct dt_model_hooks *inner;
-    double waited_s; /* for other stages, since it was last asked */
+    double spent_s; /* on other stages, since it was last asked */
     bool failed;     /* told by dt_pipe_finish */
     struct dt_error error;
 };
@@ -63,7 +63,7 @@ double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work);
 /* One micro-batch forward only. Returns as dt_pipe_learn. */
 double dt_pipe_evaluate(struct dt_pipe *pipe, const struct dt_pipe_work *work);
 
-/* Has all gone well? *exposed_s grows by the seconds that this stage has waited for others. */
+/* Has all gone well? *exposed_s grows by the seconds that this stage has spent on others. */
 int dt_pipe_finish(struct dt_pipe *pipe, double *exposed_s, struct dt_error *err);
 
 #endif

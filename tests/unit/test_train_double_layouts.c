@@ -21,6 +21,7 @@ struct scene {
     struct dt_mesh_sizes sizes;
     int zero;
     size_t micro; /* micro-batches of a step */
+    enum dt_recompute recompute;
     bool llama;
     enum fault fault;
     real *whole; /* final parameters, by rank 0; freed by the test */
@@ -30,7 +31,7 @@ struct scene {
 
 static struct dt_model_config config_of(const struct scene *scene)
 {
-    return (struct dt_model_config){.layers = 2,
+    return (struct dt_model_config){.layers = 4,
                                     .channels = 16,
                                     .heads = 4,
                                     .kv_heads = scene->llama ? 2 : 4,
@@ -47,14 +48,14 @@ static int token_at(size_t step, size_t sample, size_t place)
     return (int)(at * 2654435761u >> 9) % VOCAB;
 }
 
-/* Of one micro-batch of this rank's share, the rows that are here. */
+/* Of this rank's share of a step, the rows that are here. */
 static void read_rows(const struct scene *scene, const struct dt_model *model,
-                      const struct dt_mesh *mesh, size_t step, size_t micro, int *tokens,
-                      int *targets)
+                      const struct dt_mesh *mesh, size_t step, int *tokens, int *targets)
 {
-    size_t batch = model->max_batch, share = (size_t)dt_mesh_share(&mesh->sizes, &mesh->at);
+    size_t share = (size_t)dt_mesh_share(&mesh->sizes, &mesh->at);
+    size_t batch = BATCH / (size_t)dt_mesh_shares(&mesh->sizes);
     for (size_t i = 0; i < batch * model->time; i++) {
-        size_t sample = (share * scene->micro + micro) * batch + i / model->time;
+        size_t sample = share * batch + i / model->time;
         size_t place = scene->fault == SAME_PLACES
                            ? dt_ring_place(0, mesh->context->size, model->time, i % model->time)
                            : model->places[i % model->time];
@@ -68,11 +69,8 @@ static void one_step(struct dt_parallel *p, struct scene *scene, size_t number)
     int tokens[BATCH * SEQ], targets[BATCH * SEQ];
     double exposed;
     struct dt_error err;
-    for (size_t micro = 0; micro < scene->micro; micro++) {
-        read_rows(scene, p->model, p->mesh, number, micro, tokens, targets);
-        dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ), micro == 0,
-                          micro + 1 == scene->micro);
-    }
+    read_rows(scene, p->model, p->mesh, number, tokens, targets);
+    dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ));
     if (dt_parallel_finish(p, &exposed, &err) < 0)
         scene->failed = 1;
     dt_adamw_update(&(struct dt_adamw){.rate = 1e-2,
@@ -116,16 +114,17 @@ static void plant(const struct scene *scene, const struct dt_mesh *mesh,
 
 static void keep_whole(struct dt_parallel *p, struct scene *scene)
 {
-    struct dt_checkpoint_arrays whole;
+    struct dt_layout all;
+    real *whole;
     struct dt_error err;
-    if (dt_parallel_whole_open(p, &whole, &err) < 0 || dt_parallel_collect(p, &whole, &err) < 0)
+    if (dt_layout_init(&all, &p->model->config, NULL, &err) < 0 ||
+        dt_parallel_collect(p, &all, &whole, &err) < 0)
         scene->failed = 1;
     if (p->world->rank == 0) {
-        scene->whole = malloc(whole.count * sizeof(real));
-        memcpy(scene->whole, whole.params, whole.count * sizeof(real));
-        scene->count = whole.count;
+        scene->whole = whole;
+        scene->count = all.total;
     }
-    dt_parallel_whole_close(p, &whole);
+    dt_layout_fini(&all);
 }
 
 static void train(struct dt_comm *world, void *context)
@@ -145,12 +144,14 @@ static void train(struct dt_comm *world, void *context)
         dt_model_init_bare(&model, &config,
                            &(struct dt_model_setup){
                                .max_batch = BATCH / (size_t)dt_mesh_shares(&sizes) / scene->micro,
+                               .slots = (size_t)dt_pipe_slots(&mesh, (int)scene->micro),
+                               .recompute = scene->recompute,
                                .blas = &blas,
                                .mesh = &mesh},
                            &err) < 0 ||
         dt_parallel_open(
             &p, &mesh, &model,
-            &(struct dt_parallel_setup){.zero = scene->zero, .micro = scene->micro > 1},
+            &(struct dt_parallel_setup){.zero = scene->zero, .micros = (int)scene->micro},
             &err) < 0) {
         scene->failed = 1;
         return;
@@ -162,8 +163,6 @@ static void train(struct dt_comm *world, void *context)
     for (size_t number = 0; number < STEPS; number++)
         one_step(&p, scene, number);
     mesh.context->operations = before;
-    if (!scene->fault && dt_parallel_check(&p, &err) < 0)
-        scene->failed = 1;
     keep_whole(&p, scene);
     dt_parallel_close(&p);
     dt_mesh_close(&mesh);
@@ -195,6 +194,7 @@ static double distance(const struct scene *layout)
     one.sizes = (struct dt_mesh_sizes){0};
     one.zero = 0;
     one.micro = 1;
+    one.recompute = DT_RECOMPUTE_NONE;
     one.fault = NONE;
     one = run(one);
     double far = 0;
@@ -215,6 +215,12 @@ static const struct scene layouts[] = {
     {.sizes = {.fsdp = 2, .cp = 2}, .zero = 3, .micro = 2},
     {.sizes = {.fsdp = 2, .cp = 2}, .zero = 2},
     {.sizes = {.dp = 2, .fsdp = 2, .cp = 2}, .zero = 3},
+    {.sizes = {.pp = 2}, .micro = 4},
+    {.sizes = {.pp = 4}, .micro = 2, .recompute = DT_RECOMPUTE_SELECTIVE},
+    {.sizes = {.pp = 2, .chunks = 2}, .micro = 4, .recompute = DT_RECOMPUTE_FULL},
+    {.sizes = {.dp = 2, .pp = 2, .cp = 2}, .micro = 2},
+    {.sizes = {.fsdp = 2, .pp = 2, .chunks = 2}, .zero = 3, .micro = 4},
+    {.sizes = {.fsdp = 2, .pp = 2, .cp = 2}, .zero = 1, .micro = 4, .recompute = DT_RECOMPUTE_FULL},
 };
 
 static void test_layouts(void **state)
