@@ -63,6 +63,18 @@ static const char *plural(long count)
     return count == 1 ? "" : "s";
 }
 
+/* ", pp 2 in 2 chunks, 4 micro-batches (bubble 11%)" */
+static void print_stages(FILE *out, const struct dt_report_setup *setup)
+{
+    int pp = setup->mesh->pp, chunks = setup->mesh->chunks > 1 ? setup->mesh->chunks : 1;
+    fprintf(out, ", pp %d", pp);
+    if (chunks > 1)
+        fprintf(out, " in %d chunks", chunks);
+    fprintf(out, ", %d micro-batch%s (bubble %.0f%%)", setup->micros,
+            setup->micros == 1 ? "" : "es",
+            100.0 * (pp - 1) / (double)(chunks * setup->micros + pp - 1));
+}
+
 /* "2 copies of the model, tp 2, in 4 shards each (zero 3)" */
 static void print_mesh(FILE *out, const struct dt_report_setup *setup)
 {
@@ -71,9 +83,7 @@ static void print_mesh(FILE *out, const struct dt_report_setup *setup)
     if (m->tp > 1)
         fprintf(out, ", tp %d%s", m->tp, m->sp ? " with sp" : "");
     if (m->pp > 1)
-        fprintf(out, ", pp %d", m->pp);
-    if (m->pp > 1 && m->chunks > 1)
-        fprintf(out, " in %d chunks", m->chunks);
+        print_stages(out, setup);
     if (m->cp > 1)
         fprintf(out, ", cp %d", m->cp);
     if (m->ep > 1)
@@ -100,8 +110,10 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
             setup->options->global_batch, plural(setup->options->global_batch), setup->blas_name,
             setup->blas_rate);
     print_mesh(report->out, setup);
-    fprintf(report->out, ", %.1f MiB of parameters, gradients and moments and %.1f MiB of activations a rank; %s\n",
-            (double)setup->bytes / (1 << 20), (double)setup->kept_bytes / (1 << 20), setup->manner);
+    fprintf(
+        report->out,
+        ", %.1f MiB of parameters, gradients and moments and %.1f MiB of activations a rank; %s\n",
+        (double)setup->bytes / (1 << 20), (double)setup->kept_bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
     fprintf(report->out, "%8s %9s %11s %9s %5s %8s %5s %5s %5s\n", "step", "loss", "tokens/s",

@@ -40,6 +40,7 @@ struct dt_report_setup {
     int zero;           /* 0: the model is not sharded */
     const char *manner; /* in which the ranks talk */
     size_t bytes;       /* of a rank: parameters, gradients, moments */
+    int micros;         /* micro-batches of a step */
     size_t kept_bytes;  /* of a rank: activations that forward keeps for backward */
     long first_step;    /* steps that are done already */
 };

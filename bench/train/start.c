@@ -237,6 +237,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                   .zero = options->zero,
                                   .manner = comm->manner,
                                   .bytes = train->parallel.taken * sizeof(real),
+                                  .micros = train->parallel.pipe.micros,
                                   .kept_bytes = train->model.kept_count * sizeof(real),
                                   .first_step = train->step});
     dt_layout_fini(&whole);

@@ -108,8 +108,8 @@ static int judge_spike(struct dt_train *train, double loss, double mine, struct 
                  "loss %.4f at step %ld is %.1f standard deviations above that of the last steps "
                  "(--spike %g), and this rank's own is the highest, %.4f; look at its data and "
                  "node, or go on from the checkpoint before with a lower --lr (now %g)",
-                 loss, train->step + 1, away, train->options->spike, mine * comm->size,
-                 train->options->rate);
+                 loss, train->step + 1, away, train->options->spike,
+                 mine * train->shares * train->mesh.sizes.cp, train->options->rate);
     return dt_comm_agree(comm, mine >= largest, &code, err);
 }
 
@@ -118,8 +118,8 @@ static double learn(struct dt_train *train)
 {
     const struct dt_options *o = train->options;
     double scale = 1.0 / ((double)o->global_batch * o->model.seq);
-    return scale * dt_parallel_learn(&train->parallel, train->tokens, train->targets, train->micro,
-                                     scale);
+    return scale *
+           dt_parallel_learn(&train->parallel, train->tokens, train->targets, train->micro, scale);
 }
 
 static int one_step(struct dt_train *train, double *news, struct dt_error *err)
