@@ -143,7 +143,7 @@ int dt_checkpoint_load(struct dt_comm *comm, const char *directory, struct dt_ch
     }
     if (count == 0)
         rc = look_for_former(comm, directory, err);
-    for (size_t i = 0; i < count && rc == 0; i++) {
+    for (size_t i = 0; steps && i < count && rc == 0; i++) {
         char *name = dt_checkpoint_name(directory, steps[i], "");
         if (!name) {
             rc = dt_comm_break(comm, err, "no memory for the name of a checkpoint");

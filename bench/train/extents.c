@@ -15,7 +15,7 @@ void dt_extents_push(struct dt_extents *e, struct dt_extent extent)
             e->room = room;
         }
     }
-    if (!e->failed)
+    if (!e->failed && e->items)
         e->items[e->count++] = extent;
 }
 

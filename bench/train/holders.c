@@ -42,32 +42,40 @@ static void sort_keys(struct dt_holders *h, const uint64_t *keys)
     qsort(h->all, h->count, sizeof *h->all, by_key);
 }
 
+/* The number of tensors of the rank that has most. */
+static int find_most(struct dt_holders *h, struct dt_error *err)
+{
+    size_t ranks = (size_t)h->comm->size;
+    uint64_t mine = h->own->tensor_count, *counts = calloc(ranks, sizeof *counts);
+    if (!counts)
+        return dt_comm_break(h->comm, err, "no memory for the tables of %zu ranks", ranks);
+    int rc = h->comm->operations->allgather(h->comm, &mine, counts, sizeof mine, err);
+    for (size_t r = 0; r < ranks; r++)
+        h->most = counts[r] > h->most ? (size_t)counts[r] : h->most;
+    free(counts);
+    return rc;
+}
+
 int dt_holders_open(struct dt_holders *h, struct dt_comm *comm, const struct dt_layout *own,
                     struct dt_error *err)
 {
     size_t ranks = (size_t)comm->size;
-    uint64_t mine = own->tensor_count;
     *h = (struct dt_holders){.comm = comm, .own = own};
-    uint64_t *counts = calloc(ranks, sizeof *counts);
-    if (!counts)
-        return dt_comm_break(comm, err, "no memory for the tables of %zu ranks", ranks);
-    int rc = comm->operations->allgather(comm, &mine, counts, sizeof mine, err);
-    for (size_t r = 0; r < ranks; r++)
-        h->most = counts[r] > h->most ? (size_t)counts[r] : h->most;
-    free(counts);
-    if (rc < 0)
+    if (find_most(h, err) < 0)
         return -1;
-    uint64_t *keys = calloc((ranks + 1) * h->most, sizeof *keys), *own_keys = keys;
+    uint64_t *keys = calloc((ranks + 1) * h->most, sizeof *keys);
     h->all = calloc(ranks * h->most, sizeof *h->all);
     bool failed = !keys || !h->all;
-    if (keys)
-        own_keys = keys + ranks * h->most;
-    for (size_t t = 0; t < own->tensor_count && !failed; t++)
-        failed = (own_keys[t] = key_of(&own->tensors[t])) == 0;
-    if (failed)
-        rc = dt_comm_break(comm, err, "no memory for the tables of %zu ranks", ranks);
-    else
-        rc = comm->operations->allgather(comm, own_keys, keys, h->most * sizeof *keys, err);
+    for (size_t t = 0; t < own->tensor_count && !failed; t++) {
+        keys[ranks * h->most + t] = key_of(&own->tensors[t]);
+        failed = keys[ranks * h->most + t] == 0;
+    }
+    if (failed) {
+        free(keys);
+        return dt_comm_break(comm, err, "no memory for the tables of %zu ranks", ranks);
+    }
+    int rc = comm->operations->allgather(comm, keys + ranks * h->most, keys, h->most * sizeof *keys,
+                                         err);
     if (rc == 0)
         sort_keys(h, keys);
     free(keys);
@@ -152,7 +160,7 @@ static struct finding find_odd(const struct dt_holders *h, const uint64_t *sums)
         count = same_key(h, i);
         uint64_t sum = most_common(piece, sums, h->most, count, &supporters);
         if (supporters == count || count < found.holders ||
-            (count == found.holders && piece->tensor >= found.piece->tensor))
+            (found.piece && count == found.holders && piece->tensor >= found.piece->tensor))
             continue;
         while (sums[piece[odd].rank * h->most + piece[odd].tensor] == sum)
             odd++;

@@ -166,7 +166,8 @@ static int read_head(struct reader *r, struct dt_manifest *m)
     end_line(r);
     want(r, "reals ");
     rest_of_line(r, word, sizeof word);
-    if (!r->failed && strcmp(word, LITTLE[0] == 'l' ? DT_REAL_NAME " little" : DT_REAL_NAME " big"))
+    if (!r->failed &&
+        strcmp(word, LITTLE[0] == 'l' ? DT_REAL_NAME " little" : DT_REAL_NAME " big") != 0)
         return dt_error_set(r->err, "its numbers are %s, and this dt-train works in %s %s", word,
                             DT_REAL_NAME, LITTLE);
     want(r, "family ");

@@ -28,37 +28,46 @@ static void plan_run(void *context, const struct dt_tensor *tensor, const struct
     plan->saver->reals += run->count;
 }
 
-/* All ranks' extents to rank 0, which writes them into every manifest. */
-static int gather_extents(struct dt_saver *s, const struct dt_extents *mine, struct dt_error *err)
+/* What rank 0 keeps. counts: extents and reals of each rank; all: `most` extents of each. */
+static void keep_extents(struct dt_saver *s, const uint64_t *counts, const struct dt_extent *all,
+                         size_t most)
 {
-    struct dt_comm *comm = s->comm;
-    size_t ranks = (size_t)comm->size, most = 0;
-    uint64_t own[2] = {mine->count, s->reals}, *counts = calloc(ranks, sizeof own);
-    struct dt_extent *all = NULL, *padded = NULL;
-    int rc = counts ? comm->operations->allgather(comm, own, counts, sizeof own, err)
-                    : dt_comm_break(comm, err, "no memory for the sizes of %zu files", ranks);
-    for (size_t r = 0; r < ranks && rc == 0; r++)
-        most = counts[2 * r] > most ? (size_t)counts[2 * r] : most;
-    if (rc == 0) {
-        all = calloc((ranks + 1) * most + 1, sizeof *all);
-        s->files = calloc(ranks, sizeof *s->files);
-        if (!all || !s->files)
-            rc = dt_comm_break(comm, err, "no memory for the tables of %zu files", ranks);
-    }
-    if (rc == 0) {
-        padded = all + ranks * most;
-        if (mine->count > 0)
-            memcpy(padded, mine->items, mine->count * sizeof *padded);
-        rc = comm->operations->allgather(comm, padded, all, most * sizeof *all, err);
-    }
-    for (size_t r = 0; r < ranks && rc == 0 && comm->rank == 0; r++) {
+    for (size_t r = 0; r < (size_t)s->comm->size; r++) {
         s->files[r] = (struct dt_manifest_file){
             .reals = counts[2 * r + 1], .first = s->extents.count, .count = (size_t)counts[2 * r]};
         for (size_t i = 0; i < s->files[r].count; i++)
             dt_extents_push(&s->extents, all[r * most + i]);
     }
-    if (rc == 0 && s->extents.failed)
-        rc = dt_comm_break(comm, err, "no memory for the tables of %zu files", ranks);
+}
+
+/* All ranks' extents to rank 0, which writes them into every manifest. */
+static int gather_extents(struct dt_saver *s, const struct dt_extents *mine, struct dt_error *err)
+{
+    struct dt_comm *comm = s->comm;
+    size_t ranks = (size_t)comm->size, most = 1;
+    uint64_t own[2] = {mine->count, s->reals}, *counts = calloc(ranks, sizeof own);
+    struct dt_extent *all = NULL;
+    int rc = -1;
+    s->files = calloc(ranks, sizeof *s->files);
+    if (!counts || !s->files)
+        goto no_memory;
+    if (comm->operations->allgather(comm, own, counts, sizeof own, err) < 0)
+        goto out;
+    for (size_t r = 0; r < ranks; r++)
+        most = counts[2 * r] > most ? (size_t)counts[2 * r] : most;
+    all = calloc((ranks + 1) * most, sizeof *all);
+    if (!all)
+        goto no_memory;
+    for (size_t i = 0; i < mine->count; i++)
+        all[ranks * most + i] = mine->items[i];
+    rc = comm->operations->allgather(comm, all + ranks * most, all, most * sizeof *all, err);
+    if (rc == 0 && comm->rank == 0)
+        keep_extents(s, counts, all, most);
+    if (!s->extents.failed)
+        goto out;
+no_memory:
+    rc = dt_comm_break(comm, err, "no memory for the tables of %zu files", ranks);
+out:
     free(all);
     free(counts);
     return rc;
