@@ -6,6 +6,7 @@
 
 #include "layers.h"
 #include "model.h"
+#include "tp.h"
 
 /* Memory is handed out twice: with base NULL only the sum is made. */
 struct hand_out {
@@ -32,26 +33,27 @@ static real *place(struct hand_out *h, enum dt_recompute most, real *shared, siz
     return keeps ? NULL : take(h, count);
 }
 
+/* rows: of products; stream: of the residual stream, as far as it is here (tp.h). */
 static void place_layer(struct hand_out *h, struct dt_kept *k, const struct dt_model *model,
                         size_t rows)
 {
-    const struct dt_model_config *config = &model->config;
+    const struct dt_widths *here = &model->here;
     const enum dt_recompute always = DT_RECOMPUTE_FULL, mostly = DT_RECOMPUTE_SELECTIVE;
     const struct dt_kept none = {0}, *s = h->shared ? h->shared : &none;
-    size_t c = (size_t)config->channels;
-    k->norm1 = place(h, DT_RECOMPUTE_NONE, s->norm1, rows * c);
-    k->mean1 = place(h, mostly, s->mean1, rows);
-    k->inverse1 = place(h, mostly, s->inverse1, rows);
-    k->qkv = place(h, mostly, s->qkv, rows * dt_config_qkv(config));
-    k->log_sum = place(h, mostly, s->log_sum, rows * (size_t)config->heads);
-    k->attended = place(h, mostly, s->attended, rows * c);
-    k->middle = place(h, mostly, s->middle, rows * c);
-    k->norm2 = place(h, DT_RECOMPUTE_NONE, s->norm2, rows * c);
-    k->mean2 = place(h, mostly, s->mean2, rows);
-    k->inverse2 = place(h, mostly, s->inverse2, rows);
-    k->up = place(h, mostly, s->up, rows * dt_config_up(config));
-    k->activated = place(h, DT_RECOMPUTE_NONE, s->activated, rows * (size_t)config->hidden);
-    k->out = place(h, always, s->out, rows * c);
+    size_t c = here->channels, stream = dt_tp_rows(model, rows);
+    k->norm1 = place(h, DT_RECOMPUTE_NONE, s->norm1, stream * c);
+    k->mean1 = place(h, mostly, s->mean1, stream);
+    k->inverse1 = place(h, mostly, s->inverse1, stream);
+    k->qkv = place(h, mostly, s->qkv, rows * here->qkv);
+    k->log_sum = place(h, mostly, s->log_sum, rows * here->heads);
+    k->attended = place(h, mostly, s->attended, rows * here->attended);
+    k->middle = place(h, mostly, s->middle, stream * c);
+    k->norm2 = place(h, DT_RECOMPUTE_NONE, s->norm2, stream * c);
+    k->mean2 = place(h, mostly, s->mean2, stream);
+    k->inverse2 = place(h, mostly, s->inverse2, stream);
+    k->up = place(h, mostly, s->up, rows * here->up);
+    k->activated = place(h, DT_RECOMPUTE_NONE, s->activated, rows * here->hidden);
+    k->out = place(h, always, s->out, stream * c);
 }
 
 static void place_slots(struct hand_out *h, struct dt_model *model, size_t rows)
@@ -63,7 +65,7 @@ static void place_slots(struct hand_out *h, struct dt_model *model, size_t rows)
     for (size_t s = 0; s < model->slot_count; s++) {
         struct dt_slot *slot = &model->slots[s];
         slot->kept = model->kept + s * model->slot_layers;
-        slot->in = take(h, rows * (size_t)model->config.channels);
+        slot->in = take(h, dt_tp_rows(model, rows) * model->here.channels);
         for (size_t i = 0; i < model->slot_layers; i++)
             place_layer(h, &slot->kept[i], model, rows);
     }
@@ -76,16 +78,20 @@ static size_t place_all(struct dt_model *model, real *base)
     const struct dt_model_config *config = &model->config;
     const bool llama = config->family == DT_FAMILY_LLAMA;
     struct hand_out h = {.base = base, .recompute = model->recompute};
-    size_t c = (size_t)config->channels, rows = model->max_batch * model->time;
-    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
+    const struct dt_widths *here = &model->here;
+    const struct dt_comm *tensor = model->mesh->tensor;
+    size_t c = here->channels, rows = model->max_batch * model->time;
+    size_t stream = dt_tp_rows(model, rows);
     place_slots(&h, model, rows);
-    model->norm = take(&h, rows * c);
-    model->mean = take(&h, rows);
-    model->inverse = take(&h, rows);
-    model->d_stream = take(&h, rows * c);
-    model->d_narrow = take(&h, rows * c);
-    model->d_wide = take(&h, rows * (qkv > up ? qkv : up));
-    model->d_hidden = llama ? take(&h, rows * (size_t)config->hidden) : model->d_wide;
+    model->norm = take(&h, stream * c);
+    model->mean = take(&h, stream);
+    model->inverse = take(&h, stream);
+    model->d_stream = take(&h, stream * c);
+    if (tensor->size == 1)
+        model->d_narrow = take(&h, rows * c); /* else dt_tp_take's */
+    model->d_norm = take(&h, 2 * c);
+    model->d_wide = take(&h, rows * (here->qkv > here->up ? here->qkv : here->up));
+    model->d_hidden = llama ? take(&h, rows * here->hidden) : model->d_wide;
     model->rope = llama ? take(&h, model->time * dt_config_head(config)) : NULL;
     model->work = take(&h, dt_attention_work_size(model->time) * (size_t)model->blas->threads);
     const struct dt_attention_shape most = dt_model_attention(model, model->max_batch);
@@ -94,7 +100,7 @@ static size_t place_all(struct dt_model *model, real *base)
     if (base && context->size > 1)
         dt_ring_init(&model->ring, model->mesh->context, ring, &most);
     if (dt_part_is_last(&model->layout.part))
-        model->logits = take(&h, dt_loss_work_size(rows, (size_t)config->vocab));
+        model->logits = take(&h, dt_loss_work_size(rows, here->vocab.count, tensor->size));
     return h.used;
 }
 

@@ -3,6 +3,7 @@
 #include "block.h"
 
 #include "layers.h"
+#include "tp.h"
 
 void dt_norm_forward(const struct dt_model_config *config, real *out, real *mean, real *inverse,
                      const real *in, const real *weight, const real *bias, size_t rows)
@@ -55,97 +56,147 @@ static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool b
 {
     const struct dt_model_config *config = &model->config;
     if (config->family == DT_FAMILY_LLAMA)
-        dt_rope(qkv, model->rope, batch, model->time,
-                (size_t)config->heads + (size_t)config->kv_heads, dt_config_head(config),
-                dt_config_qkv(config), back);
+        dt_rope(qkv, model->rope, batch, model->time, model->here.heads + model->here.kv_heads,
+                model->here.head, model->here.qkv, back);
 }
 
 /* up_bias NULL: it is added already. */
-static void activate(const struct dt_model_config *config, const struct dt_kept *k,
-                     const real *up_bias, size_t rows)
+static void activate(const struct dt_model *model, const struct dt_kept *k, const real *up_bias,
+                     size_t rows)
 {
-    if (config->family == DT_FAMILY_LLAMA)
-        dt_swiglu_forward(k->activated, k->up, rows, (size_t)config->hidden);
+    if (model->config.family == DT_FAMILY_LLAMA)
+        dt_swiglu_forward(k->activated, k->up, rows, model->here.hidden);
     else
-        dt_gelu_forward(k->activated, k->up, up_bias, rows, (size_t)config->hidden);
+        dt_gelu_forward(k->activated, k->up, up_bias, rows, model->here.hidden);
+}
+
+/* out = in + activations * weight^T + bias, on the rows that are here; every rank of tp has some of
+ * the weight's columns. */
+static void add_product(struct dt_model *model, real *out, const real *in, const real *activations,
+                        const real *weight, const real *bias, size_t rows, size_t inputs)
+{
+    size_t c = model->here.channels;
+    dt_linear_forward(model->blas, model->d_narrow, activations, weight, rows, inputs, c);
+    dt_tp_sum_start(model, model->d_narrow, rows);
+    const real *sum = dt_tp_sum_finish(model, model->d_narrow, rows);
+    dt_residual_add(out, in, sum, bias, dt_tp_rows(model, rows), c);
+}
+
+static void first_norm(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                       const real *in, size_t rows)
+{
+    dt_norm_forward(&model->config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight,
+                    w->norm1_bias, dt_tp_rows(model, rows));
+}
+
+static void second_norm(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                        size_t rows)
+{
+    dt_norm_forward(&model->config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
+                    w->norm2_bias, dt_tp_rows(model, rows));
 }
 
 /* All of the layer but its last product. */
 static void forward_inside(struct dt_model *model, const struct dt_layer *w,
                            const struct dt_kept *k, const real *in, size_t batch)
 {
-    const struct dt_model_config *config = &model->config;
+    const struct dt_widths *here = &model->here;
     const struct dt_blas *blas = model->blas;
-    size_t c = (size_t)config->channels, rows = batch * model->time;
-    size_t qkv = dt_config_qkv(config), up = dt_config_up(config);
-    dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
-                    rows);
-    dt_linear_forward(blas, k->qkv, k->norm1, w->qkv_weight, rows, c, qkv);
-    dt_bias_add(k->qkv, w->qkv_bias, rows, qkv);
+    size_t c = here->channels, rows = batch * model->time;
+    first_norm(model, w, k, in, rows);
+    dt_linear_forward(blas, k->qkv, dt_tp_all(model, k->norm1, rows), w->qkv_weight, rows, c,
+                      here->qkv);
+    dt_bias_add(k->qkv, w->qkv_bias, rows, here->qkv);
     rotate(model, k->qkv, batch, false);
     attend(model, k, batch);
-    dt_linear_forward(blas, model->d_narrow, k->attended, w->projection_weight, rows, c, c);
-    dt_residual_add(k->middle, in, model->d_narrow, w->projection_bias, rows, c);
-    dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
-                    w->norm2_bias, rows);
-    dt_linear_forward(blas, k->up, k->norm2, w->up_weight, rows, c, up);
-    activate(config, k, w->up_bias, rows);
+    add_product(model, k->middle, in, k->attended, w->projection_weight, w->projection_bias, rows,
+                here->attended);
+    second_norm(model, w, k, rows);
+    dt_linear_forward(blas, k->up, dt_tp_all(model, k->norm2, rows), w->up_weight, rows, c,
+                      here->up);
+    activate(model, k, w->up_bias, rows);
 }
 
 void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
                       const real *in, size_t batch)
 {
-    size_t c = (size_t)model->config.channels, hidden = (size_t)model->config.hidden;
-    size_t rows = batch * model->time;
     forward_inside(model, w, k, in, batch);
-    dt_linear_forward(model->blas, model->d_narrow, k->activated, w->down_weight, rows, hidden, c);
-    dt_residual_add(k->out, k->middle, model->d_narrow, w->down_bias, rows, c);
+    add_product(model, k->out, k->middle, k->activated, w->down_weight, w->down_bias,
+                batch * model->time, model->here.hidden);
 }
 
 void dt_block_again(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
                     const real *in, size_t batch)
 {
-    const struct dt_model_config *config = &model->config;
     size_t rows = batch * model->time;
     if (model->recompute == DT_RECOMPUTE_FULL)
         forward_inside(model, w, k, in, batch);
     if (model->recompute != DT_RECOMPUTE_SELECTIVE)
         return;
-    dt_norm_forward(config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight, w->norm1_bias,
-                    rows);
-    dt_norm_forward(config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
-                    w->norm2_bias, rows);
-    activate(config, k, NULL, rows);
+    first_norm(model, w, k, in, rows);
+    second_norm(model, w, k, rows);
+    activate(model, k, NULL, rows);
+}
+
+/* A norm and the product that reads it: d_stream gets their gradient added. The product's part of it
+ * is summed over the ranks while the gradient of its weight is made. */
+struct half {
+    const real *weight, *normed; /* of the product; the norm's output */
+    real *d_weight, *d_bias;
+    size_t outputs;
+    struct dt_tp_norm norm;
+};
+
+static void half_backward(struct dt_model *model, const struct half *h, const real *d_out,
+                          size_t rows, bool add)
+{
+    real *narrow = model->d_narrow;
+    size_t c = model->here.channels;
+    dt_linear_backward_in(model->blas, narrow, d_out, h->weight, rows, c, h->outputs);
+    dt_tp_sum_start(model, narrow, rows);
+    dt_linear_backward_weight(model->blas, h->d_weight, h->d_bias, d_out,
+                              dt_tp_all(model, h->normed, rows), rows, c, h->outputs, add);
+    dt_tp_norm_backward(model, &h->norm, model->d_stream, dt_tp_sum_finish(model, narrow, rows),
+                        rows, add);
 }
 
 void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const struct dt_layer *g,
                        const struct dt_kept *k, const real *in, size_t batch, bool add,
                        const struct dt_model_hooks *hooks)
 {
-    const struct dt_model_config *config = &model->config;
+    const struct dt_widths *here = &model->here;
     const struct dt_blas *blas = model->blas;
-    size_t c = (size_t)config->channels, hidden = (size_t)config->hidden;
-    size_t rows = batch * model->time;
-    real *stream = model->d_stream, *narrow = model->d_narrow, *wide = model->d_wide;
-    dt_linear_backward(blas, model->d_hidden, g->down_weight, g->down_bias, stream, k->activated,
-                       w->down_weight, rows, hidden, c, add);
-    if (config->family == DT_FAMILY_LLAMA)
-        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, hidden);
+    size_t c = here->channels, rows = batch * model->time;
+    real *narrow = model->d_narrow, *wide = model->d_wide;
+    const struct half first = {
+        w->qkv_weight,
+        k->norm1,
+        g->qkv_weight,
+        g->qkv_bias,
+        here->qkv,
+        {in, w->norm1_weight, k->mean1, k->inverse1, g->norm1_weight, g->norm1_bias}};
+    const struct half second = {
+        w->up_weight,
+        k->norm2,
+        g->up_weight,
+        g->up_bias,
+        here->up,
+        {k->middle, w->norm2_weight, k->mean2, k->inverse2, g->norm2_weight, g->norm2_bias}};
+    dt_linear_backward(blas, model->d_hidden, g->down_weight, g->down_bias,
+                       dt_tp_all(model, model->d_stream, rows), k->activated, w->down_weight, rows,
+                       here->hidden, c, add);
+    if (model->config.family == DT_FAMILY_LLAMA)
+        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, here->hidden);
     else
-        dt_gelu_backward(wide, k->up, rows * hidden); /* in place: d_hidden is d_wide */
+        dt_gelu_backward(wide, k->up, rows * here->hidden); /* in place: d_hidden is d_wide */
     dt_model_between(hooks);
-    dt_linear_backward(blas, narrow, g->up_weight, g->up_bias, wide, k->norm2, w->up_weight, rows,
-                       c, dt_config_up(config), add);
-    dt_norm_backward(config, stream, g->norm2_weight, g->norm2_bias, narrow, k->middle,
-                     w->norm2_weight, k->mean2, k->inverse2, rows, add);
+    half_backward(model, &second, wide, rows, add);
     dt_model_between(hooks);
-    dt_linear_backward(blas, narrow, g->projection_weight, g->projection_bias, stream, k->attended,
-                       w->projection_weight, rows, c, c, add);
+    dt_linear_backward(blas, narrow, g->projection_weight, g->projection_bias,
+                       dt_tp_all(model, model->d_stream, rows), k->attended, w->projection_weight,
+                       rows, here->attended, c, add);
     attend_backward(model, wide, narrow, k, batch);
     rotate(model, wide, batch, true);
     dt_model_between(hooks);
-    dt_linear_backward(blas, narrow, g->qkv_weight, g->qkv_bias, wide, k->norm1, w->qkv_weight,
-                       rows, c, dt_config_qkv(config), add);
-    dt_norm_backward(config, stream, g->norm1_weight, g->norm1_bias, narrow, in, w->norm1_weight,
-                     k->mean1, k->inverse1, rows, add);
+    half_backward(model, &first, wide, rows, add);
 }

@@ -11,14 +11,17 @@ static void add(real *restrict to, const real *restrict from, size_t count)
 }
 
 void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
-                          const real *position_table, const size_t *places, size_t batch,
-                          size_t time, size_t channels)
+                          const real *position_table, const size_t *places, struct dt_range vocab,
+                          size_t batch, size_t time, size_t channels)
 {
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < batch * time; row++) {
-        const real *token = token_table + (size_t)tokens[row] * channels;
+        size_t token = (size_t)tokens[row] - vocab.first; /* below it: past all */
         real *to = out + row * channels;
-        memcpy(to, token, channels * sizeof(real));
+        if (token < vocab.count)
+            memcpy(to, token_table + token * channels, channels * sizeof(real));
+        else
+            memset(to, 0, channels * sizeof(real));
         if (position_table)
             add(to, position_table + places[row % time] * channels, channels);
     }
@@ -39,12 +42,14 @@ void dt_embedding_backward(const struct dt_embedding_gradient *g, const real *d_
     for (size_t begin = 0; begin < channels; begin += SLICE) {
         size_t width = channels - begin < SLICE ? channels - begin : SLICE;
         if (!g->add_token)
-            clear(g->token_table + begin, g->vocab, channels, width);
+            clear(g->token_table + begin, g->vocab.count, channels, width);
         if (g->position_table && !g->add_position)
             clear(g->position_table + begin, g->seq, channels, width);
         for (size_t row = 0; row < batch * time; row++) {
             const real *from = d_out + row * channels + begin;
-            add(g->token_table + (size_t)tokens[row] * channels + begin, from, width);
+            size_t token = (size_t)tokens[row] - g->vocab.first;
+            if (token < g->vocab.count)
+                add(g->token_table + token * channels + begin, from, width);
             if (g->position_table)
                 add(g->position_table + places[row % time] * channels + begin, from, width);
         }

@@ -10,16 +10,20 @@
 #define DT_TRAIN_LAYERS_H
 
 #include "blas.h"
+#include "comm.h"
+#include "part.h"
 #include "real.h"
 
-/* embedding.c: token table (vocab x channels) plus position table (seq x channels, or NULL). places:
- * where in its sample each of `time` rows lies. */
+/* embedding.c: token table (rows of the tokens in `vocab` x channels) plus position table (seq x
+ * channels, or NULL). A token whose row is another rank's counts as 0. places: where in its sample each
+ * of `time` rows lies. */
 void dt_embedding_forward(real *out, const int *tokens, const real *token_table,
-                          const real *position_table, const size_t *places, size_t batch,
-                          size_t time, size_t channels);
+                          const real *position_table, const size_t *places, struct dt_range vocab,
+                          size_t batch, size_t time, size_t channels);
 struct dt_embedding_gradient {
     real *token_table, *position_table;
-    size_t vocab, seq;            /* their rows */
+    struct dt_range vocab;
+    size_t seq;                   /* rows of position_table */
     bool add_token, add_position; /* add to what is there (a tied head has written the tokens') */
 };
 void dt_embedding_backward(const struct dt_embedding_gradient *gradient, const real *d_out,
@@ -42,9 +46,15 @@ void dt_rmsnorm_backward(real *d_in, real *d_weight, const real *d_out, const re
                          bool add);
 
 /* linear.c: out = in * weight^T; weight is outputs x inputs. The bias is added by whoever reads
- * `out` next, in the same pass. */
+ * `out` next, in the same pass. Backward is two halves, so that d_in can be on its way to other ranks
+ * while the second is made; dt_linear_backward is both. */
 void dt_linear_forward(const struct dt_blas *blas, real *out, const real *in, const real *weight,
                        size_t rows, size_t inputs, size_t outputs);
+void dt_linear_backward_in(const struct dt_blas *blas, real *d_in, const real *d_out,
+                           const real *weight, size_t rows, size_t inputs, size_t outputs);
+void dt_linear_backward_weight(const struct dt_blas *blas, real *d_weight, real *d_bias,
+                               const real *d_out, const real *in, size_t rows, size_t inputs,
+                               size_t outputs, bool add);
 void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
                         const real *d_out, const real *in, const real *weight, size_t rows,
                         size_t inputs, size_t outputs, bool add);
@@ -116,11 +126,22 @@ void dt_swiglu_backward(real *d_values, const real *d_out, const real *values, s
                         size_t hidden);
 
 /* loss.c: head (logits = in * table^T), softmax and cross-entropy in chunks of rows, so that logits
- * of the whole batch never exist. Returns the sum of the losses of all rows. With d_in, gradients
- * times `scale` are written to d_in and d_table (with `add`, added to d_table). logits: dt_loss_work_size reals. */
-size_t dt_loss_work_size(size_t rows, size_t vocab);
-double dt_loss(const struct dt_blas *blas, real *d_in, real *d_table, double *row_losses,
-               real *logits, const real *in, const real *table, const int *targets, double scale,
-               size_t rows, size_t channels, size_t vocab, bool add);
+ * of the whole batch never exist. `loss` gets the sum of the losses of all rows. With d_in, gradients
+ * times `scale` are written to d_in and d_table (with `add`, added to d_table). Where ranks share the
+ * vocabulary, the loss is that over all of it, and d_in a part of what is to be summed. */
+struct dt_head {
+    const struct dt_blas *blas;
+    struct dt_comm *tensor; /* the ranks with the other tokens */
+    struct dt_range vocab;  /* the tokens here: rows of the tables */
+    size_t channels;
+    const real *table;
+    real *d_table, *work; /* work: dt_loss_work_size reals */
+    double *row_losses;
+    double scale;
+    bool add;
+};
+size_t dt_loss_work_size(size_t rows, size_t vocab, int ranks);
+int dt_loss(const struct dt_head *head, real *d_in, const real *in, const int *targets, size_t rows,
+            double *loss, struct dt_error *err);
 
 #endif

@@ -31,9 +31,8 @@ DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, 
     memcpy(sums, sum, width * sizeof(real));
 }
 
-void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
-                        const real *d_out, const real *in, const real *weight, size_t rows,
-                        size_t inputs, size_t outputs, bool add)
+void dt_linear_backward_in(const struct dt_blas *blas, real *d_in, const real *d_out,
+                           const real *weight, size_t rows, size_t inputs, size_t outputs)
 {
     dt_blas_all(blas, &(struct dt_product){.m = rows,
                                            .n = inputs,
@@ -44,6 +43,12 @@ void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, 
                                            .ldb = inputs,
                                            .c = d_in,
                                            .ldc = inputs});
+}
+
+void dt_linear_backward_weight(const struct dt_blas *blas, real *d_weight, real *d_bias,
+                               const real *d_out, const real *in, size_t rows, size_t inputs,
+                               size_t outputs, bool add)
+{
     dt_blas_all(blas, &(struct dt_product){.transpose_a = true,
                                            .m = outputs,
                                            .n = inputs,
@@ -61,6 +66,14 @@ void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, 
     for (size_t c = 0; c < outputs; c += SLICE)
         sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE,
                   add);
+}
+
+void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,
+                        const real *d_out, const real *in, const real *weight, size_t rows,
+                        size_t inputs, size_t outputs, bool add)
+{
+    dt_linear_backward_in(blas, d_in, d_out, weight, rows, inputs, outputs);
+    dt_linear_backward_weight(blas, d_weight, d_bias, d_out, in, rows, inputs, outputs, add);
 }
 
 DT_SIMD static void add_row(real *restrict values, const real *restrict bias, size_t channels)

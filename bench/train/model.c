@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "block.h"
+#include "ends.h"
 #include "layers.h"
+#include "tp.h"
 
 static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
 {
@@ -26,14 +28,13 @@ static int join_mesh(struct dt_model *model, const struct dt_mesh *mesh, struct 
     return mesh ? 0 : dt_mesh_open(&model->own_mesh, &one, &model->own_comm, err);
 }
 
-static int take_places(struct dt_model *model)
+static int take_places(struct dt_model *model, struct dt_error *err)
 {
     const struct dt_comm *context = model->mesh->context;
-    model->time = (size_t)model->config.seq / (size_t)context->size;
     model->places = calloc(model->time, sizeof *model->places);
     for (size_t i = 0; model->places && i < model->time; i++)
         model->places[i] = dt_ring_place(context->rank, context->size, model->time, i);
-    return model->places ? 0 : -1;
+    return model->places ? 0 : dt_error_set(err, "no memory for %zu places", model->time);
 }
 
 struct dt_attention_shape dt_model_attention(const struct dt_model *model, size_t batch)
@@ -55,15 +56,18 @@ int dt_model_init_bare(struct dt_model *model, const struct dt_model_config *con
     if (join_mesh(model, setup->mesh, err) < 0)
         return -1;
     const struct dt_part part = dt_mesh_part(&model->mesh->sizes, &model->mesh->at);
-    if (dt_layout_init(&model->layout, config, &part, err) < 0)
-        return -1;
-    model->config = model->layout.config;
+    model->config = *config;
+    dt_config_fill(&model->config);
     model->here = dt_part_widths(&model->config, &part);
+    model->time = (size_t)config->seq / (size_t)model->mesh->context->size;
+    if (dt_tp_take(model, err) < 0) /* first of all, as the other ranks wait in it */
+        return -1;
+    if (dt_layout_init(&model->layout, config, &part, err) < 0 || take_places(model, err) < 0)
+        return -1;
     model->slot_layers = model->layout.layer_count / (size_t)dt_part_chunks(&part);
     model->param_bases = calloc(model->layout.bucket_count, sizeof *model->param_bases);
     model->grad_bases = calloc(model->layout.bucket_count, sizeof *model->grad_bases);
-    if (!model->param_bases || !model->grad_bases || take_places(model) < 0 ||
-        dt_activations_take(model) < 0)
+    if (!model->param_bases || !model->grad_bases || dt_activations_take(model) < 0)
         return no_memory(model, model->memory_count, err);
     if (model->rope)
         dt_rope_table(model->rope, model->places, model->time, dt_config_head(config),
@@ -132,7 +136,7 @@ bool dt_model_ends(const struct dt_model *model, int chunk)
 
 size_t dt_model_stream(const struct dt_model *model, size_t batch)
 {
-    return batch * model->time * model->here.channels;
+    return dt_tp_rows(model, batch * model->time) * model->here.channels;
 }
 
 static size_t rows_of(const struct dt_model *model, const struct dt_pass *pass)
@@ -206,10 +210,9 @@ static void embedding_forward(struct dt_model *model, const struct dt_pass *pass
     params_needed(pass->hooks, tokens, tokens + 1);
     if (tokens + 1 < next) /* positions */
         params_needed(pass->hooks, tokens + 1, next);
-    dt_embedding_forward(model->slots[pass->slot].in, pass->tokens,
-                         outer_at(model, model->param_bases, DT_TOKEN_TABLE),
-                         outer_at(model, model->param_bases, DT_POSITION_TABLE), model->places,
-                         pass->batch, model->time, model->here.channels);
+    dt_ends_embed(model, model->slots[pass->slot].in, pass->tokens,
+                  outer_at(model, model->param_bases, DT_TOKEN_TABLE),
+                  outer_at(model, model->param_bases, DT_POSITION_TABLE), pass->batch);
 }
 
 const real *dt_model_forward(struct dt_model *model, const struct dt_pass *pass)
@@ -235,24 +238,24 @@ static void last_norm(struct dt_model *model, const struct dt_pass *pass)
     dt_norm_forward(&model->config, model->norm, model->mean, model->inverse,
                     layer_input(&model->slots[pass->slot], model->slot_layers),
                     outer_at(model, model->param_bases, DT_NORM_WEIGHT),
-                    outer_at(model, model->param_bases, DT_NORM_BIAS), rows_of(model, pass));
+                    outer_at(model, model->param_bases, DT_NORM_BIAS),
+                    dt_tp_rows(model, rows_of(model, pass)));
 }
 
-/* The head, its gradients too where d_in is given. */
-static double head(struct dt_model *model, const struct dt_pass *pass, real *d_in)
+static struct dt_ends_loss head(const struct dt_model *model, const struct dt_pass *pass)
 {
-    return dt_loss(model->blas, d_in, d_in ? outer_at(model, model->grad_bases, DT_HEAD) : NULL,
-                   model->row_losses, model->logits, model->norm,
-                   outer_at(model, model->param_bases, DT_HEAD), pass->targets, pass->scale,
-                   rows_of(model, pass), model->here.channels, (size_t)model->config.vocab,
-                   pass->add);
+    return (struct dt_ends_loss){.targets = pass->targets,
+                                 .table = outer_at(model, model->param_bases, DT_HEAD),
+                                 .scale = pass->scale,
+                                 .add = pass->add};
 }
 
 double dt_model_loss(struct dt_model *model, const struct dt_pass *pass)
 {
     last_norm(model, pass);
     params_needed(pass->hooks, outer_bucket(model, DT_HEAD), DT_NO_BUCKET);
-    return head(model, pass, NULL);
+    struct dt_ends_loss loss = head(model, pass);
+    return dt_ends_loss(model, &loss, rows_of(model, pass));
 }
 
 /* Norm, head and loss, and back through the norm. */
@@ -264,18 +267,22 @@ static double top_backward(struct dt_model *model, const struct dt_pass *pass)
     last_norm(model, pass);
     params_needed(pass->hooks, head_bucket, norm_bucket);
     grads_needed(pass->hooks, head_bucket);
-    double loss = head(model, pass, model->d_narrow);
+    struct dt_ends_loss ends = head(model, pass);
+    ends.d_table = outer_at(model, model->grad_bases, DT_HEAD);
+    double loss = dt_ends_loss(model, &ends, rows);
     if (head_bucket != norm_bucket && !head_is_token_table(model))
         bucket_ready(pass->hooks, head_bucket);
     params_needed(pass->hooks, norm_bucket, layer_bucket(model, last));
     grads_needed(pass->hooks, norm_bucket);
-    memset(model->d_stream, 0, rows * model->here.channels * sizeof(real));
-    dt_norm_backward(&model->config, model->d_stream,
-                     outer_at(model, model->grad_bases, DT_NORM_WEIGHT),
-                     outer_at(model, model->grad_bases, DT_NORM_BIAS), model->d_narrow,
-                     layer_input(&model->slots[pass->slot], model->slot_layers),
-                     outer_at(model, model->param_bases, DT_NORM_WEIGHT), model->mean,
-                     model->inverse, rows, pass->add);
+    memset(model->d_stream, 0, dt_model_stream(model, pass->batch) * sizeof(real));
+    const struct dt_tp_norm norm = {.in =
+                                        layer_input(&model->slots[pass->slot], model->slot_layers),
+                                    .weight = outer_at(model, model->param_bases, DT_NORM_WEIGHT),
+                                    .mean = model->mean,
+                                    .inverse = model->inverse,
+                                    .d_weight = outer_at(model, model->grad_bases, DT_NORM_WEIGHT),
+                                    .d_bias = outer_at(model, model->grad_bases, DT_NORM_BIAS)};
+    dt_tp_norm_backward(model, &norm, model->d_stream, ends.d_norm, rows, pass->add);
     bucket_ready(pass->hooks, norm_bucket);
     return loss;
 }
@@ -283,20 +290,12 @@ static double top_backward(struct dt_model *model, const struct dt_pass *pass)
 static void embedding_backward(struct dt_model *model, const struct dt_pass *pass)
 {
     size_t tokens = outer_bucket(model, DT_TOKEN_TABLE), next = layer_bucket(model, 0);
-    const struct dt_model_config *config = &model->config;
     grads_needed(pass->hooks, tokens);
     if (tokens + 1 < next)
         grads_needed(pass->hooks, tokens + 1);
-    dt_embedding_backward(
-        &(struct dt_embedding_gradient){
-            .token_table = outer_at(model, model->grad_bases, DT_TOKEN_TABLE),
-            .position_table = outer_at(model, model->grad_bases, DT_POSITION_TABLE),
-            .vocab = (size_t)config->vocab,
-            .seq = (size_t)config->seq,
-            .add_token = pass->add || head_is_token_table(model),
-            .add_position = pass->add},
-        model->d_stream, pass->tokens, model->places, pass->batch, model->time,
-        model->here.channels);
+    dt_ends_embed_backward(model, outer_at(model, model->grad_bases, DT_TOKEN_TABLE),
+                           outer_at(model, model->grad_bases, DT_POSITION_TABLE), pass->tokens,
+                           pass->batch, pass->add || head_is_token_table(model), pass->add);
     if (tokens + 1 < next)
         bucket_ready(pass->hooks, tokens + 1);
     bucket_ready(pass->hooks, tokens);

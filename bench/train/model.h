@@ -44,9 +44,12 @@ struct dt_model {
     real *norm, *mean, *inverse;    /* after the last layer */
     real *d_stream, *d_narrow, *d_wide, *work, *logits;
     real *d_hidden; /* GPT-2: d_wide itself */
+    real *gathered; /* all rows of what --sp shares out (tp.h); NULL: nothing */
+    real *d_norm;   /* gradients of one norm, of the rows here */
     real *rope;     /* table of rotary positions, NULL: none */
     double *row_losses;
     struct dt_ring ring; /* only where mesh->context has more ranks than this one */
+    double waited_s;     /* by communication inside layers, since dt_parallel_finish */
     bool failed;         /* communication inside a layer, which can not return it */
     struct dt_error error;
 };

@@ -27,6 +27,7 @@ struct dt_widths dt_part_widths(const struct dt_model_config *c, const struct dt
 static int nearest_tp(const struct dt_model_config *c, int wanted)
 {
     int tp = wanted < c->kv_heads ? wanted : c->kv_heads;
+    tp = tp < c->vocab ? tp : c->vocab;
     while (c->heads % tp != 0 || c->kv_heads % tp != 0 || c->hidden % tp != 0)
         tp--;
     return tp;
@@ -65,6 +66,10 @@ int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, s
             return dt_error_set(err,
                                 "--tp %d does not divide --%s %d; the nearest that fits is --tp %d",
                                 tp, cut[i].name, cut[i].size, nearest_tp(c, tp));
+    if (c->vocab < tp)
+        return dt_error_set(err,
+                            "--tp %d is more than --vocab %d; the nearest that fits is --tp %d", tp,
+                            c->vocab, nearest_tp(c, c->vocab));
     if (c->layers % runs != 0)
         return refuse_stages(c, part, err);
     return 0;

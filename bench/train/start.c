@@ -8,6 +8,7 @@
 #include "base/exitcode.h"
 #include "export.h"
 #include "public.h"
+#include "tp.h"
 
 #define TEXT_BYTES 2048
 
@@ -48,12 +49,12 @@ static int compare_data(struct dt_train *train, struct dt_error *err)
     return 0;
 }
 
+/* Ranks take memory together, so all are here. */
 static int allocate(struct dt_train *train, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     int slots = dt_pipe_slots(&train->mesh, (int)(train->batch / train->micro));
-    if (dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0 ||
-        dt_model_init_bare(&train->model, &o->model,
+    if (dt_model_init_bare(&train->model, &o->model,
                            &(struct dt_model_setup){.max_batch = train->micro,
                                                     .slots = (size_t)slots,
                                                     .recompute = o->recompute,
@@ -149,7 +150,7 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     if (o->export_to && train->comm->rank == 0 && dt_export_prepare(o->export_to, err) < 0)
         return -1;
     *code = 1;
-    return allocate(train, err);
+    return dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err);
 }
 
 /* Which dimensions can be more than 1. */
@@ -158,7 +159,7 @@ static int check_dimensions(const struct dt_mesh_sizes *sizes, struct dt_error *
     const struct {
         const char *name;
         int size;
-    } missing[] = {{"tp", sizes->tp}, {"ep", sizes->ep}};
+    } missing[] = {{"ep", sizes->ep}};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
         if (missing[i].size > 1)
             return dt_error_set(err, "--%s %d: this dt-train can not share that; say --%s 1",
@@ -181,6 +182,7 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     train->share = dt_mesh_share(&sizes, &at);
     if (dt_part_check(&o->model, &part, err) < 0 ||
         dt_ring_check(o->model.seq, sizes.cp, err) < 0 ||
+        dt_tp_check(&sizes, o->model.seq / sizes.cp, err) < 0 ||
         dt_options_check(o, train->shares, err) < 0)
         return -1;
     train->batch = (size_t)(o->global_batch / train->shares);
@@ -210,10 +212,13 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = 1;
-    rc = dt_parallel_open(
-        &train->parallel, &train->mesh, &train->model,
-        &(struct dt_parallel_setup){.zero = options->zero, .micros = (int)(train->batch / train->micro)},
-        err);
+    rc = allocate(train, err);
+    if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
+        return code;
+    rc = dt_parallel_open(&train->parallel, &train->mesh, &train->model,
+                          &(struct dt_parallel_setup){.zero = options->zero,
+                                                      .micros = (int)(train->batch / train->micro)},
+                          err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
     code = DT_EXIT_CONFIG;

@@ -13,9 +13,18 @@
 #include "parallel.h"
 #include "train_ranks.h"
 
-enum { SEQ = 16, BATCH = 8, STEPS = 3, VOCAB = 37 };
+enum { SEQ = 16, BATCH = 8, STEPS = 10, VOCAB = 37 };
 
-enum fault { NONE, SAME_PLACES, LOST_HOP, FAULTS };
+enum fault {
+    NONE,
+    SAME_PLACES, /* cp: two ranks with the same positions */
+    LOST_HOP,
+    SKIPPED_SUM, /* tp: a part of a product is taken for the sum */
+    SHIFTED_SUM, /* by one real */
+    LOST_ROWS,   /* what others gathered: rows of --sp, or what they know of the loss */
+    LOST_NORM,   /* gradients of norms are those of the rows here */
+    FAULTS
+};
 
 struct scene {
     struct dt_mesh_sizes sizes;
@@ -26,6 +35,7 @@ struct scene {
     enum fault fault;
     real *whole; /* final parameters, by rank 0; freed by the test */
     size_t count;
+    double loss, squares; /* of the last step, by rank 0 */
     _Atomic int failed;
 };
 
@@ -33,8 +43,8 @@ static struct dt_model_config config_of(const struct scene *scene)
 {
     return (struct dt_model_config){.layers = 4,
                                     .channels = 16,
-                                    .heads = 4,
-                                    .kv_heads = scene->llama ? 2 : 4,
+                                    .heads = 8,
+                                    .kv_heads = scene->llama ? 4 : 8,
                                     .hidden = 24,
                                     .seq = SEQ,
                                     .vocab = VOCAB,
@@ -67,12 +77,18 @@ static void read_rows(const struct scene *scene, const struct dt_model *model,
 static void one_step(struct dt_parallel *p, struct scene *scene, size_t number)
 {
     int tokens[BATCH * SEQ], targets[BATCH * SEQ];
-    double exposed;
+    double exposed, loss, squares;
     struct dt_error err;
     read_rows(scene, p->model, p->mesh, number, tokens, targets);
-    dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ));
-    if (dt_parallel_finish(p, &exposed, &err) < 0)
+    loss = dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ));
+    if (dt_parallel_finish(p, &exposed, &err) < 0 ||
+        dt_comm_sum(p->world, &loss, 1, DT_COMM_DOUBLE, &err) < 0 ||
+        dt_parallel_squares(p, &squares, &err) < 0)
         scene->failed = 1;
+    if (p->world->rank == 0) {
+        scene->loss = loss;
+        scene->squares = squares;
+    }
     dt_adamw_update(&(struct dt_adamw){.rate = 1e-2,
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,
@@ -101,15 +117,71 @@ static int get_nothing(struct dt_comm *comm, struct dt_message *message, real *d
     return 0;
 }
 
-static void plant(const struct scene *scene, const struct dt_mesh *mesh,
+static _Thread_local struct dt_comm_operations real_operations;
+
+/* Ends when the real operation would, so that nobody waits. */
+static int do_nothing(struct dt_comm *comm, struct dt_error *err)
+{
+    static _Thread_local double nothing;
+    return real_operations.sum_start(comm, &nothing, 1, DT_COMM_DOUBLE, err);
+}
+
+static int skip_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
+                    struct dt_error *err)
+{
+    (void)data, (void)count, (void)type;
+    return do_nothing(comm, err);
+}
+
+static int skip_scatter(struct dt_comm *comm, real *all, real *mine, size_t count,
+                        struct dt_error *err)
+{
+    memmove(mine, all + (size_t)comm->rank * count, count * sizeof *mine);
+    return do_nothing(comm, err);
+}
+
+static int shift_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
+                     struct dt_error *err)
+{
+    memmove((char *)data + sizeof(real), data, (count - 1) * sizeof(real));
+    return real_operations.sum_start(comm, data, count, type, err);
+}
+
+static int shift_scatter(struct dt_comm *comm, real *all, real *mine, size_t count,
+                         struct dt_error *err)
+{
+    memmove(all + 1, all, (count * (size_t)comm->size - 1) * sizeof *all);
+    return real_operations.scatter_start(comm, all, mine, count, err);
+}
+
+static int lose_rows(struct dt_comm *comm, const real *mine, real *all, size_t count,
+                     struct dt_error *err)
+{
+    for (int r = 0; r < comm->size; r++)
+        memmove(all + (size_t)r * count, mine, count * sizeof *all);
+    return do_nothing(comm, err);
+}
+
+/* Faults of the groups `context` and `tensor`, of which one at most has several ranks here. */
+static void plant(const struct scene *scene, struct dt_comm *group,
                   struct dt_comm_operations *faulty)
 {
-    *faulty = *mesh->context->operations;
+    real_operations = *faulty = *group->operations;
     if (scene->fault == LOST_HOP) {
         faulty->send_start = lose_message;
         faulty->receive_start = get_nothing;
+    } else if (scene->fault == SKIPPED_SUM) {
+        faulty->sum_start = skip_sum;
+        faulty->scatter_start = skip_scatter;
+    } else if (scene->fault == SHIFTED_SUM) {
+        faulty->sum_start = shift_sum;
+        faulty->scatter_start = shift_scatter;
+    } else if (scene->fault == LOST_ROWS) {
+        faulty->gather_start = lose_rows;
+    } else if (scene->fault == LOST_NORM) {
+        faulty->sum_start = skip_sum; /* with --sp the only ones that are not scattered */
     }
-    mesh->context->operations = faulty;
+    group->operations = faulty;
 }
 
 static void keep_whole(struct dt_parallel *p, struct scene *scene)
@@ -158,11 +230,13 @@ static void train(struct dt_comm *world, void *context)
     }
     dt_parallel_first_values(&p, 7);
     dt_parallel_changed(&p, &err);
-    const struct dt_comm_operations *before = mesh.context->operations;
-    plant(scene, &mesh, &faulty);
+    struct dt_comm *group = mesh.tensor->size > 1 ? mesh.tensor : mesh.context;
+    const struct dt_comm_operations *before = group->operations;
+    if (scene->fault)
+        plant(scene, group, &faulty);
     for (size_t number = 0; number < STEPS; number++)
         one_step(&p, scene, number);
-    mesh.context->operations = before;
+    group->operations = before;
     keep_whole(&p, scene);
     dt_parallel_close(&p);
     dt_mesh_close(&mesh);
@@ -187,7 +261,8 @@ static struct scene run(struct scene scene)
     return scene;
 }
 
-/* The largest difference of a final parameter from that of one process. */
+/* The largest difference of a final parameter from that of one process, of the loss and of the length
+ * of the gradient, these two relative. */
 static double distance(const struct scene *layout)
 {
     struct scene one = *layout, many = run(*layout);
@@ -197,7 +272,7 @@ static double distance(const struct scene *layout)
     one.recompute = DT_RECOMPUTE_NONE;
     one.fault = NONE;
     one = run(one);
-    double far = 0;
+    double far = fmax(fabs(one.loss / many.loss - 1), fabs(one.squares / many.squares - 1));
     assert_int_equal(one.count, many.count);
     for (size_t i = 0; i < one.count; i++)
         far = fmax(far, fabs(one.whole[i] - many.whole[i]));
@@ -221,6 +296,27 @@ static const struct scene layouts[] = {
     {.sizes = {.dp = 2, .pp = 2, .cp = 2}, .micro = 2},
     {.sizes = {.fsdp = 2, .pp = 2, .chunks = 2}, .zero = 3, .micro = 4},
     {.sizes = {.fsdp = 2, .pp = 2, .cp = 2}, .zero = 1, .micro = 4, .recompute = DT_RECOMPUTE_FULL},
+    {.sizes = {.tp = 2}},
+    {.sizes = {.tp = 4}, .micro = 2},
+    {.sizes = {.tp = 2, .sp = true}},
+    {.sizes = {.tp = 4, .sp = true}, .micro = 2},
+    {.sizes = {.dp = 2, .tp = 2}, .micro = 2},
+    {.sizes = {.dp = 2, .tp = 2, .sp = true}, .micro = 4},
+    {.sizes = {.fsdp = 2, .tp = 2}, .zero = 1},
+    {.sizes = {.fsdp = 2, .tp = 2, .sp = true}, .zero = 2},
+    {.sizes = {.fsdp = 2, .tp = 2, .sp = true}, .zero = 3, .micro = 2},
+    {.sizes = {.fsdp = 2, .tp = 4}, .zero = 3},
+    {.sizes = {.dp = 2, .fsdp = 2, .tp = 2, .sp = true}, .zero = 3},
+    {.sizes = {.cp = 2, .tp = 2}},
+    {.sizes = {.cp = 2, .tp = 2, .sp = true}, .micro = 2},
+    {.sizes = {.fsdp = 2, .cp = 2, .tp = 2, .sp = true}, .zero = 3, .micro = 2},
+    {.sizes = {.tp = 2, .sp = true}, .recompute = DT_RECOMPUTE_FULL},
+    {.sizes = {.tp = 2}, .micro = 2, .recompute = DT_RECOMPUTE_SELECTIVE},
+    {.sizes = {.pp = 2, .tp = 2}, .micro = 4},
+    {.sizes = {.pp = 2, .tp = 2, .sp = true}, .micro = 4, .recompute = DT_RECOMPUTE_FULL},
+    {.sizes = {.pp = 2, .tp = 2, .sp = true, .chunks = 2}, .micro = 2},
+    {.sizes = {.fsdp = 2, .pp = 2, .tp = 2, .sp = true}, .zero = 3, .micro = 2},
+    {.sizes = {.pp = 2, .cp = 2, .tp = 2, .sp = true}, .micro = 2},
 };
 
 static void test_layouts(void **state)
@@ -240,11 +336,22 @@ static void test_layouts(void **state)
 static void test_mutations(void **state)
 {
     (void)state;
-    for (enum fault fault = NONE + 1; fault < FAULTS; fault++) {
-        struct scene layout = {.sizes = {.cp = 2}, .fault = fault};
-        double far = distance(&layout);
+    static const struct scene faults[] = {
+        {.sizes = {.cp = 2}, .fault = SAME_PLACES},
+        {.sizes = {.cp = 2}, .fault = LOST_HOP},
+        {.sizes = {.tp = 2}, .fault = SKIPPED_SUM},
+        {.sizes = {.tp = 2}, .fault = SHIFTED_SUM},
+        {.sizes = {.tp = 2}, .fault = LOST_ROWS},
+        {.sizes = {.tp = 2, .sp = true}, .fault = SKIPPED_SUM},
+        {.sizes = {.tp = 2, .sp = true}, .fault = SHIFTED_SUM},
+        {.sizes = {.tp = 2, .sp = true}, .fault = LOST_ROWS},
+        {.sizes = {.tp = 2, .sp = true}, .fault = LOST_NORM},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        double far = distance(&faults[i]);
         if (!(far > 1e-6))
-            fail_msg("fault %d moves nothing by more than %g", (int)fault, far);
+            fail_msg("fault %d in row %zu moves nothing by more than %g", (int)faults[i].fault, i,
+                     far);
     }
 }
 
