@@ -22,7 +22,7 @@ void dt_rng_fill(real *values, size_t first, size_t count, double deviation, uin
 {
     /* four 16-bit numbers: mean 2 * 65535, variance (65536^2 - 1) / 3 */
     const double scale = deviation / 37837.227104630174;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count > 4096)
     for (size_t i = 0; i < count; i++) {
         uint64_t bits = dt_rng_bits(seed, stream, first + i);
         long sum = (long)(bits & 0xffff) + (long)(bits >> 16 & 0xffff) +
