@@ -65,4 +65,8 @@ int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct
                  struct dt_error *err);
 void dt_mesh_close(struct dt_mesh *mesh);
 
+/* A tp group that spans nodes works, slowly: `said` gets a sentence about it, "" where none does
+ * (mesh_nodes.c). Every rank calls it. */
+int dt_mesh_nodes(const struct dt_mesh *mesh, struct dt_error *said, struct dt_error *err);
+
 #endif

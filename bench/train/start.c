@@ -188,7 +188,13 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     train->batch = (size_t)(o->global_batch / train->shares);
     train->micro = o->micro_batch ? (size_t)o->micro_batch : train->batch;
     *code = 1;
-    return dt_mesh_open(&train->mesh, &sizes, train->comm, err);
+    struct dt_error said;
+    if (dt_mesh_open(&train->mesh, &sizes, train->comm, err) < 0 ||
+        dt_mesh_nodes(&train->mesh, &said, err) < 0)
+        return -1;
+    if (said.text[0] && train->comm->rank == 0)
+        fprintf(stderr, "dt-train: %s\n", said.text);
+    return 0;
 }
 
 int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
