@@ -404,8 +404,9 @@ bench-train: $(BUILD)/bin/dt-train $(BUILD)/bench/bench_comm ## dt-train beside 
 	@BUILD="$(BUILD)" VENV="$(VENV)" LLMC="$(LLMC)" bench/train/bench-train
 
 .PHONY: bench-launch
-bench-launch: $(BUILD)/bin/dt-launch ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause; torchrun beside (make deps-programs)
+bench-launch: all ## dt-launch: start, end, restart, output, store with 10,000 clients, root cause, 64 nodes (as root); torchrun beside (make deps-programs)
 	@BUILD="$(BUILD)" VENV="$(VENV)" bench/launch/bench-dt-launch
+	@[ "$$(id -u)" -ne 0 ] || BUILD="$(BUILD)" VENV="$(VENV)" bench/launch/bench-start
 
 .PHONY: bench-validate
 bench-validate: all ## validation beside NHC's and gcm's (NHC=/path/to/nhc, GCM=/path/to/health_checks), and dt-gather with 10,000 nodes

@@ -234,44 +234,97 @@ static int unfit(const char *path)
     return fflush(stdout) ? DT_EXIT_REPORT : 0;
 }
 
+/* ---- the command line ---------------------------------------------------------------------- */
+
+static int do_end_time(char **words, unsigned job)
+{
+    (void)words;
+    return end_time(job);
+}
+
+static int do_preempted(char **words, unsigned job)
+{
+    (void)words;
+    return preempted(job);
+}
+
+static int do_requeue(char **words, unsigned job)
+{
+    return requeue(job, strcmp(words[0], "--exclude") == 0 ? words[1] : NULL);
+}
+
+static int do_give_back(char **words, unsigned job)
+{
+    return give_back(job, strcmp(words[0], "requeue") == 0);
+}
+
+static int do_drain(char **words, unsigned job)
+{
+    (void)job;
+    return drain(words[0], words[1]);
+}
+
+static int do_down(char **words, unsigned job)
+{
+    (void)job;
+    return down(words[0]);
+}
+
+static int do_unfit(char **words, unsigned job)
+{
+    (void)job;
+    return unfit(words[0]);
+}
+
+struct verb {
+    const char *name, *first; /* first: what the first word must be; NULL: anything */
+    int words, job;           /* how many, and which is a job; -1: none */
+    int (*run)(char **words, unsigned job);
+};
+
+static const struct verb verbs[] = {
+    {"end-time", NULL, 1, 0, do_end_time},    {"preempted", NULL, 1, 0, do_preempted},
+    {"requeue", NULL, 1, 0, do_requeue},      {"requeue", "--exclude", 3, 2, do_requeue},
+    {"give-back", "end", 2, 1, do_give_back}, {"give-back", "requeue", 2, 1, do_give_back},
+    {"drain", NULL, 2, -1, do_drain},         {"down", NULL, 1, -1, do_down},
+    {"unfit", NULL, 1, -1, do_unfit},
+};
+
+static const struct verb *find_verb(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        const struct verb *verb = &verbs[i];
+        if (argc - 2 == verb->words && strcmp(argv[1], verb->name) == 0 &&
+            (!verb->first || strcmp(argv[2], verb->first) == 0))
+            return verb;
+    }
+    return NULL;
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "Usage: dt-slurm end-time JOB | preempted JOB | requeue [--exclude NODES] JOB | "
-                    "give-back end|requeue JOB | drain NODES REASON | down NODES | unfit FILE\n");
+    fprintf(stderr, "Usage: dt-slurm end-time JOB | preempted JOB | requeue [--exclude NODES] JOB "
+                    "| give-back end|requeue JOB | drain NODES REASON | down NODES | unfit FILE\n");
     return DT_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    char *nodes = NULL, *end;
+    unsigned long job = 0;
+    char *end = NULL;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("dt-slurm %s\n", DT_VERSION);
         return 0;
     }
-    bool gives = argc == 4 && strcmp(argv[1], "give-back") == 0;
-    bool again = gives && strcmp(argv[2], "requeue") == 0;
-    if (argc == 4 && strcmp(argv[1], "drain") == 0) {
-        slurm_init(NULL);
-        return drain(argv[2], argv[3]);
-    }
-    if (argc == 5 && strcmp(argv[1], "requeue") == 0 && strcmp(argv[2], "--exclude") == 0)
-        nodes = argv[3];
-    else if (argc != 3 && !again && !(gives && strcmp(argv[2], "end") == 0))
+    const struct verb *verb = find_verb(argc, argv);
+    if (!verb)
         return usage();
-    if (!nodes && strcmp(argv[1], "unfit") == 0)
-        return unfit(argv[2]);
-    slurm_init(NULL);
-    if (!nodes && strcmp(argv[1], "down") == 0)
-        return down(argv[2]);
     errno = 0;
-    unsigned long job = strtoul(argv[argc - 1], &end, 10);
-    if (errno || *end || job == 0 || job > UINT32_MAX)
+    if (verb->job >= 0)
+        job = strtoul(argv[2 + verb->job], &end, 10);
+    if (verb->job >= 0 && (errno || *end || job == 0 || job > UINT32_MAX))
         return usage();
-    if (gives)
-        return give_back((unsigned)job, again);
-    if (strcmp(argv[1], "end-time") == 0 && !nodes)
-        return end_time((unsigned)job);
-    if (strcmp(argv[1], "preempted") == 0 && !nodes)
-        return preempted((unsigned)job);
-    return strcmp(argv[1], "requeue") == 0 ? requeue((unsigned)job, nodes) : usage();
+    if (verb->run != do_unfit) /* that is about a file alone */
+        slurm_init(NULL);
+    return verb->run(argv + 2, (unsigned)job);
 }

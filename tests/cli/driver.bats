@@ -116,6 +116,30 @@ refused() { # WORD ARGUMENT...: one sentence, 64
     [ "$(wc -l <typed)" -eq 2 ]
 }
 
+@test "--drain: a node that is replaced is drained with what was seen; a refusal is told, and no more" {
+    allocation 'a[1-2]' 2
+    echo 'exit 137' >srun.0
+    echo a1 >slurm.down
+    run -0 dt-launch --nodes 1 --spares 1 --drain --nproc-per-node 1 -- true
+    grep -qx 'drain a1 dt: job 77: Slurm called the node down while dt-launch ran on it' asked
+    [[ $output != *--drain* ]]
+    rm typed asked
+    echo 'Slurm does not drain a1: Access/permission denied' >slurm.drain
+    run -0 dt-launch --nodes 1 --spares 1 --drain --nproc-per-node 1 -- true
+    said 1 '^dt-launch: --drain: Slurm does not drain a1: Access/permission denied$'
+    rm typed asked
+    run -0 dt-launch --nodes 1 --spares 1 --nproc-per-node 1 -- true
+    run -1 grep drain asked
+}
+
+@test "dt-slurm: wrong arguments are refused before Slurm is asked" {
+    for words in '' nothing 'requeue' 'requeue x' 'give-back 7' 'give-back away 7' 'give-back end 7x' 'drain a1' 'end-time 0' 'preempted -1'; do
+        # shellcheck disable=SC2086 # words on purpose
+        run -64 "$build/libexec/dt-slurm" $words
+        [[ $output == 'Usage: dt-slurm '* ]] || { echo "$words: $output"; false; }
+    done
+}
+
 @test "no node is down: srun's exit code is the end" {
     allocation 'a[1-2]' 2
     echo 'exit 9' >srun.0
