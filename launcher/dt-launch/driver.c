@@ -238,8 +238,7 @@ static int reject(struct driver *driver, int code, int count)
 {
     const struct dt_told *told = &driver->told;
     if (told->heard && told->follow == DT_FOLLOW_REPLACE)
-        return told->code == DT_EXIT_HELPER ? reject_lost(driver, count)
-                                            : reject_told(driver);
+        return told->code == DT_EXIT_HELPER ? reject_lost(driver, count) : reject_told(driver);
     if (told->heard)
         return 0;
     if (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE)

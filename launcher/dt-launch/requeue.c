@@ -76,13 +76,18 @@ bool dt_job_preempted(const struct dt_place *place)
     return says_yes(argv);
 }
 
-bool dt_job_give_back(const struct dt_place *place, bool requeue)
+enum dt_give_back dt_job_give_back(const struct dt_place *place, bool requeue)
 {
     char job[32];
     char *argv[] = {(char *)"dt-slurm", (char *)"give-back",
                     requeue ? (char *)"requeue" : (char *)"end", job, NULL};
+    char *helper = dt_beside("dt-slurm");
+    bool there = helper && access(helper, X_OK) == 0;
+    free(helper);
+    if (!there)
+        return DT_GIVE_BACK_NEVER;
     snprintf(job, sizeof job, "%lld", place->job);
-    return says_yes(argv);
+    return says_yes(argv) ? DT_GIVE_BACK_DONE : DT_GIVE_BACK_WAIT;
 }
 
 static int read_time(const char *text, long long *end)

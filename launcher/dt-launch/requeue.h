@@ -20,9 +20,14 @@ int dt_job_end_time(const struct dt_place *place, long long *end, struct dt_erro
 /* Was the job told to make way for another one? No, where the controller can not be asked. */
 bool dt_job_preempted(const struct dt_place *place);
 
+enum dt_give_back {
+    DT_GIVE_BACK_DONE, /* nothing is left to be done */
+    DT_GIVE_BACK_WAIT, /* the controller has nothing against the node, or does not answer */
+    DT_GIVE_BACK_NEVER /* there is no dt-slurm to ask */
+};
 /* The node of the batch script does not answer: where the controller says so, too, the job is ended, or requeued
- * without it. Returns whether nothing is left to be done. */
-bool dt_job_give_back(const struct dt_place *place, bool requeue);
+ * without it. */
+enum dt_give_back dt_job_give_back(const struct dt_place *place, bool requeue);
 
 /* Drain the nodes (a node list). */
 int dt_slurm_drain(const char *nodes, const char *reason, struct dt_error *err);

@@ -21,7 +21,7 @@
 
 #define CONNECT_MS 2000
 /* Slurm calls a node down after SlurmdTimeout, 300 s as a rule; asked for so long, this often (s). */
-#define LOST_S       3600.0
+#define LOST_S       900.0
 #define LOST_EVERY_S 5.0
 #define LOST_SPREAD  16 /* so many nodes ask one after the other, for all to ask less often */
 
@@ -46,7 +46,8 @@ bool dt_superior_present(const struct dt_place *place, int *restarts)
     return read_driver(place, restarts) != NULL;
 }
 
-static int try_address(const char *text, int port)
+/* *refused: its node is there, and nobody listens. */
+static int try_address(const char *text, int port, bool *refused)
 {
     union address address;
     int why = 0;
@@ -62,6 +63,7 @@ static int try_address(const char *text, int port)
         (errno == EINPROGRESS && poll(&ready, 1, CONNECT_MS) == 1 &&
          getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &length) == 0 && why == 0))
         return fd;
+    *refused = *refused || why == ECONNREFUSED || errno == ECONNREFUSED;
     close(fd);
     return -1;
 }
@@ -81,7 +83,7 @@ static void send_message(const struct dt_superior *superior, const struct dt_lin
     dt_buf_fini(&bytes);
 }
 
-struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_error *err)
+static struct dt_superior *reach(const struct dt_place *place, bool *refused, struct dt_error *err)
 {
     struct dt_rendezvous at;
     int restarts, fd = -1;
@@ -91,7 +93,7 @@ struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_err
         return NULL;
     }
     for (char **address = at.addresses; *address && fd < 0; address++)
-        fd = try_address(*address, at.port);
+        fd = try_address(*address, at.port, refused);
     struct dt_superior *superior = fd < 0 ? NULL : malloc(sizeof *superior);
     if (superior) {
         superior->fd = fd;
@@ -115,6 +117,12 @@ struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_err
 int dt_superior_fd(const struct dt_superior *superior)
 {
     return superior->fd;
+}
+
+struct dt_superior *dt_superior_open(const struct dt_place *place, struct dt_error *err)
+{
+    bool unused = false;
+    return reach(place, &unused, err);
 }
 
 void dt_superior_patience(struct dt_superior *superior, double seconds)
@@ -154,13 +162,13 @@ void dt_superior_lost(const struct dt_place *place, bool requeue, int signals)
 {
     double until = dt_now() + LOST_S, every = LOST_EVERY_S * (1 + place->node_rank / LOST_SPREAD);
     struct dt_error err;
-    while (dt_now() < until && !dt_job_give_back(place, requeue) && !told_to_end(signals, every)) {
-        struct dt_superior *superior = dt_superior_open(place, &err);
-        if (superior) {
-            dt_superior_close(superior);
+    do {
+        bool refused = false;
+        struct dt_superior *superior = reach(place, &refused, &err);
+        dt_superior_close(superior);
+        if (superior || refused || dt_job_give_back(place, requeue) != DT_GIVE_BACK_WAIT)
             return;
-        }
-    }
+    } while (!told_to_end(signals, every) && dt_now() < until);
 }
 
 void dt_superior_tell(struct dt_superior *superior, const struct dt_superior_report *report)

@@ -23,8 +23,9 @@ int dt_superior_fd(const struct dt_superior *superior);
 /* After input: is it gone? *silent: because its node does not answer. */
 bool dt_superior_gone(struct dt_superior *superior, bool *silent);
 
-/* Nothing of ours runs any more, and the driver does not answer. Return when it does, when the job was given back
- * to Slurm, or when `signals` has a signal that ends us: until then this node is all that is left to see to that. */
+/* Nothing of ours runs any more, and the driver does not answer. Return when it or its node does, when the job was
+ * given back to Slurm, or when `signals` has a signal that ends us: until then this node is all that is left to see to
+ * that; for a quarter of an hour. */
 void dt_superior_lost(const struct dt_place *place, bool requeue, int signals);
 
 struct dt_superior_report {

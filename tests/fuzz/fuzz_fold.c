@@ -33,7 +33,8 @@ static void try_line(const char *text, size_t size)
     char *told = dt_numbers_text(&numbers);
     if (!told || dt_numbers_init(&again, told, strlen(told), 1, true))
         abort();
-    if (!memchr(text, '\0', size) && (strcmp(told, text) != 0 || !dt_numbers_alike(&numbers, &again)))
+    if (!memchr(text, '\0', size) &&
+        (strcmp(told, text) != 0 || !dt_numbers_alike(&numbers, &again)))
         abort();
     free(told);
     if (dt_numbers_alike(&numbers, &again))

@@ -237,7 +237,8 @@ static void test_numbers(void **state)
     add(fold, "1", "step 10 loss 7.19 on p5-0 (-2e-3, 5%)", 1);
     add(fold, "2", "step 10 loss 7.30 on p5-1 (-2e-3, 5%)", 1); /* another word */
     add(fold, "3", "step 10 loss 7.2..7.24 on p5-0 (-1e-3, 5%)", 1);
-    next_is(fold, 2, true, "[0-1,3] step 10 loss 7.19..7.207..7.24 on p5-0 (-2e-3..-0.00133333..-1e-3, 5%)");
+    next_is(fold, 2, true,
+            "[0-1,3] step 10 loss 7.19..7.207..7.24 on p5-0 (-2e-3..-0.00133333..-1e-3, 5%)");
     next_is(fold, 2, true, "[2] step 10 loss 7.30 on p5-1 (-2e-3, 5%)");
     /* what a program writes as a range stays as it is; what another node has made of three ranks counts three times */
     add(fold, "0", "rows 5..5 of 1..2..3", 1);
