@@ -22,8 +22,6 @@
 #define STOP_GRACE 30.0
 /* A rank that let its gate go longer ago than this did not begin to end then: it closed it. */
 #define TEARDOWN_NS 60000000000LL
-/* The lead names the first of those that it knows of so long after the first failure. */
-#define DECIDE_S 1.0
 /* A member that is not told the verdict within this time names its own first failure. */
 #define VERDICT_S 3.0
 /* After a failure a node that has not joined yet gets so long to be told, so that it does not wait for us. */
@@ -44,7 +42,7 @@ static bool looks_stopped(int status)
     return dt_is_stop(number) || number == SIGKILL;
 }
 
-static void keep(struct loop *loop, struct dt_failure *failure)
+void dt_loop_keep(struct loop *loop, struct dt_failure *failure)
 {
     struct dt_failure *failures =
         reallocarray(loop->failures, loop->failure_count + 1, sizeof *failures);
@@ -57,7 +55,7 @@ static void keep(struct loop *loop, struct dt_failure *failure)
     dt_event_failure(loop->job->events, failure, false);
 }
 
-static void begin_ending(struct loop *loop, int status)
+void dt_loop_begin_ending(struct loop *loop, int status)
 {
     double now = dt_now();
     if (loop->ending)
@@ -65,7 +63,7 @@ static void begin_ending(struct loop *loop, int status)
     loop->ending = true;
     loop->muted = loop->muted || loop->stopping;
     loop->deadline = loop->stopping ? now + STOP_GRACE : now;
-    loop->decide_by = now + (dt_session_leads(loop->job->session) ? DECIDE_S : VERDICT_S);
+    loop->decide_by = now + (dt_session_leads(loop->job->session) ? DT_DECIDE_S : VERDICT_S);
     loop->quiet_until = now;
     if (loop->job->place->in_step)
         loop->quiet_until += looks_stopped(status) ? HUSH_STOP : HUSH_OTHER;
@@ -87,22 +85,22 @@ void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long 
     struct dt_failure failure = {.died_ns = left_early && left_ns < died_ns ? left_ns : died_ns};
     if (loop->termed && !(left_early && left_ns <= loop->termed_ns))
         failure.flags = DT_FAILURE_STOPPED;
-    begin_ending(loop, worker->status);
+    dt_loop_begin_ending(loop, worker->status);
     if (loop->deadline > 0 && !loop->termed && !loop->stopping) { /* before its words are awaited */
         dt_loop_terminate(loop);
     }
     dt_ending_describe(&failure, worker, &context);
     if (!dt_session_leads(loop->job->session))
         dt_session_report(loop->job->session, &failure);
-    keep(loop, &failure);
+    dt_loop_keep(loop, &failure);
 }
 
 void dt_loop_blame(struct loop *loop, struct dt_failure *failure)
 {
-    begin_ending(loop, failure->status);
+    dt_loop_begin_ending(loop, failure->status);
     if (!dt_session_leads(loop->job->session))
         dt_session_report(loop->job->session, failure);
-    keep(loop, failure);
+    dt_loop_keep(loop, failure);
 }
 
 /* Ranks that can not be started here: the others need not try again. */
@@ -137,167 +135,18 @@ void dt_loop_give_up(struct loop *loop, const struct dt_worker *worker, const ch
     dt_loop_blame(loop, &failure);
 }
 
-/* ---- what the session brings --------------------------------------------------------------- */
-
-static void on_remote_failure(void *argument, struct dt_failure *failure)
-{
-    struct loop *loop = argument;
-    if (loop->restarts.pending && failure->flags & DT_FAILURE_LOST) {
-        loop->code = DT_EXIT_HELPER;
-        dt_loop_tell_driver(loop, DT_FOLLOW_REPLACE, failure);
-        dt_loop_restart_cancel(loop, failure->sentence);
-    }
-    begin_ending(loop, failure->status);
-    keep(loop, failure);
-}
-
-static void on_stop(void *argument)
-{
-    struct loop *loop = argument;
-    begin_ending(loop, 0);
-    loop->decide_by = 0; /* the lead is there, and decides */
-}
-
-static void on_verdict(void *argument, int code)
-{
-    struct loop *loop = argument;
-    begin_ending(loop, 0);
-    loop->decided = true;
-    loop->restarts.pending = false;
-    loop->code = code;
-}
-
 void dt_loop_finish(struct loop *loop)
 {
     struct dt_session *session = loop->job->session;
     if (loop->ending)
         return;
-    begin_ending(loop, 0);
+    dt_loop_begin_ending(loop, 0);
     loop->decided = loop->muted = true;
     loop->code = 0;
     if (dt_session_leads(session))
         dt_session_verdict(session, 0);
     else
         dt_session_tell(session, &(struct dt_link_message){.type = DT_LINK_FINISHED});
-}
-
-static void on_finished(void *argument)
-{
-    dt_loop_finish(argument);
-}
-
-static void on_again(void *argument, int restarts)
-{
-    struct loop *loop = argument;
-    begin_ending(loop, 0);
-    loop->decided = loop->restarts.pending = true;
-    loop->restarts.done = restarts;
-    loop->code = DT_EXIT_HELPER; /* should the lead be lost */
-}
-
-static void on_start(void *argument, int restarts)
-{
-    struct loop *loop = argument;
-    loop->restarts.done = restarts;
-    loop->restarts.start = loop->restarts.pending;
-}
-
-/* The driver has not heard it from the lead, and may be on the lead's node. */
-static void tell_driver(struct loop *loop, const struct dt_failure *failure)
-{
-    struct dt_error err;
-    int restarts;
-    if (loop->stopping || !dt_superior_present(loop->job->place, &restarts))
-        return;
-    struct dt_superior *superior = dt_superior_open(loop->job->place, &err);
-    if (superior)
-        dt_superior_tell(superior,
-                         &(struct dt_superior_report){.follow = DT_FOLLOW_REPLACE,
-                                                      .code = DT_EXIT_HELPER,
-                                                      .restarts = loop->restarts.done,
-                                                      .node = loop->job->place->first_node,
-                                                      .sentence = failure->sentence});
-    loop->superior_lost = !superior;
-    dt_superior_close(superior);
-}
-
-static void on_lead_lost(void *argument)
-{
-    struct loop *loop = argument;
-    const struct dt_place *place = loop->job->place;
-    struct dt_failure failure = {
-        .status = SIGKILL, .died_ns = dt_now_ns(), .flags = DT_FAILURE_LOST};
-    if (!loop->restarts.pending && (loop->reported || loop->decided))
-        return;
-    loop->lead_lost = true;
-    if (loop->relay)
-        dt_relay_close(loop->relay);
-    if (asprintf(&failure.sentence,
-                 "node %s (0) was lost: its dt-launch was killed, or the node or its network is "
-                 "down; this is node %s (%d)",
-                 place->first_node ? place->first_node : "0", place->node_name,
-                 place->node_rank) < 0)
-        failure.sentence = NULL;
-    tell_driver(loop, &failure);
-    if (loop->restarts.pending)
-        dt_loop_restart_cancel(loop, failure.sentence);
-    begin_ending(loop, SIGKILL);
-    loop->decide_by = dt_now() + DECIDE_S;
-    keep(loop, &failure);
-}
-
-static void on_who(void *argument, long long query)
-{
-    const struct loop *loop = argument;
-    dt_arrival_answer(loop->job->session, query, loop->job->workers, loop->job->place->processes);
-}
-
-static bool on_line(void *argument, const struct dt_link_message *message)
-{
-    struct loop *loop = argument;
-    if (message)
-        dt_streams_take(loop, message);
-    return !loop->output || !dt_output_full(loop->output);
-}
-
-static void on_taken(void *argument, long long bytes)
-{
-    struct loop *loop = argument;
-    if (loop->relay)
-        dt_relay_taken(loop->relay, bytes);
-}
-
-static void on_heard(void *argument, const struct dt_link_message *message, const char *node)
-{
-    struct loop *loop = argument;
-    dt_arrival_hear(&loop->arrival, message, node);
-    dt_hang_hear(loop->hang, message, node);
-    dt_checkpoint_hear(loop, message);
-}
-
-static void on_told(void *argument, const struct dt_link_message *message)
-{
-    struct loop *loop = argument;
-    dt_hang_told(loop->hang, message);
-    dt_checkpoint_hear(loop, message);
-}
-
-void dt_loop_hear(struct loop *loop)
-{
-    const struct dt_session_handler handler = {.argument = loop,
-                                               .failed = on_remote_failure,
-                                               .stop = on_stop,
-                                               .verdict = on_verdict,
-                                               .again = on_again,
-                                               .start = on_start,
-                                               .lead_lost = on_lead_lost,
-                                               .who = on_who,
-                                               .told = on_told,
-                                               .finished = on_finished,
-                                               .line = on_line,
-                                               .taken = on_taken,
-                                               .heard = on_heard};
-    dt_session_work(loop->job->session, &handler);
 }
 
 /* ---- deciding ------------------------------------------------------------------------------ */

@@ -29,8 +29,8 @@ struct loop {
     pid_t starter;
     bool keeper_lost;             /* killed, so that we must end too */
     struct dt_superior *superior; /* NULL: no driver has started the step */
-    bool superior_lost;           /* and its node, with which nobody is left who could end the job */
-    int left; /* processes of this attempt that could not be ended; -1: not tried yet */
+    bool superior_lost; /* and its node, with which nobody is left who could end the job */
+    int left;           /* processes of this attempt that could not be ended; -1: not tried yet */
     bool slurm_signals_all;
     int running;
     bool stopping;   /* a stop signal came from outside */
@@ -72,8 +72,15 @@ bool dt_loop_slurm_signals_all(const struct dt_place *place);
 void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info);
 bool dt_is_stop(int number);
 
+/* hear.c: what the session brings. */
+void dt_loop_hear(struct loop *loop);
+
+/* The lead names the first of those failures that it knows of so long (s) after the first. */
+#define DT_DECIDE_S 1.0
+
 /* decide.c: whose fault it was. */
-void dt_loop_hear(struct loop *loop); /* what the session brings */
+void dt_loop_begin_ending(struct loop *loop, int status);         /* status: of waitpid, or 0 */
+void dt_loop_keep(struct loop *loop, struct dt_failure *failure); /* takes it over */
 void dt_loop_on_failure(struct loop *loop, const struct dt_worker *worker, long long died_ns);
 /* What is no rank's end fails the job: a hang, or ranks that can not be started. Takes the failure over. */
 void dt_loop_blame(struct loop *loop, struct dt_failure *failure);

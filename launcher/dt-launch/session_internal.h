@@ -41,6 +41,15 @@ struct dt_session {
     int again;   /* restarts that there will have been, while one is under way; 0: none is */
 };
 
+/* session_lead.c: a message of a member (-1: it is none of dt-launch's), its lines that were taken, its
+ * end. */
+int dt_session_from_member(struct dt_session *session, struct peer *peer,
+                           struct dt_link_message *message,
+                           const struct dt_session_handler *handler);
+void dt_session_thank(struct dt_session *session, struct peer *peer);
+void dt_session_member_lost(struct dt_session *session, struct peer *peer, const char *how,
+                            const struct dt_session_handler *handler);
+
 /* Ask the lead for its time, when that is due. */
 void dt_session_ping(struct dt_session *session);
 
