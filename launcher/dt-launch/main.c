@@ -119,7 +119,7 @@ static int launch(struct dt_job *job, const struct dt_master *master,
             job->refusal = &job->late;
         if (!job->refusal && job->options->local_rank_argument &&
             dt_shim_rank_command(&worker->argv, &worker->path, job->options, worker->local_rank,
-                                 &job->late))
+                                 &job->refusal_code, &job->late))
             job->refusal = &job->late;
         if (prepare_worker(worker, job, master, binding, ready, &err)) {
             complain_node(job->place, code, &err);
@@ -142,6 +142,7 @@ out:
     }
     dt_error_files_remove(&files, count);
     dt_python_hook_remove(&hook);
+    job->hook = NULL;
     free(job->workers);
     return code;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/exitcode.h"
 #include "prepare.h"
 #include "shim_words.h"
 
@@ -172,7 +173,7 @@ static size_t script_of(const struct dt_options *options)
 }
 
 int dt_shim_rank_command(char ***argv, char **path, const struct dt_options *options,
-                         int local_rank, struct dt_error *err)
+                         int local_rank, int *code, struct dt_error *err)
 {
     size_t count = 0, script = script_of(options), at = 0;
     while (options->program[count])
@@ -188,8 +189,8 @@ int dt_shim_rank_command(char ***argv, char **path, const struct dt_options *opt
         }
     }
     *argv = words;
-    int code;
     *path = NULL;
+    *code = DT_EXIT_HELPER;
     return failed ? dt_error_set(err, "out of memory")
-                  : dt_program_find(options->program[0], path, &code, err);
+                  : dt_program_find(options->program[0], path, code, err);
 }

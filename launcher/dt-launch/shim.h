@@ -33,8 +33,8 @@ void dt_shim_settle(const struct dt_shim *shim, struct dt_options *options);
  * sentence for the user. `tell`: this process speaks for all. */
 void dt_shim_give_way(const struct dt_shim *shim, char **argv, bool tell, struct dt_error *why);
 
-/* DeepSpeed's --local_rank=N for one rank: *argv as dt_profile_command() gives it. */
+/* DeepSpeed's --local_rank=N for one rank: *argv, *path and *code as of dt_profile_command(). */
 int dt_shim_rank_command(char ***argv, char **path, const struct dt_options *options,
-                         int local_rank, struct dt_error *err);
+                         int local_rank, int *code, struct dt_error *err);
 
 #endif
