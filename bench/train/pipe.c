@@ -307,7 +307,7 @@ int dt_pipe_open(struct dt_pipe *pipe, const struct dt_mesh *mesh, struct dt_mod
     const struct dt_part *part = part_of(pipe);
     const struct dt_schedule_sizes sizes = schedule_sizes(part, micros);
     size_t count = dt_model_stream(model, model->max_batch);
-    pipe->slots = calloc((size_t)(micros * sizes.chunks), sizeof *pipe->slots);
+    pipe->slots = calloc((size_t)micros * (size_t)sizes.chunks, sizeof *pipe->slots);
     pipe->busy = calloc(model->slot_count, sizeof *pipe->busy);
     if (dt_schedule_make(&pipe->schedule, &sizes, err) < 0)
         return -1;
