@@ -47,13 +47,11 @@ static inline __mmask16 first(size_t count)
     return count >= LANES ? (__mmask16)-1 : (__mmask16)((1U << count) - 1);
 }
 
-/* 32 neighbours to 16 words of two; what lies past `count` becomes 0. */
-BF16 static inline __m512i neighbours(const real *from, size_t count)
+/* 32 neighbours to 16 words of two; lanes that are not in the masks become 0. */
+BF16 static inline __m512i neighbours(const real *from, __mmask16 low, __mmask16 high)
 {
-    __m512 low = _mm512_maskz_loadu_ps(first(count), from);
-    __m512 high =
-        _mm512_maskz_loadu_ps(count > LANES ? first(count - LANES) : (__mmask16)0, from + LANES);
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    return (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, from + LANES),
+                                        _mm512_maskz_loadu_ps(low, from));
 }
 
 /* 16 words, each of an element of the upper row (even place in the sum) and of the lower. */
@@ -70,11 +68,14 @@ BF16 static inline __m512i zip(__m512 upper, __m512 lower)
 BF16 static void convert_rows(real *out, size_t out_step, const real *from, size_t have,
                               size_t depth, size_t words, size_t step)
 {
-    for (size_t i = 0; i < have; i++)
-        for (size_t w = 0; w < words; w += LANES)
-            _mm512_mask_storeu_epi32(
-                out + i * out_step + w, first(words - w),
-                neighbours(from + i * step + 2 * w, depth > 2 * w ? depth - 2 * w : 0));
+    for (size_t w = 0; w < words; w += LANES) {
+        size_t left = depth > 2 * w ? depth - 2 * w : 0;
+        __mmask16 low = first(left), high = left > LANES ? first(left - LANES) : 0;
+        __mmask16 store = first(words - w);
+        for (size_t i = 0; i < have; i++)
+            _mm512_mask_storeu_epi32(out + i * out_step + w, store,
+                                     neighbours(from + i * step + 2 * w, low, high));
+    }
 }
 
 /* Two rows at a time, through all panels; panels end with zeros. */
@@ -82,14 +83,15 @@ BF16 static void zip_columns(real *out, const real *from, size_t count, size_t d
                              size_t width, size_t step)
 {
     for (size_t w = 0; w < words; w++) {
-        const real *row = from + 2 * w * step;
-        for (size_t i = 0; i < count; i += width) {
-            for (size_t j = 0; j < width; j += LANES) {
-                __mmask16 mask = first(i + j < count ? count - i - j : 0) & first(width - j);
-                __mmask16 upper = 2 * w < depth ? mask : 0, lower = 2 * w + 1 < depth ? mask : 0;
-                _mm512_mask_storeu_epi32(out + i * words + w * width + j, first(width - j),
-                                         zip(_mm512_maskz_loadu_ps(upper, row + i + j),
-                                             _mm512_maskz_loadu_ps(lower, row + step + i + j)));
+        const real *upper = from + 2 * w * step, *lower = upper + step;
+        __mmask16 has_upper = 2 * w < depth ? -1 : 0, has_lower = 2 * w + 1 < depth ? -1 : 0;
+        for (size_t j = 0; j < width; j += LANES) {
+            __mmask16 store = first(width - j);
+            for (size_t i = j; i - j < count; i += width) {
+                __mmask16 there = i < count ? store & first(count - i) : 0;
+                _mm512_mask_storeu_epi32(out + (i - j) * words + w * width + j, store,
+                                         zip(_mm512_maskz_loadu_ps(there & has_upper, upper + i),
+                                             _mm512_maskz_loadu_ps(there & has_lower, lower + i)));
             }
         }
     }
