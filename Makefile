@@ -288,7 +288,7 @@ DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev li
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
 DEPS_RUN   := librsvg2-2 fonts-dejavu-core openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
 DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
-              shellcheck mandoc gawk hwloc-nox gdb
+              shellcheck mandoc gawk hwloc-nox gdb valgrind
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
 
 .PHONY: deps
@@ -309,12 +309,12 @@ demo: deps ## boot a 4-node Slurm on this machine and run a validated training j
 .PHONY: check check-unit check-cli check-cluster
 check: deps ## build and run all tests (10 minutes at most on 2 cores)
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs sanitized-programs
 	@BUILD="$(BUILD)" tests/run unit cli cluster
 
 check-unit check-cli check-cluster: check-%:
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/san SANITIZE=address,undefined unit-programs sanitized-programs
 	@BUILD="$(BUILD)" tests/run $*
 
 # Not part of check: the machine is emulated, which takes one to two minutes, and needs packages of its own.
@@ -337,8 +337,9 @@ deps-programs: DEPS := $(DEPS_PROGRAMS)
 deps-programs: deps ## install what check-programs needs (root)
 	@VENV="$(VENV)" tests/programs/install
 
-.PHONY: unit-programs
+.PHONY: unit-programs sanitized-programs
 unit-programs: $(UNIT) $(FAKE_NVML)
+sanitized-programs: $(BUILD)/bin/dt-train
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20

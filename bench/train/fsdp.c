@@ -247,6 +247,9 @@ int dt_fsdp_open(struct dt_fsdp *f, const struct dt_mesh *mesh, struct dt_model 
 
 void dt_fsdp_close(struct dt_fsdp *f)
 {
+    /* zero 1 and 2 gather what the last step has changed: others still read here and write there */
+    if (f->shards && !f->shards->broken)
+        wait_for(f, f->shards->started);
     for (size_t s = 0; f->param_slots && s < f->slot_count[PARAMS]; s++)
         free(f->param_slots[s].memory);
     free(f->param_slots);
