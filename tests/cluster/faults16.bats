@@ -75,7 +75,7 @@ says() { # PATTERN: one line of the job's output does
 
 no_rank() { ! pgrep -f "rank.sh $name" >/dev/null; }
 
-losses() { jq -r '"\(.step) \(.loss)"' "$1" | sort -u; }
+losses() { jq -r 'select(.loss) | "\(.step) \(.loss)"' "$1" | sort -u; }
 
 # How it must end where the fault was overcome.
 assert_went_on() { # RESTARTS

@@ -52,7 +52,7 @@ take_away() { # NODE COMMANDS on it
 
 trained() { [ -s "$name.log" ] && (($(wc -l <"$name.log") >= ${1:-50})); }
 no_rank() { ! pgrep -f "^bash rank.sh $name" >/dev/null; } # an agent that is cut off waits
-losses() { jq -r '"\(.step) \(.loss)"' "$1" | sort -u; }
+losses() { jq -r 'select(.loss) | "\(.step) \(.loss)"' "$1" | sort -u; }
 same_losses() { cmp <(losses reference.log) <(losses "$name.log"); }
 
 says() { # PATTERN: one line of the job's output does
