@@ -64,6 +64,7 @@ void dt_hang_destroy(struct dt_hang *hang)
         return;
     dt_hang_forget(hang);
     dt_straggler_destroy(hang->straggler);
+    dt_family_fini(&hang->family);
     free(hang->progress);
     free(hang->nodes);
     free(hang);
@@ -186,7 +187,7 @@ static void look(struct dt_hang *hang)
     struct dt_job *job = hang->loop->job;
     struct node_pulse pulse;
     hang->next_look = dt_now() + hang->interval;
-    dt_progress_look(hang->progress, job->workers, job->place->processes);
+    dt_progress_look(hang->progress, &hang->family, job->workers, job->place->processes);
     find_own_pulse(hang, &pulse);
     if (leads(hang)) {
         hang->nodes[0] = pulse;

@@ -26,6 +26,7 @@ struct dt_hang {
     struct loop *loop;
     double timeout;
     struct dt_progress *progress; /* one for each worker */
+    struct dt_family family;
     double interval, next_look, next_pulse;
     /* a question that was asked, and its answers (the lead's) */
     long long query;

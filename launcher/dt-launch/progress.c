@@ -45,7 +45,7 @@ static void add(struct sum *sum, const struct dt_process *process)
     char text[512];
     unsigned long long bytes_read, written;
     sum->ticks += process->ticks;
-    if (dt_procfs_read(text, sizeof text, process->pid, "io") &&
+    if (dt_procfs_read_short(text, sizeof text, process->pid, "io") &&
         dt_proc_io_parse(&bytes_read, &written, text)) {
         sum->bytes += bytes_read + written;
         sum->written += written;
@@ -89,10 +89,11 @@ static void update(struct dt_progress *progress, const struct sum *sum, double n
     progress->written = sum->written;
 }
 
-void dt_progress_look(struct dt_progress *progress, const struct dt_worker *workers, int count)
+void dt_progress_look(struct dt_progress *progress, struct dt_family *family,
+                      const struct dt_worker *workers, int count)
 {
     size_t processes;
-    struct dt_process *list = dt_processes_list(&processes);
+    struct dt_process *list = dt_family_list(family, &processes);
     struct sum *sums = calloc((size_t)count, sizeof *sums);
     for (size_t i = 0; sums && list && i < processes; i++) {
         int index = dt_processes_owner(list, processes, &list[i], workers, count);

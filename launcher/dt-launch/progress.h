@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "processes.h"
 #include "watch.h"
 #include "worker.h"
 
@@ -27,7 +28,8 @@ struct dt_progress {
 void dt_progress_init(struct dt_progress *progress, const char *wanted);
 
 /* Look at all ranks of this node; `progress` has one for each worker. */
-void dt_progress_look(struct dt_progress *progress, const struct dt_worker *workers, int count);
+void dt_progress_look(struct dt_progress *progress, struct dt_family *family,
+                      const struct dt_worker *workers, int count);
 
 /* Where it has told of its steps: by DT_PROGRESS_FD, else on its output; NULL: nowhere yet. */
 const struct dt_watch *dt_progress_steps(const struct dt_progress *progress);

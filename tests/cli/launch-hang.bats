@@ -61,6 +61,14 @@ stalls() { # WAY WORDS
     [[ $output$(cat one) != *dt-launch:* ]] || tell "a false alarm"
 }
 
+@test "a pause for a checkpoint and a validation that says nothing are no hang; watching takes next to nothing" {
+    local proof=("$BATS_TEST_DIRNAME/../tools/quiet-proof")
+    BUILD=$(dirname "$(dirname "$launch")") SCALE=0.1 DURATION=10 WATCHED=5 LIMIT=2 run -0 "${proof[@]}"
+    [[ $output == *"false alarms in 10 s, time-out 4 s: 0"*"8 ranks looked at each second: "* ]] || tell "not measured"
+    BUILD=$(dirname "$(dirname "$launch")") SCALE=0.1 TIMEOUT=10 DURATION=10 WATCHED=0.1 LIMIT=100 run -1 "${proof[@]}"
+    [[ $output == *"hang: nothing has moved"* ]] || tell "a pause of twice the time-out was not seen: the test proves nothing"
+}
+
 @test "a report is no end: the job goes on, and that it moves again is told" {
     cat >pause.py <<'PY'
 import os, time
