@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to supervise*.c: the state of the event loop. */
+/* Private to dt-launch's loop: the state of the event loop. */
 #ifndef DT_LAUNCH_LOOP_H
 #define DT_LAUNCH_LOOP_H
 
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "arrival.h"
 #include "checkpoint.h"
@@ -61,9 +62,19 @@ struct loop {
     struct dt_restarts restarts;        /* stays over the attempts; what stands above is of one */
 };
 
+static inline void dt_close_once(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* supervise_events.c */
 void dt_loop_kill(struct loop *loop, int number);
+void dt_loop_watch(struct loop *loop);     /* until the job needs this node's ranks no more */
 void dt_loop_terminate(struct loop *loop); /* SIGTERM now, SIGKILL after the grace */
-void dt_loop_empty(struct loop *loop);     /* no rank runs: end what they have left, once */
+/* supervise.c */
+void dt_loop_empty(struct loop *loop); /* no rank runs: end what they have left, once */
 
 /* signals.c */
 void dt_signal_set(sigset_t *set); /* SIGCHLD and those that are passed on */
