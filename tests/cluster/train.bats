@@ -26,7 +26,7 @@ no_rank() {
 
 assert_no_ranks() { until_ok no_rank; }
 
-@test "8 ranks on 4 nodes: the table, then the loss falls; a second job goes on bit for bit, and a smaller one in shards" {
+@test "8 ranks on 4 nodes: the table, then the loss falls; a second job goes on bit for bit, a smaller one in shards, and one in stages" {
     timed "${EIGHT[@]}" "${TRAIN[@]}" --steps 60 --lr 1e-2 --save-every 30 --checkpoint whole
     assert_code 0
     assert_lines 1 '^dt: 4 nodes fit: '
@@ -45,6 +45,15 @@ assert_no_ranks() { until_ok no_rank; }
     assert_says "resumed after step 30"
     assert_says "2 copies of the model in 2 shards each"
     assert_job COMPLETED
+    # and in stages, a node each, whose two ranks share the products
+    STAGES=("${TRAIN[@]}" --layers 4 --steps 20 --lr 1e-2 --micro-batch 4)
+    timed srun -N1 -n1 --mpi=none "${STAGES[@]}"
+    assert_code 0
+    alone=$(awk '$1 == 20 && $2 + 0 { print $2 }' <<<"$output")
+    timed "${EIGHT[@]}" "${STAGES[@]}" --pp 4 --tp 2
+    assert_code 0
+    assert_says ", pp 4, 4 micro-batches (bubble 43%)"
+    awk -v alone="$alone" '$1 == 20 && $2 + 0 { d = $2 - alone; seen = 1 } END { exit !(seen && alone > 0 && d * d <= 4e-8) }' <<<"$output"
 }
 
 @test "kill -9 of one rank: 137, the rank is named, the job ends at once, nothing stays" {
