@@ -337,6 +337,15 @@ deps-programs: DEPS := $(DEPS_PROGRAMS)
 deps-programs: deps ## install what check-programs needs (root)
 	@VENV="$(VENV)" tests/programs/install
 
+# Not part of check: takes minutes of both cores.
+.PHONY: check-text deps-text
+check-text: $(BUILD)/bin/dt-train ## dt-train learns English to a stated loss, and writes some (make deps-text first)
+	@BUILD="$(BUILD)" tests/tools/train-text
+
+DEPS_TEXT := bible-kjv
+deps-text: DEPS := $(DEPS_TEXT)
+deps-text: deps ## install the text of check-text (root)
+
 .PHONY: unit-programs sanitized-programs
 unit-programs: $(UNIT) $(FAKE_NVML)
 sanitized-programs: $(BUILD)/bin/dt-train
