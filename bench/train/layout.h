@@ -57,7 +57,7 @@ enum dt_outer_tensor {
     DT_HEAD, /* tied: the token table, or on the last of several stages a copy of it */
     DT_OUTER_TENSORS
 };
-#define DT_NO_TENSOR SIZE_MAX
+#define DT_NO_TENSOR         SIZE_MAX
 #define DT_TOKEN_TABLE_INDEX 0 /* dt_tensor.index of the token table */
 
 /* The tensors that one rank holds, in the order of the whole model: embedding (first stage), layers,

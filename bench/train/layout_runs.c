@@ -34,7 +34,8 @@ int dt_layout_shard(struct dt_layout *own, const struct dt_layout *layout, int r
     const size_t unit = DT_ALIGN / sizeof(real), ranks = (size_t)size;
     *own = (struct dt_layout){.config = layout->config, .part = layout->part};
     for (int i = 0; i < DT_OUTER_TENSORS; i++)
-        own->outer[i] = own->outer_bucket[i] = DT_NO_TENSOR; /* pieces are no tensors to compute with */
+        own->outer[i] = own->outer_bucket[i] =
+            DT_NO_TENSOR; /* pieces are no tensors to compute with */
     /* a tensor is in one bucket, so it is cut at most once a rank */
     own->tensors = calloc(layout->tensor_count, sizeof *own->tensors);
     own->buckets = calloc(layout->bucket_count, sizeof *own->buckets);

@@ -39,7 +39,7 @@ static void judge(const struct dt_mesh *mesh, const struct host *hosts, struct d
     int groups = spanning(hosts, ranks, tp, &first), fits = tp;
     if (groups == 0)
         return;
-    while (tp % fits != 0 || spanning(hosts, ranks, fits, &unused) > 0)
+    while (fits > 1 && (tp % fits != 0 || spanning(hosts, ranks, fits, &unused) > 0))
         fits--;
     dt_error_set(
         said,

@@ -78,8 +78,9 @@ int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, s
 struct dt_range dt_part_layers(const struct dt_model_config *c, const struct dt_part *part,
                                int chunk)
 {
-    int stages = dt_part_stages(part), runs = stages * dt_part_chunks(part);
-    return dt_share((size_t)c->layers, (size_t)(chunk * stages + part->stage), (size_t)runs);
+    size_t stages = (size_t)dt_part_stages(part);
+    return dt_share((size_t)c->layers, (size_t)chunk * stages + (size_t)part->stage,
+                    stages * (size_t)dt_part_chunks(part));
 }
 
 size_t dt_part_layer_count(const struct dt_model_config *c, const struct dt_part *part)
