@@ -77,3 +77,43 @@ same() { same_state "$TMP/c-$1/step-00000050" "$TMP/c-$2/step-00000050"; } # NAM
     run "$BIN" "${SMALL[@]}" --fsdp 1 --zero 4
     [ "$status" -eq 64 ]
 }
+
+refused() { # ranks, the sentence, options
+    local ranks=$1 sentence=$2 code=0
+    shift 2
+    train "$ranks" wrong "$@" 2>"$TMP/said" || code=$?
+    [ "$code" -eq 64 ]
+    [ "$(grep -cF -- "$sentence" "$TMP/said")" -eq 1 ]
+}
+
+@test "what can not be shared by --tp and --sp is refused, with the nearest that can" {
+    refused 4 'dt-train: --tp 4 does not divide --heads 2; the nearest that fits is --tp 2' --tp 4
+    refused 4 'dt-train: --tp 4 does not divide --kv-heads 2; the nearest that fits is --tp 2' \
+        --family llama --heads 4 --kv-heads 2 --tp 4
+    refused 2 'dt-train: --tp 2 does not divide --hidden 63; the nearest that fits is --tp 1' --tp 2 --hidden 63
+    refused 2 'dt-train: --sp: the 17 rows of a sample can not be shared by --tp 2 ranks evenly; the nearest that can is --seq 16' \
+        --tp 2 --sp --seq 17
+    refused 2 '--sp wants --tp N, the ranks to share the rows' --sp
+    refused 4 'dt-train: --dp 1 x --fsdp 1 x --tp 3 is not the number of ranks, 4; the nearest that fits is --dp 2 --fsdp 1 --tp 2' --tp 3
+}
+
+@test "what the ranks of --tp have saved goes on on others, and what they export is the whole model" {
+    local more=(--vocab 259)
+    train 1 one "${more[@]}" --export "$TMP/one.export"
+    train 4 whole --tp 2 --sp --fsdp 2 --save-every 25 "${more[@]}" --export "$TMP/tp.export"
+    close_to one whole 50
+    grep -q '^1 copy of the model, tp 2 with sp in 2 shards each (zero 3), ' "$TMP/out"
+    cmp "$TMP/one.export/config.json" "$TMP/tp.export/config.json"
+    [ "$(stat -c %s "$TMP/one.export/model.safetensors")" -eq "$(stat -c %s "$TMP/tp.export/model.safetensors")" ]
+    grep '"loss"' "$TMP/whole" | tail -25 >"$TMP/second"
+    for layout in "1" "2 --tp 2" "4 --tp 2 --sp --fsdp 2"; do
+        read -r ranks rest <<<"$layout"
+        mkdir "$TMP/c-cut$ranks"
+        cp -r "$TMP/c-whole/step-00000025" "$TMP/c-cut$ranks"
+        # shellcheck disable=SC2086 # several words
+        train "$ranks" "cut$ranks" --resume "${more[@]}" $rest
+        grep -q '^resumed after step 25$' "$TMP/out"
+        close_to second "cut$ranks" 25
+    done
+    cmp <(cd "$TMP/c-whole/step-00000050" && cat ./*) <(cd "$TMP/c-cut4/step-00000050" && cat ./*)
+}
