@@ -51,8 +51,9 @@ static void place_layer(struct hand_out *h, struct dt_kept *k, const struct dt_m
     k->norm2 = place(h, DT_RECOMPUTE_NONE, s->norm2, stream * c);
     k->mean2 = place(h, mostly, s->mean2, stream);
     k->inverse2 = place(h, mostly, s->inverse2, stream);
-    k->up = place(h, mostly, s->up, rows * here->up);
-    k->activated = place(h, DT_RECOMPUTE_NONE, s->activated, rows * here->hidden);
+    size_t dense = model->config.experts > 0 ? 0 : rows;
+    k->up = place(h, mostly, s->up, dense * here->up);
+    k->activated = place(h, DT_RECOMPUTE_NONE, s->activated, dense * here->hidden);
     k->out = place(h, always, s->out, stream * c);
 }
 
@@ -90,8 +91,12 @@ static size_t place_all(struct dt_model *model, real *base)
     if (tensor->size == 1)
         model->d_narrow = take(&h, rows * c); /* else dt_tp_take's */
     model->d_norm = take(&h, 2 * c);
-    model->d_wide = take(&h, rows * (here->qkv > here->up ? here->qkv : here->up));
-    model->d_hidden = llama ? take(&h, rows * here->hidden) : model->d_wide;
+    size_t up = config->experts > 0 ? c : here->up;
+    model->d_wide = take(&h, rows * (here->qkv > up ? here->qkv : up));
+    if (config->experts > 0)
+        model->d_hidden = NULL;
+    else
+        model->d_hidden = llama ? take(&h, rows * here->hidden) : model->d_wide;
     model->rope = llama ? take(&h, model->time * dt_config_head(config)) : NULL;
     model->work = take(&h, dt_attention_work_size(model->time) * (size_t)model->blas->threads);
     const struct dt_attention_shape most = dt_model_attention(model, model->max_batch);
@@ -102,6 +107,30 @@ static size_t place_all(struct dt_model *model, real *base)
     if (dt_part_is_last(&model->layout.part))
         model->logits = take(&h, dt_loss_work_size(rows, here->vocab.count, tensor->size));
     return h.used;
+}
+
+/* Layers that are made again share what they would keep. */
+static int take_experts(struct dt_model *model)
+{
+    struct dt_moe *moe = &model->moe;
+    struct dt_error quiet;
+    size_t layers = model->slot_count * model->slot_layers;
+    const bool share = model->recompute == DT_RECOMPUTE_FULL;
+    const struct dt_moe_shape shape = dt_moe_shape_of(&model->config, &model->here);
+    if (dt_moe_init(moe, &shape, model->max_batch * model->time, model->blas, &quiet) < 0)
+        return -1;
+    moe->experts = model->mesh->experts;
+    moe->context = model->mesh->context;
+    moe->tensor = model->mesh->tensor;
+    model->experts_count = share ? 1 : layers;
+    model->experts = calloc(model->experts_count, sizeof *model->experts);
+    for (size_t i = 0; model->experts && i < layers; i++) {
+        struct dt_moe_kept *kept = &model->experts[share ? 0 : i];
+        if (!kept->memory && dt_moe_kept_init(kept, moe, &quiet) < 0)
+            return -1;
+        model->kept[i].experts = kept;
+    }
+    return model->experts ? 0 : -1;
 }
 
 int dt_activations_take(struct dt_model *model)
@@ -117,7 +146,7 @@ int dt_activations_take(struct dt_model *model)
     if (!model->memory)
         return -1;
     place_all(model, model->memory);
-    return 0;
+    return model->config.experts > 0 ? take_experts(model) : 0;
 }
 
 void dt_activations_free(struct dt_model *model)
@@ -126,4 +155,8 @@ void dt_activations_free(struct dt_model *model)
     free(model->kept);
     free(model->row_losses);
     free(model->memory);
+    for (size_t i = 0; model->experts && i < model->experts_count; i++)
+        dt_moe_kept_fini(&model->experts[i]);
+    free(model->experts);
+    dt_moe_fini(&model->moe);
 }

@@ -20,6 +20,7 @@ enum dt_recompute { DT_RECOMPUTE_NONE, DT_RECOMPUTE_SELECTIVE, DT_RECOMPUTE_FULL
 struct dt_kept {
     real *norm1, *mean1, *inverse1, *qkv, *log_sum, *attended, *middle;
     real *norm2, *mean2, *inverse2, *up, *activated, *out;
+    struct dt_moe_kept *experts; /* in place of up and activated; NULL: none */
 };
 
 /* One micro-batch on its way through layers that follow each other. */

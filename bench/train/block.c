@@ -112,15 +112,57 @@ static void forward_inside(struct dt_model *model, const struct dt_layer *w,
     add_product(model, k->middle, in, k->attended, w->projection_weight, w->projection_bias, rows,
                 here->attended);
     second_norm(model, w, k, rows);
+    if (k->experts)
+        return;
     dt_linear_forward(blas, k->up, dt_tp_all(model, k->norm2, rows), w->up_weight, rows, c,
                       here->up);
     activate(model, k, w->up_bias, rows);
+}
+
+/* Up and down, and a bias each, are all of an expert. */
+static struct dt_moe_weights experts_of(const struct dt_layer *layer)
+{
+    return (struct dt_moe_weights){layer->router_weight, layer->up_weight, layer->up_bias,
+                                   layer->down_weight, layer->down_bias};
+}
+
+/* To d_narrow: this rank's part of what is added to the stream. */
+static void mix(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                size_t batch)
+{
+    const struct dt_moe_weights weights = experts_of(w);
+    const real *in = dt_tp_all(model, k->norm2, batch * model->time);
+    if (!model->failed)
+        dt_model_note(model, dt_moe_forward(&model->moe, &weights, k->experts, model->d_narrow, in,
+                                            batch, model->time, &model->error));
+}
+
+static void mix_again(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
+                      size_t batch)
+{
+    double counted = model->moe.loss;
+    mix(model, w, k, batch);
+    model->moe.loss = counted;
+}
+
+static void experts_forward(struct dt_model *model, const struct dt_layer *w,
+                            const struct dt_kept *k, size_t batch)
+{
+    size_t rows = batch * model->time;
+    mix(model, w, k, batch);
+    dt_tp_sum_start(model, model->d_narrow, rows);
+    const real *sum = dt_tp_sum_finish(model, model->d_narrow, rows);
+    dt_residual_add(k->out, k->middle, sum, NULL, dt_tp_rows(model, rows), model->here.channels);
 }
 
 void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
                       const real *in, size_t batch)
 {
     forward_inside(model, w, k, in, batch);
+    if (k->experts) {
+        experts_forward(model, w, k, batch);
+        return;
+    }
     add_product(model, k->out, k->middle, k->activated, w->down_weight, w->down_bias,
                 batch * model->time, model->here.hidden);
 }
@@ -129,13 +171,17 @@ void dt_block_again(struct dt_model *model, const struct dt_layer *w, const stru
                     const real *in, size_t batch)
 {
     size_t rows = batch * model->time;
-    if (model->recompute == DT_RECOMPUTE_FULL)
+    if (model->recompute == DT_RECOMPUTE_FULL) {
         forward_inside(model, w, k, in, batch);
+        if (k->experts)
+            mix_again(model, w, k, batch);
+    }
     if (model->recompute != DT_RECOMPUTE_SELECTIVE)
         return;
     first_norm(model, w, k, in, rows);
     second_norm(model, w, k, rows);
-    activate(model, k, NULL, rows);
+    if (!k->experts)
+        activate(model, k, NULL, rows);
 }
 
 /* A norm and the product that reads it: d_stream gets their gradient added. The product's part of it
@@ -160,6 +206,44 @@ static void half_backward(struct dt_model *model, const struct half *h, const re
                         rows, add);
 }
 
+static void experts_backward(struct dt_model *model, const struct dt_layer *w,
+                             const struct dt_layer *g, const struct dt_kept *k,
+                             const struct dt_tp_norm *norm, size_t batch, bool add)
+{
+    size_t rows = batch * model->time;
+    const struct dt_moe_weights weights = experts_of(w), gradients = experts_of(g);
+    const real *d_out = dt_tp_all(model, model->d_stream, rows);
+    if (d_out != model->d_stream) /* gathered, and the norm's output is going to be, too */
+        d_out = memcpy(model->d_wide, d_out, rows * model->here.channels * sizeof(real));
+    const real *in = dt_tp_all(model, k->norm2, rows);
+    if (!model->failed)
+        dt_model_note(model, dt_moe_backward(&model->moe, &weights, &gradients, k->experts,
+                                             model->d_narrow, d_out, in, batch, model->time, add,
+                                             &model->error));
+    dt_tp_sum_start(model, model->d_narrow, rows);
+    dt_tp_norm_backward(model, norm, model->d_stream,
+                        dt_tp_sum_finish(model, model->d_narrow, rows), rows, add);
+}
+
+/* What is no mixture: the wide part. */
+static void wide_backward(struct dt_model *model, const struct dt_layer *w,
+                          const struct dt_layer *g, const struct dt_kept *k,
+                          const struct half *half, size_t rows, bool add,
+                          const struct dt_model_hooks *hooks)
+{
+    const struct dt_widths *here = &model->here;
+    real *wide = model->d_wide;
+    dt_linear_backward(model->blas, model->d_hidden, g->down_weight, g->down_bias,
+                       dt_tp_all(model, model->d_stream, rows), k->activated, w->down_weight, rows,
+                       here->hidden, here->channels, add);
+    if (model->config.family == DT_FAMILY_LLAMA)
+        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, here->hidden);
+    else
+        dt_gelu_backward(wide, k->up, rows * here->hidden); /* in place: d_hidden is d_wide */
+    dt_model_between(hooks);
+    half_backward(model, half, wide, rows, add);
+}
+
 void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const struct dt_layer *g,
                        const struct dt_kept *k, const real *in, size_t batch, bool add,
                        const struct dt_model_hooks *hooks)
@@ -182,15 +266,10 @@ void dt_block_backward(struct dt_model *model, const struct dt_layer *w, const s
         g->up_bias,
         here->up,
         {k->middle, w->norm2_weight, k->mean2, k->inverse2, g->norm2_weight, g->norm2_bias}};
-    dt_linear_backward(blas, model->d_hidden, g->down_weight, g->down_bias,
-                       dt_tp_all(model, model->d_stream, rows), k->activated, w->down_weight, rows,
-                       here->hidden, c, add);
-    if (model->config.family == DT_FAMILY_LLAMA)
-        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, here->hidden);
+    if (k->experts)
+        experts_backward(model, w, g, k, &second.norm, batch, add);
     else
-        dt_gelu_backward(wide, k->up, rows * here->hidden); /* in place: d_hidden is d_wide */
-    dt_model_between(hooks);
-    half_backward(model, &second, wide, rows, add);
+        wide_backward(model, w, g, k, &second, rows, add, hooks);
     dt_model_between(hooks);
     dt_linear_backward(blas, narrow, g->projection_weight, g->projection_bias,
                        dt_tp_all(model, model->d_stream, rows), k->attended, w->projection_weight,

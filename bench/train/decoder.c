@@ -14,6 +14,28 @@ static size_t keys_of(const struct dt_model_config *m)
     return (size_t)m->kv_heads * dt_config_head(m);
 }
 
+static struct dt_moe_weights experts_of(const struct dt_decoder *d, int layer)
+{
+    const struct dt_layer w = dt_layout_layer(d->layout, d->params, layer);
+    return (struct dt_moe_weights){w.router_weight, w.up_weight, w.up_bias, w.down_weight,
+                                   w.down_bias};
+}
+
+/* A row always takes as many experts, so that after the first no more memory is wanted. */
+static int open_experts(struct dt_decoder *d, struct dt_error *err)
+{
+    const struct dt_widths widths = dt_part_widths(&d->layout->config, &d->layout->part);
+    const struct dt_moe_shape shape = dt_moe_shape_of(&d->layout->config, &widths);
+    const struct dt_moe_weights first = experts_of(d, 0);
+    dt_comm_single_open(&d->alone);
+    if (dt_moe_init(&d->moe, &shape, 1, d->blas, err) < 0)
+        return -1;
+    d->moe.experts = d->moe.context = d->moe.tensor = &d->alone;
+    if (dt_moe_kept_init(&d->kept, &d->moe, err) < 0)
+        return -1;
+    return dt_moe_forward(&d->moe, &first, &d->kept, d->narrow, d->norm, 1, 1, err);
+}
+
 int dt_decoder_init(struct dt_decoder *d, const struct dt_layout *layout, real *params,
                     const struct dt_blas *blas, struct dt_error *err)
 {
@@ -49,12 +71,14 @@ int dt_decoder_init(struct dt_decoder *d, const struct dt_layout *layout, real *
     }
     if (m->family == DT_FAMILY_LLAMA)
         dt_rope_table(d->rope, NULL, seq, head, m->rope_base);
-    return 0;
+    return m->experts > 0 ? open_experts(d, err) : 0;
 }
 
 void dt_decoder_fini(struct dt_decoder *d)
 {
     free(d->memory);
+    dt_moe_kept_fini(&d->kept);
+    dt_moe_fini(&d->moe);
     *d = (struct dt_decoder){0};
 }
 
@@ -98,6 +122,14 @@ static void attend(struct dt_decoder *d, size_t layer)
     }
 }
 
+static void mix(struct dt_decoder *d, int layer)
+{
+    struct dt_error none; /* nobody is waited for, and memory is there */
+    const struct dt_moe_weights w = experts_of(d, layer);
+    dt_moe_forward(&d->moe, &w, &d->kept, d->narrow, d->norm, 1, 1, &none);
+    dt_residual_add(d->stream, d->stream, d->narrow, NULL, 1, (size_t)d->layout->config.channels);
+}
+
 static void take_layer(struct dt_decoder *d, int layer)
 {
     const struct dt_model_config *m = &d->layout->config;
@@ -114,6 +146,10 @@ static void take_layer(struct dt_decoder *d, int layer)
     dt_linear_forward(d->blas, d->narrow, d->attended, w.projection_weight, 1, c, c);
     dt_residual_add(d->stream, d->stream, d->narrow, w.projection_bias, 1, c);
     dt_norm_forward(m, d->norm, &mean, &inverse, d->stream, w.norm2_weight, w.norm2_bias, 1);
+    if (m->experts > 0) {
+        mix(d, layer);
+        return;
+    }
     dt_linear_forward(d->blas, d->up, d->norm, w.up_weight, 1, c, dt_config_up(m));
     if (m->family == DT_FAMILY_LLAMA)
         dt_swiglu_forward(d->activated, d->up, 1, hidden);

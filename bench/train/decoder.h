@@ -6,6 +6,7 @@
 
 #include "blas.h"
 #include "layout.h"
+#include "moe.h"
 
 struct dt_decoder {
     const struct dt_layout *layout; /* of the whole model */
@@ -14,6 +15,9 @@ struct dt_decoder {
     size_t place;         /* tokens that were taken */
     real *memory, *cache; /* cache: by layer, keys and values of seq rows */
     real *stream, *norm, *qkv, *attended, *narrow, *up, *activated, *scores, *rope;
+    struct dt_moe moe; /* with experts: one row through them */
+    struct dt_moe_kept kept;
+    struct dt_comm alone;
     real *logits; /* vocab: of the token after the last that was taken */
 };
 

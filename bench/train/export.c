@@ -108,12 +108,19 @@ static int write_config(FILE *file, const struct dt_layout *layout, real *params
                 m->layers, m->channels, m->heads, m->hidden, m->seq, m->seq);
     else
         fprintf(file,
-                "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\","
+                "{\"architectures\":[\"%s\"],\"model_type\":\"%s\","
                 "\"num_hidden_layers\":%d,\"hidden_size\":%d,\"num_attention_heads\":%d,"
                 "\"num_key_value_heads\":%d,\"intermediate_size\":%d,"
                 "\"max_position_embeddings\":%d,\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-05,"
                 "\"rope_theta\":%d,\"attention_bias\":false,\"mlp_bias\":false,",
-                m->layers, m->channels, m->heads, m->kv_heads, m->hidden, m->seq, m->rope_base);
+                m->experts > 0 ? "MixtralForCausalLM" : "LlamaForCausalLM",
+                m->experts > 0 ? "mixtral" : "llama", m->layers, m->channels, m->heads, m->kv_heads,
+                m->hidden, m->seq, m->rope_base);
+    if (m->experts > 0)
+        fprintf(file,
+                "\"num_local_experts\":%d,\"num_experts_per_tok\":%d,"
+                "\"router_aux_loss_coef\":%g,\"sliding_window\":null,",
+                m->experts, m->experts_per_token, m->experts_balance);
     return fprintf(file,
                    "\"vocab_size\":%d,\"tie_word_embeddings\":%s,\"bos_token_id\":null,"
                    "\"eos_token_id\":null,\"torch_dtype\":\"float%zu\"}\n",

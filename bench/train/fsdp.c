@@ -171,18 +171,30 @@ int dt_fsdp_changed(struct dt_fsdp *f, struct dt_error *err)
     return -1;
 }
 
-/* Layers take turns in a few slots; the first bucket and the last have their own. */
+enum { FIRST, LAST, DENSE, EXPERTS = DENSE + ROTATING, MOST_SLOTS = EXPERTS + ROTATING };
+
+/* Layers take turns in a few slots, and their experts in others, as both are wanted at once; the first
+ * bucket and the last have their own. */
 static size_t choose_slot(const struct dt_layout *layout, size_t bucket, bool whole)
 {
+    size_t first = layout->first_layer_bucket,
+           of_layers = layout->layer_count * layout->layer_buckets;
+    size_t turn = bucket; /* among the buckets of its kind */
     if (whole || bucket == 0)
-        return bucket;
-    return bucket + 1 == layout->bucket_count ? 1 : 2 + bucket % ROTATING;
+        return whole ? bucket : FIRST;
+    if (bucket + 1 == layout->bucket_count)
+        return LAST;
+    if (bucket >= first + of_layers)
+        turn = bucket - of_layers + layout->layer_count;
+    else if (bucket >= first)
+        turn = first + (bucket - first) / layout->layer_buckets;
+    return (layout->buckets[bucket].kind == DT_BUCKET_EXPERTS ? EXPERTS : DENSE) + turn % ROTATING;
 }
 
 static int take_slots(struct dt_fsdp *f, int kind, bool whole)
 {
     const struct dt_layout *layout = &f->model->layout;
-    size_t count = whole ? layout->bucket_count : 2 + ROTATING;
+    size_t count = whole ? layout->bucket_count : layout->layer_buckets > 1 ? MOST_SLOTS : EXPERTS;
     struct dt_fsdp_slot *slots = calloc(count, sizeof *slots);
     if (kind == PARAMS)
         f->param_slots = slots;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_OUTSIDE = 6, MOST_IN_LAYER = 12, MOST_OUTSIDE_BUCKETS = 4 };
+enum { MOST_OUTSIDE = 6, MOST_IN_LAYER = 13, MOST_OUTSIDE_BUCKETS = 4 };
 
 /* The table while it is made: the whole model's tensors go by, and those of the part stay. */
 struct making {
@@ -131,18 +131,23 @@ static void add_by_rows(struct making *m, const char *const names[2], int layer,
 
 /* A product whose inputs are shared: each rank has columns of the weight; the bias is added to the
  * sum, once. */
+static struct dt_tensor by_columns(const struct making *m, const char *name, int layer,
+                                   size_t columns, size_t columns_here)
+{
+    const struct dt_layout *layout = m->layout;
+    /* what is added to the residual stream */
+    double narrow = 0.02 / sqrt(2.0 * layout->config.layers);
+    struct dt_tensor weight = matrix(name, layer, m->here.channels, columns, narrow);
+    weight.cut.columns = (struct dt_range){(size_t)layout->part.tp * columns_here, columns_here};
+    return weight;
+}
+
 static void add_by_columns(struct making *m, const char *const names[2], int layer, size_t columns,
                            size_t columns_here)
 {
-    const struct dt_layout *layout = m->layout;
-    size_t c = m->here.channels;
-    /* what is added to the residual stream */
-    double narrow = 0.02 / sqrt(2.0 * layout->config.layers);
-    struct dt_tensor weight = matrix(names[0], layer, c, columns, narrow);
-    weight.cut.columns = (struct dt_range){(size_t)layout->part.tp * columns_here, columns_here};
-    add_tensor(m, weight);
+    add_tensor(m, by_columns(m, names[0], layer, columns, columns_here));
     if (has_biases(m))
-        add_tensor(m, vector(m, names[1], layer, c, 0));
+        add_tensor(m, vector(m, names[1], layer, m->here.channels, 0));
 }
 
 /* Queries, keys and values of this part's heads. */
@@ -176,6 +181,38 @@ static struct dt_cut up_cut(const struct making *m)
     return cut;
 }
 
+/* A cut of the experts that are here, each cut as `one` is. */
+static struct dt_cut experts_cut(const struct making *m, struct dt_cut one)
+{
+    one.units = m->here.experts;
+    return one;
+}
+
+/* The router is in the layer's bucket; the experts, which other ranks hold, in one of their own. */
+static void add_experts(struct making *m, int layer)
+{
+    static const char *const up_names[] = {"experts.up.weight", "experts.up.bias"};
+    const struct dt_layout *layout = m->layout;
+    size_t experts = (size_t)layout->config.experts, c = m->here.channels;
+    struct dt_tensor router = matrix("router.weight", layer, experts, c, 0.02);
+    router.copy = layout->part.tp > 0;
+    add_tensor(m, router);
+    close_bucket(m, DT_BUCKET_DENSE);
+    const struct dt_cut up = experts_cut(m, up_cut(m));
+    add_by_rows(m, up_names, layer, experts * dt_config_up(&layout->config), &up);
+    struct dt_tensor down =
+        by_columns(m, "experts.down.weight", layer, (size_t)layout->config.hidden, m->here.hidden);
+    down.rows = experts * c;
+    down.cut = experts_cut(m, down.cut);
+    add_tensor(m, down);
+    if (has_biases(m)) {
+        struct dt_tensor bias = vector(m, "experts.down.bias", layer, experts * c, 0);
+        bias.cut = experts_cut(m, uncut(c, 1));
+        add_tensor(m, bias);
+    }
+    close_bucket(m, DT_BUCKET_EXPERTS);
+}
+
 static void add_layer(struct making *m, int layer)
 {
     static const char *const names[][2] = {{"norm1.weight", "norm1.bias"},
@@ -190,6 +227,10 @@ static void add_layer(struct making *m, int layer)
     add_by_rows(m, names[1], layer, dt_config_qkv(config), &qkv);
     add_by_columns(m, names[2], layer, m->here.channels, m->here.attended);
     add_norm(m, names[3], layer);
+    if (config->experts > 0) {
+        add_experts(m, layer);
+        return;
+    }
     add_by_rows(m, names[4], layer, dt_config_up(config), &up);
     add_by_columns(m, names[5], layer, (size_t)config->hidden, m->here.hidden);
     close_bucket(m, DT_BUCKET_DENSE);
@@ -270,7 +311,9 @@ int dt_layout_init(struct dt_layout *layout, const struct dt_model_config *confi
     layout->layer_count = dt_part_layer_count(&layout->config, &layout->part);
     layout->tensors =
         calloc(MOST_OUTSIDE + MOST_IN_LAYER * layout->layer_count, sizeof *layout->tensors);
-    layout->buckets = calloc(layout->layer_count + MOST_OUTSIDE_BUCKETS, sizeof *layout->buckets);
+    layout->layer_buckets = layout->config.experts > 0 ? 2 : 1;
+    layout->buckets = calloc(layout->layer_buckets * layout->layer_count + MOST_OUTSIDE_BUCKETS,
+                             sizeof *layout->buckets);
     if (!layout->tensors || !layout->buckets) {
         dt_layout_fini(layout);
         return dt_error_set(err, "no memory for the table of tensors of %d layers", config->layers);
@@ -320,6 +363,7 @@ struct dt_layer dt_layout_layer(const struct dt_layout *layout, real *base, int 
     l.projection_bias = next(&at, base, bias);
     l.norm2_weight = next(&at, base, true);
     l.norm2_bias = next(&at, base, bias);
+    l.router_weight = next(&at, base, layout->config.experts > 0);
     l.up_weight = next(&at, base, true);
     l.up_bias = next(&at, base, bias);
     l.down_weight = next(&at, base, true);

@@ -67,6 +67,7 @@ struct dt_layout {
     size_t tensor_count;
     size_t layer_count, first_in_layer;    /* layers here; the first tensor of the first of them */
     size_t layer_tensors;                  /* of one layer */
+    size_t layer_buckets;                  /* 2: with experts, which are the second; else 1 */
     size_t outer[DT_OUTER_TENSORS];        /* numbers of tensors, */
     size_t outer_bucket[DT_OUTER_TENSORS]; /* and of the buckets that they are in */
     /* Embedding; each layer; norm and head. A tied table on the first and the last of several stages
@@ -85,6 +86,7 @@ struct dt_layout {
 struct dt_layer {
     real *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *projection_weight, *projection_bias;
     real *norm2_weight, *norm2_bias, *up_weight, *up_bias, *down_weight, *down_bias;
+    real *router_weight; /* then up and down are those of the experts, one after the other */
 };
 
 /* The tensors outside the layers; NULL where the family or the part has none. */

@@ -172,7 +172,47 @@ static size_t first_layer(const struct dt_model *model, int chunk)
 
 static size_t layer_bucket(const struct dt_model *model, size_t layer)
 {
-    return model->layout.first_layer_bucket + layer;
+    return model->layout.first_layer_bucket + layer * model->layout.layer_buckets;
+}
+
+/* next: the bucket after the layer's. Experts are in a bucket of their own, and those of the next layer
+ * are looked ahead to in the same way. */
+static void layer_params_needed(const struct dt_model *model, const struct dt_model_hooks *hooks,
+                                size_t layer, size_t next)
+{
+    const struct dt_layout *l = &model->layout;
+    size_t bucket = layer_bucket(model, layer), end = layer_bucket(model, l->layer_count);
+    params_needed(hooks, bucket, next);
+    if (l->layer_buckets > 1)
+        params_needed(hooks, bucket + 1,
+                      next >= l->first_layer_bucket && next < end ? next + 1 : DT_NO_BUCKET);
+}
+
+static void layer_grads_needed(const struct dt_model *model, const struct dt_model_hooks *hooks,
+                               size_t layer)
+{
+    for (size_t i = 0; i < model->layout.layer_buckets; i++)
+        grads_needed(hooks, layer_bucket(model, layer) + i);
+}
+
+static void layer_ready(const struct dt_model *model, const struct dt_model_hooks *hooks,
+                        size_t layer)
+{
+    for (size_t i = model->layout.layer_buckets; i-- > 0;)
+        bucket_ready(hooks, layer_bucket(model, layer) + i);
+}
+
+/* Tensors of a layer; bases: by bucket. */
+static struct dt_layer layer_at(const struct dt_model *model, real *const *bases, size_t layer)
+{
+    size_t bucket = layer_bucket(model, layer), last = bucket + model->layout.layer_buckets - 1;
+    struct dt_layer all = dt_layout_layer(&model->layout, bases[bucket], (int)layer);
+    const struct dt_layer wide = dt_layout_layer(&model->layout, bases[last], (int)layer);
+    all.up_weight = wide.up_weight;
+    all.up_bias = wide.up_bias;
+    all.down_weight = wide.down_weight;
+    all.down_bias = wide.down_bias;
+    return all;
 }
 
 /* Layer `i` of the slot, which is layer `layer` of those that are here. */
@@ -185,8 +225,7 @@ static void layer_forward(struct dt_model *model, const struct dt_pass *pass, si
                           size_t layer)
 {
     const struct dt_slot *slot = &model->slots[pass->slot];
-    const struct dt_layer w =
-        dt_layout_layer(&model->layout, model->param_bases[layer_bucket(model, layer)], (int)layer);
+    const struct dt_layer w = layer_at(model, model->param_bases, layer);
     dt_block_forward(model, &w, &slot->kept[i], layer_input(slot, i), pass->batch);
 }
 
@@ -194,11 +233,8 @@ static void layer_backward(struct dt_model *model, const struct dt_pass *pass, s
                            size_t layer)
 {
     const struct dt_slot *slot = &model->slots[pass->slot];
-    size_t bucket = layer_bucket(model, layer);
-    const struct dt_layer w =
-        dt_layout_layer(&model->layout, model->param_bases[bucket], (int)layer);
-    const struct dt_layer g =
-        dt_layout_layer(&model->layout, model->grad_bases[bucket], (int)layer);
+    const struct dt_layer w = layer_at(model, model->param_bases, layer);
+    const struct dt_layer g = layer_at(model, model->grad_bases, layer);
     dt_block_again(model, &w, &slot->kept[i], layer_input(slot, i), pass->batch);
     dt_block_backward(model, &w, &g, &slot->kept[i], layer_input(slot, i), pass->batch, pass->add,
                       pass->hooks);
@@ -223,8 +259,8 @@ const real *dt_model_forward(struct dt_model *model, const struct dt_pass *pass)
     if (dt_model_begins(model, pass->chunk))
         embedding_forward(model, pass);
     for (size_t i = 0; i < count; i++) {
-        size_t bucket = layer_bucket(model, first + i);
-        params_needed(pass->hooks, bucket, i + 1 < count ? bucket + 1 : after);
+        layer_params_needed(model, pass->hooks, first + i,
+                            i + 1 < count ? layer_bucket(model, first + i + 1) : after);
         layer_forward(model, pass, i, first + i);
         dt_model_between(pass->hooks);
     }
@@ -304,13 +340,14 @@ static void embedding_backward(struct dt_model *model, const struct dt_pass *pas
 double dt_model_backward(struct dt_model *model, const struct dt_pass *pass)
 {
     size_t first = first_layer(model, pass->chunk);
+    model->moe.scale = pass->scale;
     double loss = dt_model_ends(model, pass->chunk) ? top_backward(model, pass) : 0;
     for (size_t i = model->slot_layers; i-- > 0;) {
-        size_t bucket = layer_bucket(model, first + i);
-        params_needed(pass->hooks, bucket, i > 0 ? bucket - 1 : DT_NO_BUCKET);
-        grads_needed(pass->hooks, bucket);
+        layer_params_needed(model, pass->hooks, first + i,
+                            i > 0 ? layer_bucket(model, first + i - 1) : DT_NO_BUCKET);
+        layer_grads_needed(model, pass->hooks, first + i);
         layer_backward(model, pass, i, first + i);
-        bucket_ready(pass->hooks, bucket);
+        layer_ready(model, pass->hooks, first + i);
     }
     if (dt_model_begins(model, pass->chunk))
         embedding_backward(model, pass);
@@ -342,8 +379,10 @@ double dt_model_evaluate(struct dt_model *model, const int *tokens, const int *t
 double dt_model_flops(const struct dt_model_config *config, double tokens)
 {
     double c = config->channels, layers = config->layers;
-    double weights = c * ((double)dt_config_qkv(config) + c + (double)dt_config_up(config) +
-                          config->hidden); /* of a layer's products */
+    double wide = (double)dt_config_up(config) + config->hidden; /* of the second half */
+    if (config->experts > 0)
+        wide = config->experts_per_token * wide + config->experts;   /* and the router */
+    double weights = c * ((double)dt_config_qkv(config) + c + wide); /* of a layer's products */
     return 3 * tokens *
            (2 * weights * layers + 2 * c * config->vocab + 4.0 * config->seq * c * layers);
 }

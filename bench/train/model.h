@@ -10,6 +10,7 @@
 #include "blas.h"
 #include "layout.h"
 #include "mesh.h"
+#include "moe.h"
 #include "reals.h"
 #include "ring.h"
 
@@ -48,6 +49,9 @@ struct dt_model {
     real *d_norm;   /* gradients of one norm, of the rows here */
     real *rope;     /* table of rotary positions, NULL: none */
     double *row_losses;
+    struct dt_moe moe;           /* only with experts; moe.loss grows with each forward pass */
+    struct dt_moe_kept *experts; /* of all layers */
+    size_t experts_count;
     struct dt_ring ring; /* only where mesh->context has more ranks than this one */
     double waited_s;     /* by communication inside layers, since dt_parallel_finish */
     bool failed;         /* communication inside a layer, which can not return it */

@@ -6,6 +6,19 @@
 
 #include "reals.h"
 
+struct dt_moe_shape dt_moe_shape_of(const struct dt_model_config *c, const struct dt_widths *here)
+{
+    return (struct dt_moe_shape){.experts = (size_t)c->experts,
+                                 .chosen = (size_t)c->experts_per_token,
+                                 .first = here->experts.first,
+                                 .own = here->experts.count,
+                                 .channels = here->channels,
+                                 .hidden = here->hidden,
+                                 .seq = (size_t)c->seq,
+                                 .gated = c->family == DT_FAMILY_LLAMA,
+                                 .balance = c->experts_balance};
+}
+
 static size_t up_width(const struct dt_moe_shape *s)
 {
     return s->hidden * (s->gated ? 2 : 1);

@@ -16,6 +16,7 @@
 
 #include "comm.h"
 #include "layers.h"
+#include "part.h"
 
 /* What one rank needs of the model's sizes. */
 struct dt_moe_shape {
@@ -26,6 +27,9 @@ struct dt_moe_shape {
     bool gated;              /* SwiGLU; else GELU */
     double balance;
 };
+
+struct dt_moe_shape dt_moe_shape_of(const struct dt_model_config *config,
+                                    const struct dt_widths *here);
 
 /* Of the own experts, one after the other. Biases may be NULL. */
 struct dt_moe_weights {
@@ -65,7 +69,7 @@ struct dt_moe {
     real *memory;
 };
 
-/* The groups must outlive it. */
+/* The groups are set by the caller, and outlive it. */
 int dt_moe_init(struct dt_moe *moe, const struct dt_moe_shape *shape, size_t max_rows,
                 const struct dt_blas *blas, struct dt_error *err);
 void dt_moe_fini(struct dt_moe *moe);

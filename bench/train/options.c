@@ -132,6 +132,9 @@ static int apply_preset(struct dt_options *o, struct dt_error *err)
     override(&o->model.seq, given.seq);
     override(&o->model.vocab, given.vocab);
     override(&o->model.rope_base, given.rope_base);
+    override(&o->model.experts, given.experts);
+    override(&o->model.experts_per_token, given.experts_per_token);
+    o->model.experts_balance = given.experts_balance;
     if (given.family != NOT_GIVEN)
         o->model.family = given.family;
     if (given.untied != NOT_GIVEN)
@@ -190,14 +193,15 @@ int dt_options_parse(struct dt_options *options, int argc, char **argv, struct d
                "DT_PROGRESS_FD=N a line a step goes to descriptor N. See dt-train(1)."};
     struct parse parse = {.options = options, .err = err};
     int next = 0;
-    *options = (struct dt_options){.steps = 100,
-                                   .seed = 1,
-                                   .rate = NOT_GIVEN,
-                                   .warmup = NOT_GIVEN,
-                                   .decay = 0.1,
-                                   .temperature = 0.8,
-                                   .top = 40,
-                                   .model = {.family = NOT_GIVEN, .untied = NOT_GIVEN}};
+    *options = (struct dt_options){
+        .steps = 100,
+        .seed = 1,
+        .rate = NOT_GIVEN,
+        .warmup = NOT_GIVEN,
+        .decay = 0.1,
+        .temperature = 0.8,
+        .top = 40,
+        .model = {.family = NOT_GIVEN, .untied = NOT_GIVEN, .experts_balance = 0.01}};
     fill_table();
     error_t rc = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &next, &parse);
     if (!parse.failed && rc == ENOMEM) {

@@ -16,7 +16,9 @@ struct dt_widths dt_part_widths(const struct dt_model_config *c, const struct dt
                           .kv_heads = (size_t)c->kv_heads / tp,
                           .head = head,
                           .hidden = (size_t)c->hidden / tp,
-                          .vocab = dt_share((size_t)c->vocab, (size_t)part->tp, tp)};
+                          .vocab = dt_share((size_t)c->vocab, (size_t)part->tp, tp),
+                          .experts = dt_share((size_t)c->experts, (size_t)part->ep,
+                                              (size_t)(part->ep_size > 1 ? part->ep_size : 1))};
     w.attended = w.heads * head;
     w.qkv = (w.heads + 2 * w.kv_heads) * head;
     w.up = dt_config_up(c) / tp;
@@ -54,6 +56,19 @@ static int refuse_stages(const struct dt_model_config *c, const struct dt_part *
                         pp, chunks, c->layers, nearest, chunks);
 }
 
+static int check_experts(const struct dt_model_config *c, const struct dt_part *part,
+                         struct dt_error *err)
+{
+    if (part->ep_size <= 1 || (c->experts > 0 && c->experts % part->ep_size == 0))
+        return 0;
+    if (c->experts == 0)
+        return dt_error_set(err, "--ep %d wants --experts N, of which each rank has a share",
+                            part->ep_size);
+    return dt_error_set(err,
+                        "--ep %d does not divide --experts %d; the nearest that fits is --ep %ld",
+                        part->ep_size, c->experts, dt_nearest_divisor(c->experts, part->ep_size));
+}
+
 int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, struct dt_error *err)
 {
     const struct {
@@ -72,7 +87,7 @@ int dt_part_check(const struct dt_model_config *c, const struct dt_part *part, s
                             c->vocab, nearest_tp(c, c->vocab));
     if (c->layers % runs != 0)
         return refuse_stages(c, part, err);
-    return 0;
+    return check_experts(c, part, err);
 }
 
 struct dt_range dt_part_layers(const struct dt_model_config *c, const struct dt_part *part,

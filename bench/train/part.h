@@ -33,6 +33,7 @@ struct dt_widths {
     size_t qkv;             /* a row of queries, keys and values */
     size_t hidden, up;      /* the wide half; what is before the activation (SwiGLU: twice) */
     struct dt_range vocab;  /* tokens whose rows of the tables, and whose logits, are here */
+    struct dt_range experts;
 };
 struct dt_widths dt_part_widths(const struct dt_model_config *config, const struct dt_part *part);
 

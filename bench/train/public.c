@@ -68,6 +68,29 @@ static void add_gpt2(struct list *l)
     add_vector(l, "mlp.c_proj.bias", "down.bias", c);
 }
 
+/* Mixtral: each expert is three tensors. */
+static void add_mixture(struct list *l)
+{
+    const struct dt_model_config *m = &l->layout->config;
+    size_t c = (size_t)m->channels, hidden = (size_t)m->hidden;
+    add_rows(l, "block_sparse_moe.gate.weight", "router.weight", 0, (size_t)m->experts, c, false);
+    for (size_t e = 0; e < (size_t)m->experts; e++) {
+        const struct {
+            const char *public, *name;
+            size_t first, rows, columns;
+        } parts[] = {{"w1", "experts.up.weight", e * 2 * hidden, hidden, c},
+                     {"w2", "experts.down.weight", e * c, c, hidden},
+                     {"w3", "experts.up.weight", (e * 2 + 1) * hidden, hidden, c}};
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            char public[64];
+            snprintf(public, sizeof public, "block_sparse_moe.experts.%zu.%s.weight", e,
+                     parts[i].public);
+            add_rows(l, public, parts[i].name, parts[i].first, parts[i].rows, parts[i].columns,
+                     false);
+        }
+    }
+}
+
 /* Queries, keys and values are three tensors there, and gate and value two. */
 static void add_llama(struct list *l)
 {
@@ -80,6 +103,10 @@ static void add_llama(struct list *l)
     add_rows(l, "self_attn.v_proj.weight", "qkv.weight", c + keys, keys, c, false);
     add_rows(l, "self_attn.o_proj.weight", "projection.weight", 0, c, c, false);
     add_vector(l, "post_attention_layernorm.weight", "norm2.weight", c);
+    if (m->experts > 0) {
+        add_mixture(l);
+        return;
+    }
     add_rows(l, "mlp.gate_proj.weight", "up.weight", 0, hidden, c, false);
     add_rows(l, "mlp.up_proj.weight", "up.weight", hidden, hidden, c, false);
     add_rows(l, "mlp.down_proj.weight", "down.weight", 0, c, hidden, false);
@@ -91,7 +118,7 @@ struct dt_public_tensor *dt_public_tensors(const struct dt_layout *layout, size_
     const bool llama = m->family == DT_FAMILY_LLAMA;
     size_t c = (size_t)m->channels, vocab = (size_t)m->vocab;
     struct list l = {.layout = layout, .layer = -1};
-    l.tensors = calloc(5 + 12 * (size_t)m->layers, sizeof *l.tensors);
+    l.tensors = calloc(5 + (12 + 3 * (size_t)m->experts) * (size_t)m->layers, sizeof *l.tensors);
     if (!l.tensors)
         return NULL;
     add_rows(&l, llama ? "model.embed_tokens.weight" : "transformer.wte.weight", "token.table", 0,
@@ -109,6 +136,10 @@ struct dt_public_tensor *dt_public_tensors(const struct dt_layout *layout, size_
 
 int dt_public_check(const struct dt_model_config *config, struct dt_error *err)
 {
+    if (config->family == DT_FAMILY_GPT2 && config->experts > 0)
+        return dt_error_set(err,
+                            "--export knows no public model of the family gpt2 with --experts; "
+                            "take --family llama, which with experts is Mixtral's");
     if (config->family == DT_FAMILY_GPT2 && config->kv_heads != config->heads)
         return dt_error_set(err,
                             "--export knows no public model of the family gpt2 with --kv-heads %d "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model as Hugging Face's transformers has it (GPT2LMHeadModel, LlamaForCausalLM): names and shapes
- * of its tensors, of which ours are made, and its sizes in config.json. */
+/* A model as Hugging Face's transformers has it (GPT2LMHeadModel, LlamaForCausalLM, and with experts
+ * MixtralForCausalLM): names and shapes of its tensors, of which ours are made, and its sizes in
+ * config.json. */
 #ifndef DT_TRAIN_PUBLIC_H
 #define DT_TRAIN_PUBLIC_H
 
@@ -18,7 +19,7 @@ struct dt_public_tensor {
 /* All tensors of the public model. layout: of the whole model. Caller frees; NULL: no memory. */
 struct dt_public_tensor *dt_public_tensors(const struct dt_layout *layout, size_t *count);
 
-/* Is there a public model of this shape? GPT-2 with grouped queries has none. */
+/* Is there a public model of this shape? GPT-2 with grouped queries or experts has none. */
 int dt_public_check(const struct dt_model_config *config, struct dt_error *err);
 
 /* Sizes from the text of a config.json. `most`: positions that the model was made for; seq is that,

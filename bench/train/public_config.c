@@ -65,6 +65,16 @@ static void want_false(struct reading *r, const char *name, const char *what)
     r->failed = true;
 }
 
+/* Positions that a query sees, where they are not all before it. */
+static void want_no_window(struct reading *r)
+{
+    json_t *value = json_object_get(r->root, "sliding_window");
+    if (r->failed || !value || json_is_null(value))
+        return;
+    dt_error_set(r->err, "its attention sees a window (sliding_window), and dt-train's all before");
+    r->failed = true;
+}
+
 static bool tied(struct reading *r, bool unsaid)
 {
     json_t *value = json_object_get(r->root, "tie_word_embeddings");
@@ -134,6 +144,14 @@ static void read_llama(struct reading *r, struct dt_model_config *c)
     read_rope(r, c);
 }
 
+static void read_mixtral(struct reading *r, struct dt_model_config *c)
+{
+    read_llama(r, c);
+    c->experts = size_of(r, "num_local_experts", 1);
+    c->experts_per_token = size_of(r, "num_experts_per_tok", 1);
+    want_no_window(r);
+}
+
 int dt_public_config(struct dt_model_config *config, int *most, const char *text, size_t length,
                      struct dt_error *err)
 {
@@ -148,8 +166,11 @@ int dt_public_config(struct dt_model_config *config, int *most, const char *text
         read_gpt2(&r, config);
     } else if (type && strcmp(type, "llama") == 0) {
         read_llama(&r, config);
+    } else if (type && strcmp(type, "mixtral") == 0) {
+        read_mixtral(&r, config);
     } else {
-        dt_error_set(err, "its model_type is \"%s\", and \"gpt2\" or \"llama\" is wanted",
+        dt_error_set(err,
+                     "its model_type is \"%s\", and \"gpt2\", \"llama\" or \"mixtral\" is wanted",
                      type ? type : "");
         r.failed = true;
     }

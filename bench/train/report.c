@@ -176,6 +176,8 @@ static void write_log(struct dt_report *report, const struct dt_step_numbers *n)
             n->step, n->loss, report->tokens_per_step / n->seconds, mfu(report, 1, n->seconds),
             1e3 * n->seconds, 1e3 * compute_s(n), 1e3 * n->exposed_s, 1e3 * n->data_s,
             1e3 * n->checkpoint_s, n->rate);
+    if (n->balance > 0)
+        fprintf(report->log, ",\"balance\":%.6g", n->balance);
     if (n->length > 0)
         fprintf(report->log, ",\"grad_norm\":%.6g", n->length);
     fputs("}\n", report->log);

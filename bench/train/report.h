@@ -12,6 +12,7 @@
 struct dt_step_numbers {
     long step; /* that is done, from 1 */
     double loss, rate;
+    double balance; /* what uneven use of the experts adds to the loss; 0: there are none */
     /* Of the step, and of these: waiting for other ranks, reading data, waiting for a checkpoint
      * (which was begun after the step before). The rest is computing. */
     double seconds, exposed_s, data_s, checkpoint_s;

@@ -153,20 +153,6 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     return dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err);
 }
 
-/* Which dimensions can be more than 1. */
-static int check_dimensions(const struct dt_mesh_sizes *sizes, struct dt_error *err)
-{
-    const struct {
-        const char *name;
-        int size;
-    } missing[] = {{"ep", sizes->ep}};
-    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
-        if (missing[i].size > 1)
-            return dt_error_set(err, "--%s %d: this dt-train can not share that; say --%s 1",
-                                missing[i].name, missing[i].size, missing[i].name);
-    return 0;
-}
-
 /* The options against each other, alike on all ranks, and then the groups of ranks. */
 static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
 {
@@ -174,7 +160,7 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     struct dt_mesh_sizes sizes = o->mesh;
     if (dt_config_check(&o->model, err) < 0 ||
         (o->export_to && dt_public_check(&o->model, err) < 0) ||
-        dt_mesh_fit(&sizes, train->comm->size, err) < 0 || check_dimensions(&sizes, err) < 0)
+        dt_mesh_fit(&sizes, train->comm->size, err) < 0)
         return -1;
     const struct dt_mesh_sizes at = dt_mesh_at(&sizes, train->comm->rank);
     const struct dt_part part = dt_mesh_part(&sizes, &at);

@@ -27,7 +27,7 @@ double dt_train_rate(const struct dt_options *o, long step)
 }
 
 /* What every rank learns of all others at the end of a step, in one sum. */
-enum { NEWS_LOSS, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_WRITING, NEWS_COUNT };
+enum { NEWS_LOSS, NEWS_BALANCE, NEWS_SAVE, NEWS_END, NEWS_UNREADABLE, NEWS_WRITING, NEWS_COUNT };
 
 /* SIGUSR1 and SIGTERM are blocked in every thread, and asked for here. */
 static void collect_signals(const struct dt_train *train, double *news)
@@ -118,6 +118,7 @@ static double learn(struct dt_train *train)
 {
     const struct dt_options *o = train->options;
     double scale = 1.0 / ((double)o->global_batch * o->model.seq);
+    train->model.moe.loss = 0;
     return scale *
            dt_parallel_learn(&train->parallel, train->tokens, train->targets, train->micro, scale);
 }
@@ -130,6 +131,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     bool unreadable = read_batch(train, &read_error) < 0;
     double read_s = dt_seconds() - begin, loss = learn(train);
     news[NEWS_LOSS] = loss;
+    news[NEWS_BALANCE] = train->model.moe.loss / ((double)o->global_batch * o->model.seq);
     news[NEWS_UNREADABLE] = unreadable;
     news[NEWS_WRITING] = dt_saver_busy(&train->saver);
     collect_signals(train, news);
@@ -161,6 +163,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     dt_report_step(&train->report,
                    &(struct dt_step_numbers){.step = train->step,
                                              .loss = news[NEWS_LOSS],
+                                             .balance = news[NEWS_BALANCE],
                                              .seconds = dt_seconds() - begin + train->stall_s,
                                              .exposed_s = exposed,
                                              .data_s = read_s,

@@ -306,7 +306,9 @@ struct whole {
 static double whole_loss(void *context)
 {
     struct whole *w = context;
-    return dt_model_evaluate(&w->model, tokens, targets, BATCH, NULL) * 0.01;
+    w->model.moe.loss = 0;
+    double loss = dt_model_evaluate(&w->model, tokens, targets, BATCH, NULL);
+    return (loss + w->model.moe.loss) * 0.01;
 }
 
 /* Every tensor of the model; this covers embedding, head and loss. */
@@ -322,7 +324,8 @@ static void check_model(const struct dt_model_config *config)
     dt_layout_first_values(layout, w.model.params, 5);
     for (size_t i = 0; i < layout->total; i++)
         w.model.params[i] += 0.02 * (double)(i % 7);
-    double loss = dt_model_train(&w.model, tokens, targets, BATCH, 0.01, false, NULL) * 0.01;
+    double loss = dt_model_train(&w.model, tokens, targets, BATCH, 0.01, false, NULL);
+    loss = (loss + w.model.moe.loss) * 0.01;
     assert_true(fabs(loss - whole_loss(&w)) < 1e-12);
     for (size_t t = 0; t < layout->tensor_count; t++) {
         const struct dt_tensor *tensor = &layout->tensors[t];
@@ -359,6 +362,9 @@ static void test_model(void **state)
     check_model(&config);
     config.kv_heads = 1; /* nothing in grouped queries is Llama's alone */
     check_model(&config);
+    config.experts = 3;
+    config.experts_balance = 0.3;
+    check_model(&config);
 }
 
 static void test_llama(void **state)
@@ -375,6 +381,10 @@ static void test_llama(void **state)
                                      .untied = true};
     check_model(&config);
     config.untied = false;
+    check_model(&config);
+    config.experts = 4;
+    config.experts_per_token = 3;
+    config.experts_balance = 0.3;
     check_model(&config);
 }
 

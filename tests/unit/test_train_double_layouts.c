@@ -32,6 +32,7 @@ struct scene {
     size_t micro; /* micro-batches of a step */
     enum dt_recompute recompute;
     bool llama;
+    int experts;
     enum fault fault;
     real *whole; /* final parameters, by rank 0; freed by the test */
     size_t count;
@@ -49,6 +50,8 @@ static struct dt_model_config config_of(const struct scene *scene)
                                     .seq = SEQ,
                                     .vocab = VOCAB,
                                     .untied = scene->llama,
+                                    .experts = scene->experts,
+                                    .experts_balance = 0.1,
                                     .family = scene->llama ? DT_FAMILY_LLAMA : DT_FAMILY_GPT2};
 }
 
@@ -317,6 +320,23 @@ static const struct scene layouts[] = {
     {.sizes = {.pp = 2, .tp = 2, .sp = true, .chunks = 2}, .micro = 2},
     {.sizes = {.fsdp = 2, .pp = 2, .tp = 2, .sp = true}, .zero = 3, .micro = 2},
     {.sizes = {.pp = 2, .cp = 2, .tp = 2, .sp = true}, .micro = 2},
+    {.sizes = {.dp = 2}, .micro = 2, .experts = 4},
+    {.sizes = {.fsdp = 2}, .zero = 3, .micro = 2, .experts = 4},
+    {.sizes = {.fsdp = 2}, .zero = 2, .experts = 3},
+    {.sizes = {.ep = 2}, .experts = 4},
+    {.sizes = {.ep = 4}, .micro = 2, .experts = 4},
+    {.sizes = {.ep = 2, .cp = 2}, .micro = 2, .experts = 4},
+    {.sizes = {.ep = 2, .tp = 2}, .experts = 4},
+    {.sizes = {.ep = 2, .tp = 2, .sp = true}, .micro = 2, .experts = 4},
+    {.sizes = {.dp = 2, .ep = 2}, .micro = 2, .experts = 4, .recompute = DT_RECOMPUTE_FULL},
+    {.sizes = {.fsdp = 2, .ep = 2}, .zero = 3, .micro = 2, .experts = 4},
+    {.sizes = {.ep = 2, .cp = 2, .tp = 2}, .experts = 4, .recompute = DT_RECOMPUTE_SELECTIVE},
+    {.sizes = {.fsdp = 2, .ep = 2, .cp = 2}, .zero = 1, .experts = 4},
+    {.sizes = {.fsdp = 2, .ep = 2, .tp = 2}, .zero = 3, .micro = 2, .experts = 4},
+    {.sizes = {.pp = 2, .ep = 2}, .micro = 2, .experts = 4},
+    {.sizes = {.pp = 2, .ep = 2, .chunks = 2}, .micro = 2, .experts = 4},
+    {.sizes = {.fsdp = 2, .pp = 2, .ep = 2}, .zero = 3, .micro = 2, .experts = 4},
+    {.sizes = {.cp = 2, .tp = 2, .sp = true}, .micro = 2, .recompute = DT_RECOMPUTE_FULL},
 };
 
 static void test_layouts(void **state)

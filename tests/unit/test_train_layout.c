@@ -34,6 +34,16 @@ static const struct dt_model_config configs[] = {
      .vocab = 300,
      .family = DT_FAMILY_LLAMA,
      .hidden = 40},
+    {.layers = 4, .channels = 16, .heads = 4, .seq = 8, .vocab = 259, .experts = 4},
+    {.layers = 4,
+     .channels = 32,
+     .heads = 4,
+     .seq = 8,
+     .vocab = 256,
+     .family = DT_FAMILY_LLAMA,
+     .hidden = 24,
+     .untied = 1,
+     .experts = 8},
 };
 
 #define MESH(DP, FSDP, EP, PP, CP, TP, CHUNKS)                                                     \
@@ -46,7 +56,7 @@ static const struct dt_mesh_sizes meshes[] = {
     MESH(1, 2, 1, 1, 1, 2, 1), MESH(1, 3, 1, 1, 1, 1, 1), MESH(1, 1, 1, 2, 1, 1, 1),
     MESH(1, 1, 1, 4, 1, 1, 1), MESH(1, 1, 1, 2, 1, 1, 2), MESH(1, 1, 1, 2, 1, 2, 2),
     MESH(2, 2, 1, 2, 1, 2, 1), MESH(1, 5, 1, 1, 1, 4, 1), MESH(2, 1, 2, 1, 2, 1, 1),
-    MESH(1, 2, 2, 2, 1, 2, 1),
+    MESH(1, 2, 2, 2, 1, 2, 1), MESH(1, 1, 4, 1, 1, 2, 1), MESH(2, 3, 2, 1, 1, 1, 1),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -111,10 +121,12 @@ static void tally_rank(struct tally *t, const struct dt_model_config *config,
 static int holders(const struct dt_tensor *tensor, const struct dt_model_config *config,
                    const struct dt_mesh_sizes *s)
 {
-    static const char *const uncut[] = {"norm1.weight", "norm1.bias",      "norm2.weight",
-                                        "norm2.bias",   "norm.weight",     "norm.bias",
-                                        "down.bias",    "projection.bias", "position.table"};
-    int count = s->dp * s->ep * s->cp;
+    static const char *const uncut[] = {"norm1.weight",  "norm1.bias",       "norm2.weight",
+                                        "norm2.bias",    "norm.weight",      "norm.bias",
+                                        "down.bias",     "projection.bias",  "position.table",
+                                        "router.weight", "experts.down.bias"};
+    const bool expert = strncmp(tensor->name, "experts.", strlen("experts.")) == 0;
+    int count = s->dp * (expert ? 1 : s->ep) * s->cp;
     for (size_t i = 0; i < COUNT(uncut); i++)
         count *= strcmp(tensor->name, uncut[i]) == 0 ? s->tp : 1;
     if (strcmp(tensor->name, "token.table") == 0 && !config->untied && s->pp > 1)
@@ -240,6 +252,11 @@ static void not_cut(struct dt_model_config config, struct dt_part part, const ch
 static void test_cuts(void **state)
 {
     (void)state;
+    not_cut(configs[0], (struct dt_part){.ep_size = 2},
+            "--ep 2 wants --experts N, of which each rank has a share");
+    not_cut((struct dt_model_config){.layers = 1, .channels = 4, .heads = 1, .experts = 6},
+            (struct dt_part){.ep_size = 4},
+            "--ep 4 does not divide --experts 6; the nearest that fits is --ep 3");
     not_cut(configs[0], (struct dt_part){.tp_size = 3},
             "--tp 3 does not divide --heads 4; the nearest that fits is --tp 2");
     not_cut(configs[2], (struct dt_part){.tp_size = 8},

@@ -86,9 +86,9 @@ static void read_reference(struct reference *r, const char *file_name)
     assert_int_equal(fscanf(file, "experts_balance %lf\n", &c->experts_balance), 1);
     assert_int_equal(fscanf(file, "clip %lf\n", &r->clip), 1);
     for (int i = 0; i < STEPS; i++)
-        assert_int_equal(fscanf(file, "step %*d %lf %lf %lf\n", &r->losses[i], &r->lengths[i],
-                                &r->balances[i]),
-                         3);
+        assert_int_equal(
+            fscanf(file, "step %*d %lf %lf %lf\n", &r->losses[i], &r->lengths[i], &r->balances[i]),
+            3);
     assert_int_equal(dt_layout_init(&layout, c, NULL, &err), 0);
     r->gradient = calloc(layout.total, sizeof *r->gradient);
     read_tensors(file, &layout, r->gradient);
@@ -180,10 +180,15 @@ static void check_family(const char *family)
     double scale = 1.0 / (BATCH * r.config.seq), worst;
     for (int step = 0; step < STEPS; step++) {
         samples(&r.config, step, tokens, targets);
+        model.moe.loss = 0;
         double loss = scale * dt_model_train(&model, tokens, targets, BATCH, scale, false, NULL);
+        double balance = scale * model.moe.loss;
         double length = sqrt(dt_squares(model.grads, layout->total));
         if (fabs(loss - r.losses[step]) > bars.loss * r.losses[step])
             fail_msg("%s step %d: loss %.9g, reference %.9g", family, step, loss, r.losses[step]);
+        if (fabs(balance - r.balances[step]) > bars.loss * r.balances[step])
+            fail_msg("%s step %d: balance %.9g, reference %.9g", family, step, balance,
+                     r.balances[step]);
         if (fabs(length - r.lengths[step]) > bars.tensor * r.lengths[step])
             fail_msg("%s step %d: gradient of length %.9g, reference %.9g", family, step, length,
                      r.lengths[step]);
@@ -219,6 +224,13 @@ static void test_llama(void **state)
 {
     (void)state;
     check_family("llama");
+}
+
+static void test_experts(void **state)
+{
+    (void)state;
+    check_family("gpt2-experts");
+    check_family("llama-experts");
 }
 
 /* Every way to make products of bf16 that this CPU has; rounding for the tiles of fp32 is one. */
@@ -263,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_gpt2, open_fp32, close_blas),
         cmocka_unit_test_setup_teardown(test_llama, open_fp32, close_blas),
+        cmocka_unit_test_setup_teardown(test_experts, open_fp32, close_blas),
         cmocka_unit_test_setup_teardown(test_bf16, open_bf16, close_blas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
