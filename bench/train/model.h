@@ -53,8 +53,9 @@ struct dt_model {
     struct dt_moe_kept *experts; /* of all layers */
     size_t experts_count;
     struct dt_ring ring; /* only where mesh->context has more ranks than this one */
-    double waited_s;     /* by communication inside layers, since dt_parallel_finish */
-    bool failed;         /* communication inside a layer, which can not return it */
+    double waited_s;     /* by communication inside layers and between stages, since
+                            dt_parallel_finish */
+    bool failed;         /* such communication, which can not return it */
     struct dt_error error;
 };
 

@@ -148,11 +148,10 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
     int rc = p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
                         : dt_dp_finish(&p->dp, exposed_s, err);
     if (rc == 0)
-        rc = dt_pipe_finish(&p->pipe, exposed_s, err);
-    if (rc == 0)
         rc = join_ends(p, exposed_s, err);
     *exposed_s += p->model->waited_s;
     p->model->waited_s = 0;
+    p->world->broken |= rc < 0;
     return rc;
 }
 

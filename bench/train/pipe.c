@@ -31,29 +31,23 @@ int dt_pipe_slots(const struct dt_mesh *mesh, int micros)
     return dt_schedule_slots(&sizes);
 }
 
-static void note(struct dt_pipe *pipe, int result)
-{
-    if (result < 0)
-        pipe->failed = true;
-}
-
 static void wait_for(struct dt_pipe *pipe, const struct dt_pipe_line *line,
                      const struct dt_message *message)
 {
-    if (!pipe->failed)
-        note(pipe, dt_comm_wait_message(line->comm, message, &pipe->error));
+    if (!pipe->model->failed)
+        dt_model_note(pipe->model, dt_comm_wait_message(line->comm, message, &pipe->model->error));
 }
 
 static void start_receive(struct dt_pipe *pipe, struct dt_pipe_line *line, size_t count)
 {
     size_t i = line->started % DT_PIPE_BUFFERS;
-    if (line->left == 0 || pipe->failed)
+    if (line->left == 0 || pipe->model->failed)
         return;
     line->left--;
     line->started++;
-    note(pipe,
-         line->comm->operations->receive_start(line->comm, &line->messages[i], line->buffers[i],
-                                               count, line->peer, &pipe->error));
+    dt_model_note(pipe->model, line->comm->operations->receive_start(
+                                   line->comm, &line->messages[i], line->buffers[i], count,
+                                   line->peer, &pipe->model->error));
 }
 
 /* This many will come. */
@@ -73,7 +67,7 @@ static void take_in(struct dt_pipe *pipe, int direction, real *to, size_t count)
     wait_for(pipe, line, &line->messages[i]);
     memcpy(to, line->buffers[i], count * sizeof *to);
     start_receive(pipe, line, count);
-    pipe->spent_s += dt_seconds() - begin;
+    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 static void send_out(struct dt_pipe *pipe, int direction, const real *from, size_t count)
@@ -84,11 +78,11 @@ static void send_out(struct dt_pipe *pipe, int direction, const real *from, size
     if (line->started++ >= DT_PIPE_BUFFERS)
         wait_for(pipe, line, &line->messages[i]);
     memcpy(line->buffers[i], from, count * sizeof *from);
-    if (!pipe->failed)
-        note(pipe,
-             line->comm->operations->send_start(line->comm, &line->messages[i], line->buffers[i],
-                                                count, line->peer, &pipe->error));
-    pipe->spent_s += dt_seconds() - begin;
+    if (!pipe->model->failed)
+        dt_model_note(pipe->model, line->comm->operations->send_start(
+                                       line->comm, &line->messages[i], line->buffers[i], count,
+                                       line->peer, &pipe->model->error));
+    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 /* The hooks of the model's work: messages of the pipeline move, too. */
@@ -119,10 +113,10 @@ static void between(void *context)
     double begin = dt_seconds();
     for (int direction = FORWARD; direction <= BACKWARD; direction++) {
         struct dt_comm *out = pipe->out[direction].comm;
-        if (!pipe->failed)
-            note(pipe, out->operations->poll(out, &pipe->error));
+        if (!pipe->model->failed)
+            dt_model_note(pipe->model, out->operations->poll(out, &pipe->model->error));
     }
-    pipe->spent_s += dt_seconds() - begin;
+    pipe->model->waited_s += dt_seconds() - begin;
     dt_model_between(pipe->inner);
 }
 
@@ -221,7 +215,7 @@ static void empty_lines(struct dt_pipe *pipe)
         for (size_t i = 0; i < DT_PIPE_BUFFERS && i < line->started; i++)
             wait_for(pipe, line, &line->messages[i]);
     }
-    pipe->spent_s += dt_seconds() - begin;
+    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work)
@@ -255,16 +249,6 @@ double dt_pipe_evaluate(struct dt_pipe *pipe, const struct dt_pipe_work *work)
     }
     empty_lines(pipe);
     return loss;
-}
-
-int dt_pipe_finish(struct dt_pipe *pipe, double *exposed_s, struct dt_error *err)
-{
-    *exposed_s += pipe->spent_s;
-    pipe->spent_s = 0;
-    if (!pipe->failed)
-        return 0;
-    *err = pipe->error;
-    return -1;
 }
 
 /* Where this stage's lines lead. The groups' memory is for what is sent: others read it there. */

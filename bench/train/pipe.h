@@ -32,9 +32,6 @@ struct dt_pipe {
     int *slots;                        /* of each micro-batch and chunk under way */
     bool *busy;                        /* slots */
     const struct dt_model_hooks *inner;
-    double spent_s; /* on other stages, since it was last asked */
-    bool failed;     /* told by dt_pipe_finish */
-    struct dt_error error;
 };
 
 /* Slots of activations that a rank of this mesh needs: before the model is made. */
@@ -57,13 +54,11 @@ struct dt_pipe_work {
     void *context;
 };
 
-/* All micro-batches forward and backward. Returns the sum of losses: on the last stage, 0 on others. */
+/* All micro-batches forward and backward. Returns the sum of losses: on the last stage, 0 on others. A
+ * message that fails is model->failed, and model->waited_s grows by the seconds spent on others. */
 double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work);
 
 /* One micro-batch forward only. Returns as dt_pipe_learn. */
 double dt_pipe_evaluate(struct dt_pipe *pipe, const struct dt_pipe_work *work);
-
-/* Has all gone well? *exposed_s grows by the seconds that this stage has spent on others. */
-int dt_pipe_finish(struct dt_pipe *pipe, double *exposed_s, struct dt_error *err);
 
 #endif

@@ -24,7 +24,8 @@ enum fault {
     SKIPPED_SEND,
     SKIPPED_ENDS, /* of a pipeline: the tied table's gradients */
     SAME_MICRO,   /* a micro-batch twice, and another not at all */
-    FAULTS
+    FAULTS,
+    FAILED_SEND = FAULTS /* this one is told */
 };
 
 /* 0 is 1, but for zero. */
@@ -36,6 +37,7 @@ struct scene {
     size_t count, params;
     _Atomic size_t taken; /* reals, of the rank that took most */
     _Atomic int failed;
+    struct dt_error error; /* of rank 0, the first */
 };
 
 static _Thread_local struct dt_comm_operations real_operations;
@@ -93,10 +95,24 @@ static int skip_receive(struct dt_comm *comm, struct dt_message *message, real *
     return skip_send(comm, message, data, count, from, err);
 }
 
+static int fail_send(struct dt_comm *comm, struct dt_message *message, const real *data,
+                     size_t count, int to, struct dt_error *err)
+{
+    (void)message, (void)data, (void)count;
+    return dt_comm_break(comm, err, "no way to rank %d", to);
+}
+
+static int fail_receive(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
+                        int from, struct dt_error *err)
+{
+    return fail_send(comm, message, data, count, from, err);
+}
+
 /* What this rank sends goes through these instead. */
 static void plant(struct dt_parallel *p, enum fault fault, struct dt_comm_operations *faulty)
 {
-    struct dt_comm *comm = fault == SKIPPED_SEND   ? p->mesh->pipe
+    bool message = fault == SKIPPED_SEND || fault == FAILED_SEND;
+    struct dt_comm *comm = message                 ? p->mesh->pipe
                            : fault == SKIPPED_ENDS ? p->mesh->ends
                            : p->sharded            ? p->mesh->shards
                                                    : p->mesh->replicas[DT_BUCKET_DENSE];
@@ -107,6 +123,9 @@ static void plant(struct dt_parallel *p, enum fault fault, struct dt_comm_operat
     } else if (fault == SKIPPED_SEND) {
         faulty->send_start = skip_send;
         faulty->receive_start = skip_receive;
+    } else if (fault == FAILED_SEND) {
+        faulty->send_start = fail_send;
+        faulty->receive_start = fail_receive;
     } else if (fault == SHIFTED_SHARD) {
         faulty->sum_start = shift_sum;
         faulty->scatter_start = shift_scatter;
@@ -136,8 +155,12 @@ static void step(struct dt_parallel *p, struct scene *scene, long number)
         scale *= (double)mesh->world
                      ->size; /* AdamW hides a factor but for its epsilon, which is large here */
     dt_parallel_learn(p, tokens, targets, micro, scale);
-    if (dt_parallel_finish(p, &exposed, &err) < 0)
+    if (dt_parallel_finish(p, &exposed, &err) < 0) {
+        if (mesh->world->rank == 0 && !scene->error.text[0])
+            scene->error = err;
         scene->failed = 1;
+        return;
+    }
     dt_adamw_update(&(struct dt_adamw){.rate = 1e-2,
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,
@@ -323,6 +346,17 @@ static void test_mutations(void **state)
     assert_true(check_mutations(pipelines, PIPELINES) > 5 * PIPELINES);
 }
 
+/* A message that fails: the step's end tells, and that others may wait. */
+static void test_failure(void **state)
+{
+    (void)state;
+    struct scene scene = {.pp = 2, .micros = 4, .layers = LAYERS, .fault = FAILED_SEND};
+    ranks_run(2, train, &scene);
+    assert_int_equal(scene.failed, 1);
+    assert_string_equal(scene.error.text, "no way to rank 1");
+    free(scene.whole);
+}
+
 /* 16 bytes a parameter over N, and 1.1 times that with all that is whole at zero 3. */
 static void test_memory(void **state)
 {
@@ -341,9 +375,8 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_pipelines),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_pipelines),
+        cmocka_unit_test(test_mutations), cmocka_unit_test(test_failure),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
