@@ -47,7 +47,7 @@ struct dt_hang *dt_hang_create(struct loop *loop)
     hang->given_up = -1;
     hang->progress = calloc((size_t)place->processes, sizeof *hang->progress);
     hang->nodes = calloc((size_t)place->node_count, sizeof *hang->nodes);
-    hang->straggler = dt_straggler_create(place->world_size);
+    hang->straggler = dt_straggler_create(place->world_size, loop->job->events);
     if (!hang->progress || !hang->nodes || !hang->straggler) {
         dt_hang_destroy(hang);
         return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A rank's pace is what a step took it on the average of the last 50; where it tells how much of that
+/* A rank's pace is what a step took it on the average of the last 10; where it tells how much of that
  * was its own work (DT_PROGRESS_FD), that counts instead, since ranks that wait for each other all go at
  * the pace of the slowest. Compared with the median of all. */
 #include "straggler.h"
@@ -9,25 +9,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STEPS  50
-#define SLOWER 1.10 /* of the median */
-#define AGAIN  1.25 /* of what was said last: then it is said once more */
+#define STEPS   10
+#define WINDOWS 2    /* of so many steps, in a row: a single one may be odd */
+#define SLOWER  1.10 /* of the median */
+#define AGAIN   1.25 /* of what was said last: then it is said once more */
 
 struct rank {
     /* of our own ranks */
     long long from_step, from_ns;
     /* the lead, of all */
     double us;   /* what a step takes; 0: not known */
+    int slow;    /* windows in which it was slower, in a row */
     double said; /* how many times the median, when it was said last; 0: never */
     char *node;
 };
 
 struct dt_straggler {
     int world_size, known;
+    struct dt_events *events;
     struct rank *ranks;
 };
 
-struct dt_straggler *dt_straggler_create(int world_size)
+struct dt_straggler *dt_straggler_create(int world_size, struct dt_events *events)
 {
     struct dt_straggler *straggler = calloc(1, sizeof *straggler);
     struct rank *ranks = calloc((size_t)world_size, sizeof *ranks);
@@ -38,6 +41,7 @@ struct dt_straggler *dt_straggler_create(int world_size)
     }
     straggler->ranks = ranks;
     straggler->world_size = world_size;
+    straggler->events = events;
     return straggler;
 }
 
@@ -124,20 +128,21 @@ static void judge(struct dt_straggler *straggler, int number)
     if (usual <= 0 || straggler->known * 2 < straggler->world_size || straggler->known < 3)
         return;
     double times = rank->us / usual;
-    if (times < SLOWER) {
+    rank->slow = times < SLOWER ? 0 : rank->slow + 1;
+    if (rank->slow == 0)
         rank->said = 0;
-        return;
-    }
-    if (rank->said > 0 && times < rank->said * AGAIN)
+    if (rank->slow < WINDOWS || (rank->said > 0 && times < rank->said * AGAIN))
         return;
     rank->said = times;
     bool node = node_is_slow(straggler, rank->node, usual * SLOWER);
     dprintf(STDERR_FILENO,
             "dt-launch: rank %d on %s is %.0f %% slower than the others for %d steps (%.3g s a "
             "step, median %.3g s)%s%s%s\n",
-            number, rank->node, (times - 1) * 100, STEPS, rank->us / 1e6, usual / 1e6,
+            number, rank->node, (times - 1) * 100, STEPS * WINDOWS, rank->us / 1e6, usual / 1e6,
             node ? "; all ranks of " : "", node ? rank->node : "",
             node ? " share it: suspect the node" : "");
+    dt_event(straggler->events, "straggler", "rank:d node:s slower:f node_shares:b",
+             (long long)number, rank->node, times - 1, node);
 }
 
 void dt_straggler_hear(struct dt_straggler *straggler, const struct dt_link_message *message,

@@ -4,16 +4,18 @@
 #ifndef DT_LAUNCH_STRAGGLER_H
 #define DT_LAUNCH_STRAGGLER_H
 
+#include "events.h"
 #include "link/link.h"
 #include "session.h"
 #include "watch.h"
 
 struct dt_straggler;
 
-struct dt_straggler *dt_straggler_create(int world_size); /* NULL: no memory */
+/* NULL: no memory. */
+struct dt_straggler *dt_straggler_create(int world_size, struct dt_events *events);
 void dt_straggler_destroy(struct dt_straggler *straggler);
 
-/* Every node, for each rank of its own, now and then: after every 50 steps its pace goes to the lead.
+/* Every node, for each rank of its own, now and then: after every 10 steps its pace goes to the lead.
  * steps NULL: it has told of none. */
 void dt_straggler_follow(struct dt_straggler *straggler, struct dt_session *session, int rank,
                          const struct dt_watch *steps);
