@@ -34,7 +34,7 @@ dt_conf() { changing prefix/etc/dt/dt.conf; }
 @test "garbage in any DT_ variable is refused before anything is allocated, and says which" {
     local before garbage
     before=$(last_job)
-    for garbage in VALIDATE=fsat ENV=yes BIND=near BIND=auto,far ON_FAIL=never TIMEOUT=-1 TIMEOUT=1e999 \
+    for garbage in VALIDATE=fsat ENV=yes BIND=near BIND=auto,far SHIM=yes ON_FAIL=never TIMEOUT=-1 TIMEOUT=1e999 \
         "VALIDATE=$(printf '\033[2J')" "VALIDATE=$(head -c 100000 /dev/zero | tr '\0' x)"; do
         timed env "DT_$garbage" srun -N2 echo "a rank ran"
         assert_code 64

@@ -20,6 +20,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE_S = 600  # a hang; torchrun takes seconds on an idle machine, and minutes on a busy one
 TABLE = os.path.join(HERE, "../fixtures/torchrun/lines")
 SHOW = """import json, os, sys, tempfile
 found = {"words": sys.argv[1:], "unbuffered": bool(getattr(sys.stdout, "write_through", False)), "variables": dict(os.environ)}
@@ -97,7 +98,12 @@ def run_line(command, agents, variables, words):
             with open(os.path.join(scratch, name), "w") as file:
                 file.write(SHOW)
         running = [start_agent(command, node, agents, variables, words, scratch, port) for node in range(agents)]
-        said = [agent.communicate(timeout=120)[0] for agent in running]
+        try:
+            said = [agent.communicate(timeout=PATIENCE_S)[0] for agent in running]
+        except subprocess.TimeoutExpired:
+            for agent in running:
+                agent.terminate()
+            return None, "it did not end within %d s" % PATIENCE_S
         if any(agent.returncode for agent in running):
             return None, "".join(said)
         workers = []
