@@ -31,6 +31,22 @@ preload() { # NAME
     done
 }
 
+@test "what shards of tp wrote goes on in the same way bit for bit, and in stages, positions and one process to 1e-6" {
+    local more=(--layers 4 --global-batch 8 --steps 16 --lr 1e-3)
+    mpi 4 "${SMALL[@]}" "${more[@]}" --tp 2 --fsdp 2 --save-every 8 --checkpoint "$TMP/whole" --log "$TMP/log" >/dev/null
+    grep '"loss"' "$TMP/log" | tail -n 8 >"$TMP/second"
+    for layout in "4 --tp 2 --fsdp 2" "1" "4 --tp 2 --pp 2 --micro-batch 4" "2 --cp 2"; do
+        read -r ranks rest <<<"$layout"
+        rm -rf "$TMP/cut" "$TMP/cut.log"
+        mkdir "$TMP/cut"
+        cp -r "$TMP/whole/step-00000008" "$TMP/cut"
+        # shellcheck disable=SC2086 # several words
+        mpi "$ranks" "${SMALL[@]}" "${more[@]}" $rest --save-every 8 --checkpoint "$TMP/cut" --resume --log "$TMP/cut.log" >/dev/null
+        losses_agree "$TMP/second" "$TMP/cut.log" 8
+        [[ $layout != "4 --tp 2 --fsdp 2" ]] || diff -r "$TMP/whole" "$TMP/cut"
+    done
+}
+
 @test "ranks that hold the same share the work of writing it" {
     # the token table is a MiB: four shares
     mpi 4 "${SMALL[@]}" --channels 256 --vocab 1024 --steps 2 --checkpoint "$TMP/copies" >/dev/null
