@@ -102,10 +102,15 @@ static void join(struct dt_saver *s)
     if (s->threaded)
         pthread_join(s->thread, NULL);
     s->threaded = false;
+    free(s->file);
+    free(s->writing);
+    s->file = s->writing = NULL;
 }
 
 void dt_saver_close(struct dt_saver *s)
 {
+    if (s->threaded && s->comm->broken)
+        pthread_cancel(s->thread); /* other ranks wait for this one's end, not for a disk */
     join(s);
     dt_extents_fini(&s->slices);
     dt_extents_fini(&s->extents);
@@ -116,14 +121,15 @@ void dt_saver_close(struct dt_saver *s)
     s->comm = NULL;
 }
 
+/* The names are the saver's, as the thread may be ended in the midst of this. */
 static void write_file(struct dt_saver *s)
 {
-    char *directory = dt_checkpoint_begin(s->directory, s->info.step, &s->error);
-    char *name = directory ? dt_checkpoint_file_name(directory, (size_t)s->comm->rank) : NULL;
-    s->failed = !name || dt_checkpoint_file_write(name, s->buffer, 3 * (size_t)s->reals, &s->sum,
-                                                  &s->error) < 0;
-    free(name);
-    free(directory);
+    dt_error_set(&s->error, "no memory for its name");
+    s->writing = dt_checkpoint_begin(s->directory, s->info.step, &s->error);
+    if (s->writing)
+        s->file = dt_checkpoint_file_name(s->writing, (size_t)s->comm->rank);
+    s->failed = !s->file || dt_checkpoint_file_write(s->file, s->buffer, 3 * (size_t)s->reals,
+                                                     &s->sum, &s->error) < 0;
 }
 
 static void write_manifest(struct dt_saver *s)

@@ -31,7 +31,8 @@ struct dt_saver {
     bool threaded;    /* the thread is to be joined */
     atomic_bool busy; /* it is at work */
     struct dt_checkpoint_info info;
-    uint64_t sum; /* of this rank's file */
+    char *writing, *file; /* names of the directory and this rank's file, while that is written */
+    uint64_t sum;         /* of that file */
     bool failed;
     struct dt_error error;
     double began; /* by dt_seconds */
@@ -41,7 +42,8 @@ struct dt_saver {
 int dt_saver_open(struct dt_saver *saver, struct dt_comm *comm, const struct dt_holders *holders,
                   const char *directory, const char *ranks, struct dt_error *err);
 
-/* Waits for the thread. What is not whole then never will be: settle before. */
+/* Waits for the thread, or where the ranks can not talk any more ends it. What is not whole then
+ * never will be: settle before. */
 void dt_saver_close(struct dt_saver *saver);
 
 /* Begin a checkpoint of what the arrays hold now; none is under way. Returns when it is copied. A

@@ -544,6 +544,35 @@ static void test_refused(void **state)
     assert_int_equal((int)load(10).info.step, 10);
 }
 
+/* A rank that ends because the others are gone does not wait for a disk that hangs. */
+static void test_broken(void **state)
+{
+    (void)state;
+    char path[160];
+    struct scene scene = {.sizes = &one, .config = gpt2, .step = 20};
+    struct dt_comm comm;
+    struct rank rank;
+    struct dt_holders holders;
+    struct dt_saver saver;
+    struct dt_error err;
+    path_of(path, sizeof path, 20, ".writing");
+    assert_int_equal(mkdir(path, 0700), 0);
+    path_of(path, sizeof path, 20, ".writing/rank-00000"); /* to open it hangs */
+    assert_int_equal(mkfifo(path, 0600), 0);
+    dt_comm_single_open(&comm);
+    rank_open(&rank, &comm, &scene);
+    assert_int_equal(dt_holders_open(&holders, &comm, &rank.own, &err), 0);
+    assert_int_equal(dt_saver_open(&saver, &comm, &holders, directory, "for the test", &err), 0);
+    dt_saver_start(&saver, &(struct dt_checkpoint_info){.config = scene.config, .step = scene.step},
+                   &rank.arrays);
+    comm.broken = true;
+    dt_saver_close(&saver);
+    assert_false(exists(20, ""));
+    dt_holders_close(&holders);
+    rank_close(&rank);
+    comm.operations->close(&comm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +586,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_prepare, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_broken, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
