@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 SEQ, BATCH, TEXT = 16, 4, b"dt-train reads and writes what transformers writes and reads. " * 60
 MODELS = {
@@ -19,6 +19,9 @@ MODELS = {
     "llama, tied": lambda: LlamaForCausalLM(LlamaConfig(
         vocab_size=256, max_position_embeddings=SEQ, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64,
         rms_norm_eps=1e-5, tie_word_embeddings=True)),
+    "mixtral": lambda: MixtralForCausalLM(MixtralConfig(
+        vocab_size=256, max_position_embeddings=SEQ, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=48, num_local_experts=4, num_experts_per_tok=2, rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=None)),
 }
 
 
