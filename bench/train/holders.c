@@ -8,18 +8,26 @@
 
 #include "extents.h"
 #include "hash.h"
+#include "rng.h"
 
 /* A share that is smaller is not worth a place of its own in a checkpoint: 256 KiB of fp32. */
 #define LEAST_SHARE ((size_t)65536)
 
-/* Equal for equal pieces, and for different ones not but by a chance of 2^-64. 0: no memory. */
+/* Equal for equal pieces, and for different ones not but by a chance of 2^-63. 0: no memory. The
+ * words of an extent are few and small, and differ in few bits: dt_hash, made for long arrays, gives
+ * two of them one sum soon, so each word is mixed in by itself. */
 static uint64_t key_of(const struct dt_tensor *tensor)
 {
     struct dt_extents extents = {0};
     dt_extents_add_tensor(&extents, tensor, 0, tensor->count);
     uint64_t key = 0;
-    if (!extents.failed)
-        key = dt_hash(extents.items, extents.count * sizeof *extents.items, tensor->count) | 1;
+    for (size_t i = 0; i < extents.count && !extents.failed; i++) {
+        const struct dt_extent *e = &extents.items[i];
+        const uint64_t words[] = {e->tensor, e->offset, e->length, e->stride, e->times};
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+            key = dt_rng_bits(key, w, words[w]);
+    }
+    key = extents.failed ? 0 : key | 1;
     dt_extents_fini(&extents);
     return key;
 }

@@ -22,8 +22,8 @@ int dt_tp_take(struct dt_model *model, struct dt_error *err);
 /* Of so many rows of the stream, those that are here. */
 size_t dt_tp_rows(const struct dt_model *model, size_t rows);
 
-/* All `rows` rows, of which `mine` are here. They are gathered into work space that the next call
- * overwrites; NULL-free: where nothing is shared, `mine` itself. */
+/* All `rows` rows, of which `mine` are here: gathered into work space that the next call overwrites,
+ * or, where rows are not shared, `mine` itself. */
 const real *dt_tp_all(struct dt_model *model, const real *mine, size_t rows);
 
 /* `part` (rows x channels) is this rank's part of a sum over all ranks. The sum is made while the

@@ -19,7 +19,12 @@
 static const struct dt_model_config config = {
     .layers = 4, .channels = 64, .heads = 4, .seq = 8, .vocab = 2048, .kv_heads = 4, .hidden = 128};
 
+/* Small pieces of equal lengths, whose places differ in a bit or two. */
+static const struct dt_model_config small = {
+    .layers = 4, .channels = 32, .heads = 8, .seq = 16, .vocab = 261};
+
 struct scene {
+    const struct dt_model_config *config;
     struct dt_mesh_sizes sizes;
     int odd;            /* rank with the flipped bit; -1: none */
     const char *tensor; /* in which it is */
@@ -38,7 +43,7 @@ static void body(struct dt_comm *comm, void *context)
     struct dt_error err = {""};
     const struct dt_mesh_sizes at = dt_mesh_at(&scene->sizes, comm->rank);
     const struct dt_part part = dt_mesh_part(&scene->sizes, &at);
-    if (dt_layout_init(&layout, &config, &part, &err) < 0 ||
+    if (dt_layout_init(&layout, scene->config, &part, &err) < 0 ||
         dt_layout_shard(&own, &layout, at.fsdp, scene->sizes.fsdp, &err) < 0 ||
         dt_holders_open(&holders, comm, &own, &err) < 0)
         abort();
@@ -69,13 +74,19 @@ static void body(struct dt_comm *comm, void *context)
     dt_layout_fini(&layout);
 }
 
-static struct scene run(struct dt_mesh_sizes sizes, int odd, const char *tensor)
+static struct scene run_model(const struct dt_model_config *model, struct dt_mesh_sizes sizes,
+                              int odd, const char *tensor)
 {
-    struct scene scene = {.sizes = sizes, .odd = odd, .tensor = tensor};
+    struct scene scene = {.config = model, .sizes = sizes, .odd = odd, .tensor = tensor};
     pthread_mutex_init(&scene.lock, NULL);
     ranks_run(sizes.dp * sizes.fsdp * sizes.ep * sizes.pp * sizes.cp * sizes.tp, body, &scene);
     pthread_mutex_destroy(&scene.lock);
     return scene;
+}
+
+static struct scene run(struct dt_mesh_sizes sizes, int odd, const char *tensor)
+{
+    return run_model(&config, sizes, odd, tensor);
 }
 
 #define MESH(DP, FSDP, EP, PP, CP, TP)                                                             \
@@ -92,6 +103,22 @@ static void test_equal(void **state)
         struct scene scene = run(meshes[i], -1, "");
         assert_int_equal(scene.result, 0);
     }
+}
+
+/* No two pieces are taken for one. */
+static void test_small_pieces(void **state)
+{
+    (void)state;
+    struct dt_layout whole;
+    struct dt_error err;
+    assert_int_equal(dt_layout_init(&whole, &small, NULL, &err), 0);
+    for (int tp = 1; tp <= 8; tp *= 2) {
+        struct scene scene = run_model(&small, MESH(1, 8 / tp, 1, 1, 1, tp), -1, "");
+        if (scene.result != 0)
+            fail_msg("tp %d: %s", tp, scene.err.text);
+        assert_int_equal(scene.shared, whole.params);
+    }
+    dt_layout_fini(&whole);
 }
 
 static void assert_says(const struct scene *scene, const char *format, ...)
@@ -166,9 +193,9 @@ static void test_shares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal),   cmocka_unit_test(test_odd_rank),
-        cmocka_unit_test(test_layouts), cmocka_unit_test(test_two),
-        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_equal),    cmocka_unit_test(test_small_pieces),
+        cmocka_unit_test(test_odd_rank), cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_two),      cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
