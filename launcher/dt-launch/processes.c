@@ -64,7 +64,7 @@ static void look_at(struct walk *walk, int pid)
     if (!more)
         return;
     walk->list = more;
-    more[walk->count++] = (struct dt_process){pid, stat.parent, stat.ticks};
+    more[walk->count++] = (struct dt_process){pid, stat.parent, stat.state, stat.ticks};
 }
 
 static void walk_all(struct walk *walk, const struct dt_family *family)

@@ -38,6 +38,7 @@ const struct dt_watch *dt_progress_steps(const struct dt_progress *progress)
 
 struct sum {
     unsigned long long ticks, bytes, written;
+    bool wants_core;
 };
 
 static void add(struct sum *sum, const struct dt_process *process)
@@ -45,6 +46,7 @@ static void add(struct sum *sum, const struct dt_process *process)
     char text[512];
     unsigned long long bytes_read, written;
     sum->ticks += process->ticks;
+    sum->wants_core = sum->wants_core || process->state == 'R';
     if (dt_procfs_read_short(text, sizeof text, process->pid, "io") &&
         dt_proc_io_parse(&bytes_read, &written, text)) {
         sum->bytes += bytes_read + written;
@@ -79,7 +81,8 @@ static void update(struct dt_progress *progress, const struct sum *sum, double n
         progress->cores = (double)ticks / (double)sysconf(_SC_CLK_TCK) / since;
         if (bytes > WORK_BYTES || (wrote && !progress->heard))
             progress->moved = now;
-        if (bytes > 0 || progress->cores > STIR_CORES)
+        /* On a machine that is too busy it may get next to nothing of the core that it wants. */
+        if (bytes > 0 || sum->wants_core || progress->cores > STIR_CORES)
             progress->stirred = now;
     }
     progress->stirred = later(progress->stirred, progress->moved);
