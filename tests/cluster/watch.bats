@@ -31,7 +31,7 @@ with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
 PY
     run srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 --hang-timeout 5 -- python3 "$CLUSTER-pace.py"
     assert_code 0
-    assert_lines 1 "^dt-launch: rank [23] on $CLUSTER-2 is 18 % slower than the others for 20 steps .*; all ranks of $CLUSTER-2 share it: suspect the node\$"
+    assert_says "dt-launch: rank [23] on $CLUSTER-2 is 18 % slower than the others for 20 steps *; all ranks of $CLUSTER-2 share it: suspect the node"
     assert_lines 0 "^dt-launch: rank [01] on "
 }
 
