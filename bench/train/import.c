@@ -40,6 +40,8 @@ int dt_import_check(const struct dt_import *import, const struct dt_model_config
                  {"heads", has->heads, config->heads},
                  {"kv-heads", has->kv_heads, config->kv_heads},
                  {"hidden", has->hidden, config->hidden},
+                 {"experts", has->experts, config->experts},
+                 {"experts-per-token", has->experts_per_token, config->experts_per_token},
                  {"vocab", has->vocab, config->vocab},
                  {"rope-base", has->rope_base, config->rope_base}};
     if (has->family != config->family || has->untied != config->untied)

@@ -85,7 +85,8 @@ float_at() { # file, byte
 @test "--export: names, shapes and places are those of transformers" {
     "$BIN" "${SMALL[@]}" --steps 3 --checkpoint "$TMP/c" --export "$TMP/gpt2" >/dev/null
     "$BIN" "${SMALL[@]}" --steps 3 --family llama --heads 4 --kv-heads 2 --untied --hidden 24 --export "$TMP/llama" >/dev/null
-    for family in gpt2 llama; do
+    "$BIN" "${SMALL[@]}" --steps 3 --family llama --untied --hidden 24 --experts 4 --export "$TMP/mixtral" >/dev/null
+    for family in gpt2 llama mixtral; do
         file=$TMP/$family/model.safetensors
         length=$(od -A n -t u8 -N 8 "$file" | tr -d ' ')
         [ $((length % 8)) -eq 0 ]
@@ -99,6 +100,9 @@ float_at() { # file, byte
     done
     jq -e '."model.layers.0.self_attn.k_proj.weight".shape == [8,16] and ."lm_head.weight".shape == [256,16] and
         ."model.layers.0.mlp.down_proj.weight".shape == [16,24] and (keys | length) == 13' "$TMP/llama.json"
+    jq -e '."model.layers.0.block_sparse_moe.gate.weight".shape == [4,16] and (keys | length) == 23 and
+        ."model.layers.0.block_sparse_moe.experts.3.w2.weight".shape == [16,24]' "$TMP/mixtral.json"
+    jq -e '.num_local_experts == 4 and .num_experts_per_tok == 2' "$TMP/mixtral/config.json"
     jq -e '."transformer.h.0.attn.c_attn.weight".shape == [16,48] and (keys | length) == 17' "$TMP/gpt2.json"
     # the matrix lies transposed: its second number is the first of the second row in the checkpoint, behind 256 + 16 rows
     # of 16 channels, gain and bias

@@ -41,6 +41,16 @@ static const struct dt_model_config configs[] = {
      .family = DT_FAMILY_LLAMA,
      .untied = 1},
     {.layers = 1, .channels = 16, .heads = 4, .seq = 6, .vocab = 31, .family = DT_FAMILY_LLAMA},
+    {.layers = 2,
+     .channels = 16,
+     .heads = 4,
+     .kv_heads = 2,
+     .hidden = 24,
+     .seq = 6,
+     .vocab = 31,
+     .family = DT_FAMILY_LLAMA,
+     .untied = 1,
+     .experts = 4},
 };
 enum { CONFIGS = sizeof configs / sizeof *configs };
 
@@ -422,11 +432,16 @@ static void refuse_config(const char *text, const char *why)
     "\"num_attention_heads\":4,\"intermediate_size\":64,\"vocab_size\":31,"                        \
     "\"max_position_embeddings\":4096,\"rms_norm_eps\":1e-5"
 
+#define MIXTRAL                                                                                    \
+    "{\"model_type\":\"mixtral\",\"num_hidden_layers\":1,\"hidden_size\":16,"                      \
+    "\"num_attention_heads\":4,\"intermediate_size\":64,\"vocab_size\":31,"                        \
+    "\"max_position_embeddings\":64"
+
 static void test_refused_config(void **state)
 {
     (void)state;
     refuse_config("{", "line 1 is not JSON");
-    refuse_config("{\"model_type\":\"t5\"}", "\"t5\", and \"gpt2\" or \"llama\"");
+    refuse_config("{\"model_type\":\"t5\"}", "\"t5\", and \"gpt2\", \"llama\" or \"mixtral\"");
     refuse_config("{\"model_type\":\"gpt2\",\"n_layer\":0}", "n_layer is not a whole number");
     refuse_config("{\"model_type\":\"gpt2\",\"n_layer\":1}", "it has no n_embd");
     refuse_config(LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\"}}", "rope_scaling");
@@ -436,6 +451,11 @@ static void test_refused_config(void **state)
     refuse_config(LLAMA ",\"attention_bias\":true}", "biases in attention");
     refuse_config(LLAMA ",\"head_dim\":8}", "8 channels each");
     refuse_config(LLAMA ",\"rope_theta\":0.5}", "rope_theta");
+    refuse_config(MIXTRAL "}", "it has no num_local_experts");
+    refuse_config(MIXTRAL ",\"num_local_experts\":4}", "it has no num_experts_per_tok");
+    refuse_config(MIXTRAL
+                  ",\"num_local_experts\":4,\"num_experts_per_tok\":2,\"sliding_window\":32}",
+                  "sliding_window");
     refuse_config(LLAMA "}", "model.safetensors can not be opened");
     struct dt_model_config config;
     int most;
