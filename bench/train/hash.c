@@ -17,6 +17,7 @@ static uint64_t step(uint64_t lane, uint64_t word)
 uint64_t dt_hash(const void *data, size_t bytes, uint64_t seed)
 {
     const unsigned char *at = data;
+    seed *= MULTIPLIER; /* small data could cancel a small seed, in all lanes alike */
     uint64_t lane[4] = {seed + 1, seed + 2, seed + 3, seed ^ bytes};
     size_t left = bytes;
     for (; left >= 32; left -= 32, at += 32) {

@@ -173,6 +173,9 @@ static void test_hash(void **state)
         }
         assert_true(dt_hash(bytes, length + 1, 1) != plain);
     }
+    /* places of two pieces of a model with their sizes as seeds: small numbers, unlike in a few bits */
+    const uint64_t piece[] = {16, 544, 64, 64, 1}, other[] = {0, 560, 80, 80, 1};
+    assert_true(dt_hash(piece, sizeof piece, 64) != dt_hash(other, sizeof other, 80));
 }
 
 /* Text by a tokenizer is read as a shard of the same tokens would be, its end after each file; a
