@@ -160,7 +160,8 @@ static bool told_to_end(int signals, double seconds)
 
 void dt_superior_lost(const struct dt_place *place, bool requeue, int signals)
 {
-    double until = dt_now() + LOST_S, every = LOST_EVERY_S * (1 + place->node_rank / LOST_SPREAD);
+    const int turn = place->node_rank / LOST_SPREAD;
+    double until = dt_now() + LOST_S, every = LOST_EVERY_S * (1 + turn);
     struct dt_error err;
     do {
         bool refused = false;
