@@ -30,8 +30,7 @@ static bool is_fifo(pid_t pid, unsigned long long fd)
     struct statx st;
     snprintf(path, sizeof path, "/proc/%d/fd/%llu", (int)pid, fd);
     /* A file system that does not answer is not asked. */
-    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
-           S_ISFIFO(st.stx_mode);
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 && S_ISFIFO(st.stx_mode);
 }
 
 /* "PATH, which is on TYPE (POINT)": what it is that does not answer. */
@@ -55,7 +54,8 @@ static void find_path(char *target, size_t size, pid_t pid, const struct dt_proc
     char text[400] = "", base[400] = "";
     if (argument < 0)
         return;
-    struct iovec here = {text, sizeof text - 1}, there = {(void *)call->args[argument], here.iov_len};
+    struct iovec here = {text, sizeof text - 1},
+                 there = {(void *)call->args[argument], here.iov_len};
     if (process_vm_readv(pid, &here, 1, &there, 1, 0) < 1) {
         /* It may end at the end of a page. */
         there.iov_len = here.iov_len = 4096 - call->args[argument] % 4096;
@@ -67,8 +67,8 @@ static void find_path(char *target, size_t size, pid_t pid, const struct dt_proc
         dt_procfs_link(base, sizeof base, pid, "cwd");
     else if (text[0] != '/')
         dt_procfs_fd(base, sizeof base, pid, (unsigned)directory);
-    snprintf(target, size, "%s%s%.*s", base, base[0] ? "/" : "", (int)strnlen(text, sizeof text - 1),
-             text);
+    snprintf(target, size, "%s%s%.*s", base, base[0] ? "/" : "",
+             (int)strnlen(text, sizeof text - 1), text);
 }
 
 static void find_target(char *target, size_t size, pid_t pid, const struct dt_hang_process *process)
