@@ -9,7 +9,7 @@
 
 struct dt_process {
     int pid, parent;
-    char state; /* as /proc/PID/stat has it */
+    char state;               /* as /proc/PID/stat has it */
     unsigned long long ticks; /* of user and kernel time, in units of sysconf(_SC_CLK_TCK) */
 };
 
