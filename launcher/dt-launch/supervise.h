@@ -24,7 +24,7 @@ struct dt_job {
     const char *path;               /* of the program; NULL: there is a refusal */
     const struct dt_error *refusal; /* why this node can not start its ranks; NULL: it can */
     int refusal_code;
-    struct dt_error late;           /* a refusal that was found once the session was there */
+    struct dt_error late; /* a refusal that was found once the session was there */
     const struct dt_python_hook *hook;
     struct dt_worker *workers; /* place->processes of them, with env, rank and local_rank filled */
 };

@@ -13,11 +13,11 @@ static const struct {
 } calls[] = {
 #define CALL(name)                                                                                 \
     {                                                                                              \
-        SYS_##name, #name, false, -1                                                                 \
+        SYS_##name, #name, false, -1                                                               \
     }
 #define FD(name)                                                                                   \
     {                                                                                              \
-        SYS_##name, #name, true, -1                                                                    \
+        SYS_##name, #name, true, -1                                                                \
     }
 #define PATH(name, argument)                                                                       \
     {                                                                                              \
