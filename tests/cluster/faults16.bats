@@ -77,8 +77,18 @@ no_rank() { ! pgrep -f "rank.sh $name" >/dev/null; }
 
 losses() { jq -r 'select(.loss) | "\(.step) \(.loss)"' "$1" | sort -u; }
 
+# Training takes as long as it takes on a busy machine, but each minute some steps.
+gets_on() { job_has_ended || (($(wc -l <"$name.log") > before)); }
+finished() {
+    until job_has_ended; do
+        before=$(wc -l <"$name.log")
+        until_ok gets_on || return
+    done
+}
+
 # How it must end where the fault was overcome.
 assert_went_on() { # RESTARTS
+    finished
     assert_job COMPLETED
     until_ok no_rank
     [ "$1" = 0 ] || grep -q '^resumed after step' "$name.out" || { cat "$name.out" && return 1; }

@@ -59,8 +59,18 @@ says() { # PATTERN: one line of the job's output does
     [ "$(grep -c -E -- "$1" "$name.out")" = 1 ] || { echo "not one line says $1:" && cat "$name.out" && return 1; }
 }
 
+# Training takes as long as it takes on a busy machine, but each minute some steps.
+gets_on() { job_has_ended || (($(wc -l <"$name.log") > before)); }
+finished() {
+    until job_has_ended; do
+        before=$(wc -l <"$name.log")
+        until_ok gets_on || return
+    done
+}
+
 # It has trained to its end, behind a fault; the sentences about nodes are looked at by who calls.
 assert_went_on() {
+    finished
     assert_job COMPLETED
     until_ok no_rank
     grep -q '^resumed after step' "$name.out" || { cat "$name.out" && return 1; }
