@@ -85,7 +85,7 @@ static int find_width(struct dt_data *data, const char *path, int *fd, uint64_t 
 /* *fd: the file's, or what is read in its place. */
 static int add_file(struct dt_data *data, const char *path, int *fd, struct dt_error *err)
 {
-    uint64_t size;
+    uint64_t size = 0;
     if (find_width(data, path, fd, &size, err) < 0)
         return -1;
     if (data->file_count == MAX_FILES)

@@ -16,6 +16,11 @@ struct source {
     const struct dt_import_tensor *from;
 };
 
+static size_t columns_of(const struct source *s)
+{
+    return s->to.columns > 0 ? s->to.columns : 1; /* of a vector, too */
+}
+
 struct filling {
     const struct dt_import *import;
     struct source *sources;
@@ -154,10 +159,10 @@ static int read_turned(struct filling *f, const struct source *s, real *to, size
                        size_t count)
 {
     const struct dt_import_file *file = &f->import->files[s->from->file];
-    size_t each = dt_stored_bytes(s->from->stored), columns = s->to.columns;
+    size_t each = dt_stored_bytes(s->from->stored), columns = columns_of(s);
     if (f->which != s) {
         size_t bytes = s->to.rows * columns * each;
-        unsigned char *grown = realloc(f->turned, bytes);
+        unsigned char *grown = realloc(f->turned, bytes > 0 ? bytes : 1);
         if (!grown)
             return dt_error_set(f->err, "no memory for %s of --init", s->to.name);
         f->turned = grown;
@@ -179,7 +184,7 @@ static void fill_run(void *context, const struct dt_tensor *tensor, const struct
     struct filling *f = context;
     for (size_t i = 0; f->rc == 0 && i < f->source_count; i++) {
         const struct source *s = &f->sources[i];
-        size_t count = s->to.rows * (s->to.columns > 0 ? s->to.columns : 1);
+        size_t count = s->to.rows * columns_of(s);
         size_t begin = s->to.first > run->there ? s->to.first : run->there;
         size_t end = s->to.first + count < run->there + run->count ? s->to.first + count
                                                                    : run->there + run->count;
@@ -199,7 +204,9 @@ static int find_sources(struct filling *f, const struct dt_model_config *config,
         return -1;
     struct dt_public_tensor *wanted = dt_public_tensors(&whole, &count);
     f->sources = calloc(count + 1, sizeof *f->sources);
-    int rc = wanted && f->sources ? 0 : dt_error_set(err, "no memory for the tensors of --init");
+    int rc = wanted && f->sources ? 0 : -1;
+    if (rc < 0)
+        dt_error_set(err, "no memory for the tensors of --init");
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = match(f, &wanted[i], err);
     free(wanted);
@@ -211,9 +218,11 @@ int dt_import_values(struct dt_import *import, const struct dt_layout *own, real
                      struct dt_error *err)
 {
     struct filling f = {.import = import, .params = params, .err = err};
-    f.raw = malloc(CHUNK * sizeof(double));
-    if (!f.raw)
-        f.rc = dt_error_set(err, "no memory to read --init");
+    f.raw = malloc(CHUNK * dt_stored_bytes(DT_STORED_F64)); /* the widest */
+    if (!f.raw) {
+        dt_error_set(err, "no memory to read --init");
+        f.rc = -1;
+    }
     if (f.rc == 0)
         f.rc = find_sources(&f, &own->config, err);
     if (f.rc == 0)

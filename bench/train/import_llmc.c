@@ -65,8 +65,8 @@ int dt_import_llmc(struct dt_import *import, struct dt_error *err)
     const struct dt_import_file *file = &import->files[0];
     struct dt_model_config *m = &import->config;
     int32_t header[8];
-    int padded;
-    enum dt_stored stored;
+    int padded = 0;
+    enum dt_stored stored = DT_STORED_F32;
     if (dt_import_read(file, header, sizeof header, 0, err) < 0 ||
         dt_import_llmc_sizes(m, &padded, &stored, header, err) < 0)
         return -1;

@@ -22,8 +22,10 @@ int dt_import_add_file(struct dt_import *import, const char *path, struct dt_err
     if (grown)
         import->files = grown;
     char *name = grown ? strdup(path) : NULL;
-    if (!name)
-        return dt_error_set(err, "no memory for the files of the model");
+    if (!name) {
+        dt_error_set(err, "no memory for the files of the model");
+        return -1;
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         dt_error_set(err, "%s can not be opened: %s", path, fd < 0 ? strerror(errno) : "no file");
@@ -123,25 +125,30 @@ static int add_shard(struct dt_import *import, const char *path, struct dt_error
     return number < 0 ? -1 : add_safetensors(import, (size_t)number, err);
 }
 
+static int read_first(const struct dt_import *import, char **text, size_t *length,
+                      struct dt_error *err)
+{
+    const struct dt_import_file *file = &import->files[0];
+    if (file->size > MOST_JSON)
+        return dt_error_set(err, "%s has more than %llu bytes", file->path,
+                            (unsigned long long)MOST_JSON);
+    *length = (size_t)file->size;
+    *text = malloc(*length + 1);
+    if (!*text)
+        return dt_error_set(err, "no memory for %s", file->path);
+    return dt_import_read(file, *text, *length, 0, err);
+}
+
 static int read_text(const char *path, char **text, size_t *length, struct dt_error *err)
 {
-    struct dt_import alone = {0};
-    int rc = dt_import_add_file(&alone, path, err) < 0 ? -1 : 0;
+    struct dt_import *alone = calloc(1, sizeof *alone);
+    int rc = alone ? dt_import_add_file(alone, path, err) : -1;
     *text = NULL;
-    if (rc == 0 && alone.files[0].size > MOST_JSON)
-        rc = dt_error_set(err, "%s has more than %llu bytes", path, (unsigned long long)MOST_JSON);
-    if (rc == 0) {
-        *length = (size_t)alone.files[0].size;
-        *text = malloc(*length + 1);
-        rc = *text ? dt_import_read(&alone.files[0], *text, *length, 0, err)
-                   : dt_error_set(err, "no memory for %s", path);
-    }
-    if (alone.file_count > 0) {
-        close(alone.files[0].fd);
-        free(alone.files[0].path);
-    }
-    free(alone.files);
-    return rc;
+    *length = 0;
+    if (rc >= 0)
+        rc = read_first(alone, text, length, err);
+    dt_import_close(alone);
+    return rc < 0 ? -1 : 0;
 }
 
 /* The files of a model in pieces, by its index: {"weight_map": {tensor: file}}. */

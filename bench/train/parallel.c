@@ -113,11 +113,10 @@ double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *ta
 double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int *targets,
                             size_t batch)
 {
-    return dt_pipe_evaluate(&p->pipe, &(struct dt_pipe_work){.tokens = tokens,
-                                                             .targets = targets,
-                                                             .batch = batch,
-                                                             .begin = begin,
-                                                             .context = p});
+    return dt_pipe_evaluate(
+        &p->pipe,
+        &(struct dt_pipe_work){
+            .tokens = tokens, .targets = targets, .batch = batch, .begin = begin, .context = p});
 }
 
 /* A tied table gets gradients on the first stage, as embedding, and on the last, as head. */

@@ -17,8 +17,8 @@ struct dt_parallel {
     struct dt_dp dp; /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
     struct dt_pipe pipe;
-    struct dt_model_hooks hooks;  /* of dp or fsdp */
-    struct dt_model_hooks growth; /* while gradients of the step grow */
+    struct dt_model_hooks hooks;           /* of dp or fsdp */
+    struct dt_model_hooks growth;          /* while gradients of the step grow */
     struct dt_layout own;                  /* of the arrays of this rank; a view */
     real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
     size_t taken;                          /* reals for parameters, gradients and moments */

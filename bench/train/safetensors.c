@@ -78,10 +78,10 @@ int dt_safetensors_parse(struct dt_safetensors *s, const char *text, size_t leng
         json_decref(root);
         return dt_error_set(err, "its header is not JSON, so that it is no safetensors file");
     }
-    int rc = 0;
     s->list = calloc(json_object_size(root) + 1, sizeof *s->list);
-    if (!s->list)
-        rc = dt_error_set(err, "no memory for the names of its tensors");
+    int rc = s->list ? 0 : -1;
+    if (rc < 0)
+        dt_error_set(err, "no memory for the names of its tensors");
     json_object_foreach(root, name, value) if (rc == 0 && strcmp(name, "__metadata__") != 0) rc =
         read_one(&s->list[s->count++], name, value, data, err);
     json_decref(root);

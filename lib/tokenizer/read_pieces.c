@@ -94,7 +94,8 @@ static int byte_piece(const struct piece *p)
     const char *text = (const char *)p->text.at;
     if (p->text.end - p->text.at != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
         return -1;
-    const char *high = memchr(digits, text[3], 16), *low = memchr(digits, text[4], 16);
+    const char *high = text[3] ? strchr(digits, text[3]) : NULL;
+    const char *low = text[4] ? strchr(digits, text[4]) : NULL;
     return high && low ? (int)((high - digits) * 16 + (low - digits)) : -1;
 }
 
