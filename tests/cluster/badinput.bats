@@ -105,7 +105,7 @@ TEXT
 @test "a helper directory that everyone can write is not used" {
     local helpers=$DT_CLUSTER_SHARED/helpers
     mkdir -p "$helpers"
-    cp "/run/dt-cluster/$CLUSTER/prefix/libexec/dt/"* "$helpers"
+    cp -r "/run/dt-cluster/$CLUSTER/prefix/libexec/dt/"* "$helpers"
     chmod 777 "$helpers"
     plugin_arguments "helpers=$helpers"
     timed srun -N2 -n2 --dt-validate echo "a rank ran"
