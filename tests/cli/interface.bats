@@ -24,11 +24,12 @@ teardown() {
 node_with() { # INTERFACE
     [ -z "${space:-}" ] || ip netns del "$space"
     space=dti$BASHPID$1
+    peers=$((${peers:-0} + 1)) # the one before may still be there: it goes a moment after its namespace
     ip netns add "$space"
-    ip -n "$space" link add "$1" type veth peer name "p$BASHPID" netns 1 2>/dev/null || ip -n "$space" link add "$1" type dummy
+    ip -n "$space" link add "$1" type veth peer name "p$BASHPID.$peers" netns 1 2>/dev/null || ip -n "$space" link add "$1" type dummy
     ip -n "$space" link set lo up
     ip -n "$space" link set "$1" up
-    ip link set "p$BASHPID" up 2>/dev/null || true # goes with the namespace
+    ip link set "p$BASHPID.$peers" up 2>/dev/null || true # goes with the namespace
     ip -n "$space" address add 192.0.2.7/24 dev "$1"
     ip -n "$space" route add default via 192.0.2.1
     rm -rf tree
