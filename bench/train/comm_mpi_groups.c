@@ -164,7 +164,9 @@ static void close_all(struct dt_comm *comm)
 static void set_manners(void)
 {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-    setenv("OMPI_MCA_btl", "^openib", 0); /* replaced by UCX and libfabric long ago, and loud */
+    /* openib was replaced by UCX and libfabric long ago, and is loud. ofi (not to be mistaken for the
+     * mtl, by which messages go over EFA) aborts the process when an interface of the node goes. */
+    setenv("OMPI_MCA_btl", "^openib,ofi", 0);
     setenv("OMPI_MCA_btl_base_warn_component_unused", "0", 0);
     setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 0); /* the launcher has bound us */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);

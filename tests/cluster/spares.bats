@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# full runs only: each test waits for Slurm to miss a node
 # Spares: a node of four is taken away in every way, with the rank that trains, the lead, or the batch script on it. The training
 # goes on from its last whole checkpoint, and each step has the loss of an undisturbed run; no allocation stays without a use.
 # shellcheck disable=SC2016 # commands for nodes are expanded there

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# full runs only: what tests/cluster/watch.bats holds, once more with another proctrack
 # dt-launch's watch over a job on a real Slurm: saving before the end where Slurm has cgroups, and signals tasks alone.
 
 load saving
