@@ -94,7 +94,7 @@ static int launch(struct dt_job *job, const struct dt_master *master,
                   const struct dt_binding *binding)
 {
     struct dt_error_files files = {NULL};
-    struct dt_python_hook hook = {NULL};
+    struct dt_python_hook hook = {0};
     struct dt_error err = {""};
     int count = job->place->processes, ready = 0, code = DT_EXIT_HELPER;
     job->workers = calloc((size_t)count, sizeof *job->workers);
