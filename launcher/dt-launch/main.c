@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dt-launch: start a training program on this node and stand by it. The order of what is settled.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +272,16 @@ static int prepare_and_launch(const struct inputs *in, const struct dt_keeper *k
     return code;
 }
 
+/* The kernel's table of descriptors grows in steps, and waits for all CPUs (some 10 ms) where threads
+ * share it: so it grows once, before there is a second thread. */
+static void make_room_for_descriptors(void)
+{
+    enum { MANY = 1000 };
+    int high = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, MANY);
+    if (high >= 0)
+        close(high);
+}
+
 int main(int argc, char **argv)
 {
     struct inputs in = {.everywhere = true};
@@ -287,6 +298,7 @@ int main(int argc, char **argv)
     } else {
         if (in.place.shape == DT_SHAPE_FANOUT && !in.options.dry_run)
             dt_keeper_split(&keeper, &in.place);
+        make_room_for_descriptors(); /* a child's is small again */
         code = prepare_and_launch(&in, &keeper);
     }
     free_inputs(&in);
