@@ -288,7 +288,7 @@ DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev li
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
 DEPS_RUN   := librsvg2-2 fonts-dejavu-core openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
 DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
-              shellcheck mandoc gawk hwloc-nox gdb valgrind
+              shellcheck mandoc gawk hwloc-nox gdb valgrind numactl
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
 
 .PHONY: deps

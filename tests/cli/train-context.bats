@@ -2,23 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # dt-train where ranks share the positions of a sample, and with experts: what train-layouts.txt does not have.
 
+load train
+
 setup() {
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
-        unset "$name"
-    done
-    BIN=$(realpath "$BATS_TEST_DIRNAME/../..")
-    BIN=$(cd "$BIN" && realpath "${BUILD:-build}/bin/dt-train")
-    TMP=$(mktemp -d)
-    TEXT=$TMP/text
-    for i in $(seq 400); do echo "line $i of a text that repeats itself, $((i * i % 97)) times"; done >"$TEXT"
-    export OMP_NUM_THREADS=1
+    train_setup
     SMALL=(--data "$TEXT" --layers 2 --channels 16 --heads 4 --seq 16 --global-batch 8 --blas builtin)
 }
-
-teardown() {
-    rm -rf "$TMP"
-}
+teardown() { train_teardown; }
 
 train() { # ranks, name of the log, arguments
     local ranks=$1 name=$2

@@ -2,22 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # dt-train: whatever the ranks share (train-layouts.txt), they take the steps of one process.
 
+load train
+
 setup() {
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
-        unset "$name"
-    done
-    BIN=$(realpath "$BATS_TEST_DIRNAME/../..")
-    BIN=$(cd "$BIN" && realpath "${BUILD:-build}/bin/dt-train")
-    TMP=$(mktemp -d)
-    for i in $(seq 400); do echo "line $i of a text that repeats itself, $((i * i % 97)) times"; done >"$TMP/text"
-    export OMP_NUM_THREADS=1
+    train_setup
     declare -gA MODELS=()
 }
-
-teardown() {
-    rm -rf "$TMP"
-}
+teardown() { train_teardown; }
 
 run_ranks() { # ranks, name of the log, arguments
     local ranks=$1 log=$TMP/$2

@@ -2,27 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # dt-train with public tokenizers and models: --tokenizer, --write-tokens, --init, --generate.
 
+load train
+
 setup() {
-    local name
-    for name in $(compgen -e | grep -E '^(_?SLURM|DT_|PMI|OMPI|OMP_|GOMP_|OPENBLAS_)'); do
-        unset "$name"
-    done
-    cd "$BATS_TEST_DIRNAME/../.." || return 1
-    BIN=$(realpath "${BUILD:-build}/bin/dt-train")
-    FIXTURES=$PWD/tests/fixtures/tokenizer
-    cd "$BATS_TEST_TMPDIR" || return 1
+    train_setup
+    FIXTURES=$ROOT/tests/fixtures/tokenizer
+    cd "$TMP" || return 1
     for i in $(seq 300); do echo "The licensee number $i of the licence, and $((i * i % 97)) licences"; done >text
-    export OMP_NUM_THREADS=1
-    SIZES=(--layers 1 --channels 16 --heads 2 --seq 16 --global-batch 4 --blas builtin)
+    SIZES=("${SMALL[@]:2}") # without its text
 }
+teardown() { train_teardown; }
 
-mpi() { # ranks, arguments
-    local ranks=$1
-    shift
-    mpirun -np "$ranks" --allow-run-as-root --oversubscribe "$BIN" "$@"
-}
-
-losses() { sed -n 's/.*"loss":\([0-9.e+-]*\),.*/\1/p' "$1"; }
+loss_column() { losses "$1" | cut -d ' ' -f 2; }
 
 refused() { # CODE SENTENCE ARGUMENT...
     local code=$1 sentence=$2
@@ -38,10 +29,10 @@ refused() { # CODE SENTENCE ARGUMENT...
     "$BIN" --data text --tokenizer "$FIXTURES/words.tokenizer.json" --write-tokens tokens.bin >told
     [ "$(cat told)" = "$((($(stat -c %s tokens.bin) - 1024) / 2)) tokens in tokens.bin" ]
     "$BIN" --data tokens.bin "${SIZES[@]}" --vocab 400 --steps 5 --log two >/dev/null
-    [ "$(losses one)" = "$(losses two)" ]
-    [ "$(losses one | wc -l)" -eq 5 ]
+    [ "$(loss_column one)" = "$(loss_column two)" ]
+    [ "$(loss_column one | wc -l)" -eq 5 ]
     mpi 2 --data text "${SIZES[@]}" --tokenizer "$FIXTURES/words.tokenizer.json" --steps 5 --log three >/dev/null
-    paste <(losses one) <(losses three) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 2e-6 * $1) bad = 1 } END { exit bad || NR != 5 }'
+    paste <(loss_column one) <(loss_column three) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 2e-6 * $1) bad = 1 } END { exit bad || NR != 5 }'
 }
 
 @test "--init: what was exported goes on where it ended; copies, shards and halves begin alike" {
@@ -51,8 +42,8 @@ refused() { # CODE SENTENCE ARGUMENT...
     for layout in --dp=2 --fsdp=2; do
         mpi 2 --data text --init model --steps 3 --global-batch 4 --blas builtin --log "log$layout" "$layout" >/dev/null
     done
-    [ "$(losses log--dp=2)" = "$(losses log--fsdp=2)" ]
-    [ "$(losses log--dp=2 | wc -l)" -eq 3 ]
+    [ "$(loss_column log--dp=2)" = "$(loss_column log--fsdp=2)" ]
+    [ "$(loss_column log--dp=2 | wc -l)" -eq 3 ]
 }
 
 @test "--generate: from a checkpoint and from a model without data, the same text for the same seed; shards draw what one rank draws" {
@@ -72,7 +63,7 @@ refused() { # CODE SENTENCE ARGUMENT...
 
 @test "each refusal is one sentence, before anything starts" {
     "$BIN" --data text "${SIZES[@]}" --steps 1 --export model >/dev/null
-    refused 64 "--tokenizer: tokenizer $BATS_TEST_TMPDIR/none can not be opened" --data text --tokenizer "$BATS_TEST_TMPDIR/none"
+    refused 64 "--tokenizer: tokenizer $TMP/none can not be opened" --data text --tokenizer "$TMP/none"
     refused 64 "wants --tokenizer, which makes them" --data text --write-tokens x
     refused 64 "makes 400 tokens, and the model's vocabulary is 256" --data text --init model --tokenizer "$FIXTURES"/words.tokenizer.json
     refused 64 "--preset tiny and --init model both give the sizes" --data text --preset tiny --init model
