@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two things that libconfuse (3.3) leaves to be seen to before it: it counts the line of a comment
+/* Three things that libconfuse (3.3) leaves to be seen to before it: it counts the line of a comment
  * three times, so that every error after one would name a wrong line, hence comments are taken out;
- * and it takes a text that ends inside a section or list for a whole one. */
+ * it takes a text that ends inside a section, list or string for a whole one; and a '*' or '+' that
+ * no quotes hold is in none of its words, so that it prints the character and reads on. */
 #include "conf/conf.h"
 
 #include <string.h>
@@ -66,6 +67,25 @@ int dt_conf_line_of(char *text, const char *option)
             line += *at == '\n';
     }
     return 0;
+}
+
+static bool is_closed(const char *string, const char *end)
+{
+    return end - string >= 2 && end[-1] == *string;
+}
+
+char dt_conf_stray(char *text, int *line)
+{
+    *line = 1;
+    for (char *at = text; *at;) {
+        bool is_string = *at == '"' || *at == '\'';
+        char *next = is_string ? skip_string(at) : at + 1;
+        if (*at == '*' || (*at == '+' && at[1] != '=') || (is_string && !is_closed(at, next)))
+            return *at;
+        for (; at < next; at++)
+            *line += *at == '\n';
+    }
+    return '\0';
 }
 
 int dt_conf_unclosed(char *text)

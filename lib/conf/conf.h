@@ -96,6 +96,10 @@ void dt_conf_blank_comments(char *text);
 /* Line of the last '{' that the end of the text leaves open; 0: none. Without comments. */
 int dt_conf_unclosed(char *text);
 
+/* What libconfuse would read past in silence: the first '*' or '+' outside strings, or the quote of a
+ * string without end, with its line; NUL: there is none. Without comments. */
+char dt_conf_stray(char *text, int *line);
+
 /* Line on which an option is set, in a text without comments; 0: it is not. */
 int dt_conf_line_of(char *text, const char *option);
 

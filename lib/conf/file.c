@@ -205,13 +205,23 @@ out:
     return text;
 }
 
+static void say_stray(const char *name, char stray, int line, struct dt_error *err)
+{
+    if (stray == '"' || stray == '\'')
+        dt_error_set(err, "%s:%d: the string that begins in this line is not closed", name, line);
+    else
+        dt_error_set(err, "%s:%d: a '%c' stands outside quotes: put the value in quotes", name,
+                     line, stray);
+}
+
 int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const char *text,
                        size_t len, struct dt_error *err)
 {
     *cfg = NULL;
     if (memchr(text, '\0', len))
         return dt_error_set(err, "%s holds a NUL byte: not a text file", name);
-    int rc = -1, unclosed = 0;
+    int rc = -1, unclosed = 0, stray_line = 0;
+    char stray = '\0';
     struct parse parse = {.err = err, .text = text};
     /* fmemopen takes no empty buffer: an empty line in its place. */
     char *copy = malloc(len + 2);
@@ -221,11 +231,16 @@ int dt_conf_parse_text(cfg_t **cfg, cfg_opt_t *options, const char *name, const 
         memcpy(copy + len, "\n", 2);
         dt_conf_blank_comments(copy);
         unclosed = dt_conf_unclosed(copy);
+        stray = dt_conf_stray(copy, &stray_line);
         stream = fmemopen(copy, len > 0 ? len : 1, "r");
     }
     cfg_t *made = stream ? cfg_init(options, CFGF_NONE) : NULL;
     if (!made) {
         dt_error_set(err, "%s: out of memory", name);
+        goto out;
+    }
+    if (stray) {
+        say_stray(name, stray, stray_line, err);
         goto out;
     }
     watch_for_duplicates(made->opts);

@@ -291,6 +291,22 @@ static void an_open_list_is_refused(void **state)
     }
 }
 
+/* libconfuse prints these and reads on as if they were not there. */
+static void what_no_quotes_hold_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("# a *\nmin-nofile *= 1\n", "dt.conf:2: a '*' stands outside quotes");
+    assert_refused("instance-type = p5*\n", "dt.conf:1: a '*' stands outside quotes");
+    assert_refused("min-nofile = +1\n", "dt.conf:1: a '+' stands outside quotes");
+    assert_refused("min-nofile = 1 \"\n", "dt.conf:1: the string that begins in this line");
+    assert_refused("min-nofile = 1\n\ninstance-type = 'a\\'\n", "dt.conf:3: the string that");
+    struct dt_conf conf;
+    struct dt_error err = {0};
+    const char *quoted = "instance-type = \"p5*+\" # *\n";
+    assert_int_equal(dt_conf_parse(&conf, "dt.conf", quoted, strlen(quoted), &err), 0);
+    dt_conf_fini(&conf);
+}
+
 static void nul_bytes_are_refused(void **state)
 {
     (void)state;
@@ -311,6 +327,7 @@ int main(void)
         cmocka_unit_test(only_regular_files_are_read),
         cmocka_unit_test(an_absent_file_means_defaults_unless_required),
         cmocka_unit_test(an_open_list_is_refused),
+        cmocka_unit_test(what_no_quotes_hold_is_refused),
         cmocka_unit_test(nul_bytes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
