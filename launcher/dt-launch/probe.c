@@ -12,17 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 4096
+#include "procfs.h"
 
-static bool read_small(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
+#define SOCKETS_MAX 4096
 
 struct status {
     char state;
@@ -36,7 +28,7 @@ static bool read_status(const char *pid, struct status *status)
     char path[sizeof "/proc//stat" + NAME_MAX], text[1024];
     unsigned long long user, kernel;
     snprintf(path, sizeof path, "/proc/%s/stat", pid);
-    if (!read_small(path, text, sizeof text))
+    if (!dt_procfs_read_path(text, sizeof text, path))
         return false;
     const char *after = strrchr(text, ')');
     if (!after || sscanf(after, ") %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
@@ -159,7 +151,8 @@ void dt_probe_rank(struct dt_probe *probe, pid_t pid, int port)
         probe->cpu_ms = (long long)(status.ticks * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
     }
     snprintf(path, sizeof path, "/proc/%d/wchan", (int)pid);
-    if (!read_small(path, probe->where, sizeof probe->where) || strcmp(probe->where, "0") == 0)
+    if (!dt_procfs_read_path(probe->where, sizeof probe->where, path) ||
+        strcmp(probe->where, "0") == 0)
         probe->where[0] = '\0';
     if (!sockets)
         return;

@@ -22,16 +22,21 @@ bool dt_procfs_read(char *text, size_t size, pid_t pid, const char *name)
     return len > 0;
 }
 
-bool dt_procfs_read_short(char *text, size_t size, pid_t pid, const char *name)
+bool dt_procfs_read_path(char *text, size_t size, const char *path)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
     return n > 0;
+}
+
+bool dt_procfs_read_short(char *text, size_t size, pid_t pid, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return dt_procfs_read_path(text, size, path);
 }
 
 bool dt_procfs_fd(char *text, size_t size, pid_t pid, unsigned long long fd)

@@ -6,6 +6,7 @@
 # shellcheck disable=SC2016 # commands for nodes are expanded there
 
 load common
+load training
 
 setup_file() {
     cluster_up --nodes 17 || return
@@ -55,10 +56,6 @@ SH
 node_of() { echo "$CLUSTER-$1"; }
 on() { dt_cluster run "$(node_of "$1")" -- bash -c "cd '$PWD' && . ./ids.sh $name && $2"; } # NODE COMMANDS
 
-trained() { # STEPS: so many are done, and saved in part
-    [ -s "$name.log" ] && (($(wc -l <"$name.log") >= $1))
-}
-
 all_up() { # ATTEMPT
     [ "$(find . -name "up.$1.*" | wc -l)" = 16 ]
 }
@@ -69,22 +66,7 @@ under_way() {
     until_ok trained 50
 }
 
-says() { # PATTERN: one line of the job's output does
-    [ "$(grep -c -E -- "$1" "$name.out")" = 1 ] || { echo "not one line says $1:" && cat "$name.out" && return 1; }
-}
-
 no_rank() { ! pgrep -f "rank.sh $name" >/dev/null; }
-
-losses() { jq -r 'select(.loss) | "\(.step) \(.loss)"' "$1" | sort -u; }
-
-# Training takes as long as it takes on a busy machine, but each minute some steps.
-gets_on() { job_has_ended || (($(wc -l <"$name.log") > before)); }
-finished() {
-    until job_has_ended; do
-        before=$(wc -l <"$name.log")
-        until_ok gets_on || return
-    done
-}
 
 # How it must end where the fault was overcome.
 assert_went_on() { # RESTARTS

@@ -6,6 +6,7 @@
 # shellcheck disable=SC2016 # commands for nodes are expanded there
 
 load common
+load training
 
 setup_file() {
     cluster_up --nodes 5 || return
@@ -51,23 +52,8 @@ take_away() { # NODE COMMANDS on it
     dt_cluster run "$CLUSTER-$1" -- bash -c "$2"
 }
 
-trained() { [ -s "$name.log" ] && (($(wc -l <"$name.log") >= ${1:-50})); }
 no_rank() { ! pgrep -f "^bash rank.sh $name" >/dev/null; } # an agent that is cut off waits
-losses() { jq -r 'select(.loss) | "\(.step) \(.loss)"' "$1" | sort -u; }
 same_losses() { cmp <(losses reference.log) <(losses "$name.log"); }
-
-says() { # PATTERN: one line of the job's output does
-    [ "$(grep -c -E -- "$1" "$name.out")" = 1 ] || { echo "not one line says $1:" && cat "$name.out" && return 1; }
-}
-
-# Training takes as long as it takes on a busy machine, but each minute some steps.
-gets_on() { job_has_ended || (($(wc -l <"$name.log") > before)); }
-finished() {
-    until job_has_ended; do
-        before=$(wc -l <"$name.log")
-        until_ok gets_on || return
-    done
-}
 
 # It has trained to its end, behind a fault; the sentences about nodes are looked at by who calls.
 assert_went_on() {

@@ -11,6 +11,7 @@
 
 #include "adamw.h"
 #include "parallel.h"
+#include "train_faults.h"
 #include "train_ranks.h"
 
 enum { SEQ = 16, BATCH = 8, STEPS = 10, VOCAB = 37 };
@@ -120,8 +121,6 @@ static int get_nothing(struct dt_comm *comm, struct dt_message *message, real *d
     return 0;
 }
 
-static _Thread_local struct dt_comm_operations real_operations;
-
 /* Ends when the real operation would, so that nobody waits. */
 static int do_nothing(struct dt_comm *comm, struct dt_error *err)
 {
@@ -141,20 +140,6 @@ static int skip_scatter(struct dt_comm *comm, real *all, real *mine, size_t coun
 {
     memmove(mine, all + (size_t)comm->rank * count, count * sizeof *mine);
     return do_nothing(comm, err);
-}
-
-static int shift_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
-                     struct dt_error *err)
-{
-    memmove((char *)data + sizeof(real), data, (count - 1) * sizeof(real));
-    return real_operations.sum_start(comm, data, count, type, err);
-}
-
-static int shift_scatter(struct dt_comm *comm, real *all, real *mine, size_t count,
-                         struct dt_error *err)
-{
-    memmove(all + 1, all, (count * (size_t)comm->size - 1) * sizeof *all);
-    return real_operations.scatter_start(comm, all, mine, count, err);
 }
 
 static int lose_rows(struct dt_comm *comm, const real *mine, real *all, size_t count,

@@ -11,6 +11,7 @@
 
 #include "adamw.h"
 #include "parallel.h"
+#include "train_faults.h"
 #include "train_ranks.h"
 
 enum { SEQ = 8, BATCH = 8, STEPS = 3, VOCAB = 64, LAYERS = 4 };
@@ -40,8 +41,6 @@ struct scene {
     struct dt_error error; /* of rank 0, the first */
 };
 
-static _Thread_local struct dt_comm_operations real_operations;
-
 /* One's own come back, not the sum; ranks wait for each other as ever. */
 static int skip_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
                     struct dt_error *err)
@@ -65,20 +64,6 @@ static int skip_scatter(struct dt_comm *comm, real *all, real *mine, size_t coun
         rc = dt_comm_drain(comm, err);
     memcpy(mine, all + (size_t)comm->rank * count, count * sizeof *mine);
     return rc;
-}
-
-static int shift_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
-                     struct dt_error *err)
-{
-    memmove((char *)data + sizeof(real), data, (count - 1) * sizeof(real));
-    return real_operations.sum_start(comm, data, count, type, err);
-}
-
-static int shift_scatter(struct dt_comm *comm, real *all, real *mine, size_t count,
-                         struct dt_error *err)
-{
-    memmove(all + 1, all, (count * (size_t)comm->size - 1) * sizeof *all);
-    return real_operations.scatter_start(comm, all, mine, count, err);
 }
 
 static int skip_send(struct dt_comm *comm, struct dt_message *message, const real *data,
