@@ -27,7 +27,7 @@ struct state {
     struct dt_queue queue;
     struct dt_mpi_pairs pairs;
     struct flight flights[IN_FLIGHT]; /* of piece number n: n % IN_FLIGHT */
-    const void **sources;
+    void **sources;
     real **memory;
     size_t memory_count;
 };

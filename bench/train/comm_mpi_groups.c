@@ -159,6 +159,16 @@ static void close_all(struct dt_comm *comm)
     MPI_Finalize();
 }
 
+/* By what mpirun, dt-launch (the first two) and srun say. */
+static bool on_one_node(void)
+{
+    const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"), *nodes = getenv("SLURM_STEP_NUM_NODES");
+    const char *ranks_here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (ranks && ranks_here)
+        return strcmp(ranks, ranks_here) == 0;
+    return nodes && strcmp(nodes, "1") == 0;
+}
+
 /* Manners of Open MPI that suit a program that may share cores, live on a node whose /sys is not
  * the machine's, and speak on a user's terminal. What the user has set stays. */
 static void set_manners(void)
@@ -168,6 +178,10 @@ static void set_manners(void)
      * mtl, by which messages go over EFA) aborts the process when an interface of the node goes. */
     setenv("OMPI_MCA_btl", "^openib,ofi", 0);
     setenv("OMPI_MCA_btl_base_warn_component_unused", "0", 0);
+    /* Messages inside a node need no library of a network, and to open all there are and ask each for
+     * its devices takes longer than the rest of MPI_Init together. */
+    if (on_one_node() && !getenv("OMPI_MCA_mtl"))
+        setenv("OMPI_MCA_pml", "ob1", 0);
     setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 0); /* the launcher has bound us */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of pieces, and the ordered sum; see comm_queue.h. */
+/* The queue of pieces; see comm_queue.h. */
 #include "comm_queue.h"
 
 #include <stdlib.h>
 
-enum { BLOCK = 1024, LINE = 64 / sizeof(real) };
+enum { LINE = 64 / sizeof(real) };
 
 size_t dt_type_size(enum dt_comm_type type)
 {
@@ -91,47 +91,4 @@ struct dt_slice dt_slice_of(size_t count, int rank, int size)
     size_t begin = (size_t)rank * share;
     begin = begin < count ? begin : count;
     return (struct dt_slice){begin, count - begin < share ? count - begin : share};
-}
-
-DT_SIMD static void add_reals(real *restrict sum, const real *restrict values, size_t count)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        sum[i] += values[i];
-}
-
-DT_SIMD static void add_pair(real *out, const real *a, const real *b, size_t count)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        out[i] = a[i] + b[i];
-}
-
-static void sum_reals(real *out, const real *const *sources, int source_count, size_t count)
-{
-    real sum[BLOCK];
-    for (size_t i = 0; i < count; i += BLOCK) {
-        size_t part = count - i < BLOCK ? count - i : BLOCK;
-        memcpy(sum, sources[0] + i, part * sizeof *sum);
-        for (int s = 1; s < source_count; s++)
-            add_reals(sum, sources[s] + i, part);
-        memcpy(out + i, sum, part * sizeof *sum);
-    }
-}
-
-void dt_sum_ordered(void *out, const void *const *sources, int source_count, size_t count,
-                    enum dt_comm_type type)
-{
-    if (type == DT_COMM_REAL && source_count == 2) {
-        add_pair(out, sources[0], sources[1], count);
-    } else if (type == DT_COMM_REAL) {
-        sum_reals(out, (const real *const *)sources, source_count, count);
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            double sum = 0;
-            for (int s = 0; s < source_count; s++)
-                sum += ((const double *)sources[s])[i];
-            ((double *)out)[i] = sum;
-        }
-    }
 }

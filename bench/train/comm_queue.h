@@ -58,7 +58,10 @@ struct dt_slice dt_slice_of(size_t count, int rank, int size);
 struct dt_slice dt_piece_run(const struct dt_piece *piece, const size_t *counts, int r);
 
 /* out = sources[0] + sources[1] + ..., in this order; out may be one of them. */
-void dt_sum_ordered(void *out, const void *const *sources, int source_count, size_t count,
+void dt_sum_ordered(void *out, void *const *sources, int source_count, size_t count,
                     enum dt_comm_type type);
+
+/* The same sum to all places that it is made of. These are moved on past what was summed. */
+void dt_sum_everywhere(void **places, int place_count, size_t count, enum dt_comm_type type);
 
 #endif

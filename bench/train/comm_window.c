@@ -25,7 +25,7 @@ struct window {
     struct dt_pairs pairs;
     struct dt_segment *segments; /* the first: counters, slots, and what pairs want */
     size_t segment_count;
-    const void **sources;
+    void **sources;
 };
 
 static struct counters *counters_of(const struct window *w, int rank)
@@ -128,33 +128,45 @@ static bool publish(const struct dt_comm *comm, struct dt_piece *piece)
     return true;
 }
 
-static void sum_own(const struct dt_comm *comm, const struct dt_piece *piece)
+/* Of all ranks the elements that this one sums; they may be the places for the sum, too. */
+static void **sources_of(const struct dt_comm *comm, const struct dt_piece *piece,
+                         struct dt_slice slice)
 {
     struct window *w = comm->state;
-    size_t size = dt_type_size(piece->type);
-    struct dt_slice slice = {0, piece->count};
-    char *out = piece->out;
-    if (piece->kind == DT_PIECE_SUM) {
-        slice = dt_slice_of(piece->count, comm->rank, comm->size);
-        out = in_of(comm, piece, comm->rank) + slice.begin * size;
-    } else {
-        slice.begin = (size_t)comm->rank * (piece->direct ? piece->stride : piece->count);
-    }
     for (int r = 0; r < comm->size; r++)
-        w->sources[r] = in_of(comm, piece, r) + slice.begin * size;
-    dt_sum_ordered(out, w->sources, comm->size, slice.count, piece->type);
+        w->sources[r] = in_of(comm, piece, r) + slice.begin * dt_type_size(piece->type);
+    return w->sources;
 }
 
-/* The sums that the others have made; through slots, one's own as well. */
+/* Through slots, the sum is left in one's own for the others to fetch. Data that all ranks see are read
+ * by nobody else here, so it is written to all of them: a real is read once and written once a rank,
+ * and the others have nothing to fetch. */
+static void sum_slice(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    struct dt_slice slice = dt_slice_of(piece->count, comm->rank, comm->size);
+    void **sources = sources_of(comm, piece, slice);
+    if (piece->direct)
+        dt_sum_everywhere(sources, comm->size, slice.count, piece->type);
+    else
+        dt_sum_ordered(sources[comm->rank], sources, comm->size, slice.count, piece->type);
+}
+
+static void sum_part(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    struct dt_slice part = {(size_t)comm->rank * (piece->direct ? piece->stride : piece->count),
+                            piece->count};
+    dt_sum_ordered(piece->out, sources_of(comm, piece, part), comm->size, part.count, piece->type);
+}
+
+/* The sums that all have made, from their slots. */
 static void copy_sums(const struct dt_comm *comm, const struct dt_piece *piece)
 {
     size_t size = dt_type_size(piece->type);
     for (int i = 0; i < comm->size; i++) {
         int r = (comm->rank + i) % comm->size; /* not all from the same one at once */
         struct dt_slice slice = dt_slice_of(piece->count, r, comm->size);
-        if (!piece->direct || r != comm->rank)
-            memcpy(piece->out + slice.begin * size, in_of(comm, piece, r) + slice.begin * size,
-                   slice.count * size);
+        memcpy(piece->out + slice.begin * size, in_of(comm, piece, r) + slice.begin * size,
+               slice.count * size);
     }
 }
 
@@ -182,13 +194,15 @@ static void copy_runs(const struct dt_comm *comm, const struct dt_piece *piece)
 static void work_stage1(const struct dt_comm *comm, struct dt_piece *piece)
 {
     struct counters *mine = counters_of(comm->state, comm->rank);
-    if (piece->kind == DT_PIECE_SUM || piece->kind == DT_PIECE_SCATTER)
-        sum_own(comm, piece);
-    if (piece->kind == DT_PIECE_SUM) {
+    if (piece->kind == DT_PIECE_SUM)
+        sum_slice(comm, piece);
+    if (piece->kind == DT_PIECE_SUM && !piece->direct) {
         piece->stage = 2;
         pass(&mine->summed, piece->number);
         return;
     }
+    if (piece->kind == DT_PIECE_SCATTER)
+        sum_part(comm, piece);
     if (piece->kind == DT_PIECE_GATHER)
         copy_parts(comm, piece);
     if (piece->kind == DT_PIECE_ALL_TO_ALL)

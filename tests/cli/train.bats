@@ -227,6 +227,18 @@ float_at() { # file, byte
     [ "$(grep -c "^dt-train: rank [01] on .*: loss [0-9.]* at step [0-9]* is [0-9.]* standard deviations above" <<<"$output")" -eq 1 ]
 }
 
+@test "on one node Open MPI opens no network; on several, and where the user says so, it does" {
+    STEP=("${SMALL[@]}" --steps 1)
+    told() { # COMMAND...: what Open MPI says of the ways that it loads for messages
+        OMPI_MCA_pml_base_verbose=10 "$@" 2>&1 | sed -n 's/.*found loaded component //p' | sort -u
+    }
+    [ "$(told mpi 2 "${STEP[@]}")" = ob1 ]
+    for other in OMPI_COMM_WORLD_LOCAL_SIZE=1 OMPI_MCA_pml=^v OMPI_MCA_mtl=^psm; do
+        run told mpirun -np 2 --allow-run-as-root --oversubscribe env "$other" "$BIN" "${STEP[@]}"
+        [[ $output == *cm*ob1* ]]
+    done
+}
+
 @test "--help and --version" {
     run "$BIN" --help
     [ "$status" -eq 0 ]
