@@ -138,7 +138,7 @@ int dt_activations_take(struct dt_model *model)
     size_t rows = model->max_batch * model->time;
     model->slots = calloc(model->slot_count, sizeof *model->slots);
     model->kept = calloc(model->slot_count * model->slot_layers, sizeof *model->kept);
-    model->row_losses = calloc(rows, sizeof *model->row_losses);
+    model->row_losses = dt_memory(rows * sizeof *model->row_losses);
     if (!model->slots || !model->kept || !model->row_losses)
         return -1;
     model->memory_count = place_all(model, NULL);
@@ -153,8 +153,8 @@ void dt_activations_free(struct dt_model *model)
 {
     free(model->slots);
     free(model->kept);
-    free(model->row_losses);
-    free(model->memory);
+    dt_memory_free(model->row_losses);
+    dt_memory_free(model->memory);
     for (size_t i = 0; model->experts && i < model->experts_count; i++)
         dt_moe_kept_fini(&model->experts[i]);
     free(model->experts);

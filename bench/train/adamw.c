@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AdamW, see adamw.h. Bound by memory: seven streams, each touched once. */
-#include "adamw.h"
-
 #include <math.h>
+
+#include "kernels.h"
 
 #define PIECE 4096
 
-struct factors {
-    real beta1, beta2, rate, second, epsilon, scale, keep;
-};
-
-DT_SIMD static void update(const struct factors *f, real *restrict param, const real *restrict grad,
-                           real *restrict first, real *restrict second, size_t count)
+DT_SIMD static void update(const struct dt_adamw_factors *f, real *restrict param,
+                           const real *restrict grad, real *restrict first, real *restrict second,
+                           size_t count)
 {
-    const struct factors k = *f;
+    const struct dt_adamw_factors k = *f;
 #pragma omp simd
     for (size_t i = 0; i < count; i++) {
         real g = grad[i] * k.scale;
@@ -30,25 +27,31 @@ DT_SIMD static void update(const struct factors *f, real *restrict param, const 
     }
 }
 
-void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layout, real *params,
-                     const real *grads, real *first, real *second)
+void dt_adamw_one(const struct dt_adamw_factors *factors, real *params, const real *grads,
+                  real *first, real *second, size_t count)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i += PIECE)
+        update(factors, params + i, grads + i, first + i, second + i,
+               count - i < PIECE ? count - i : PIECE);
+}
+
+void dt_adamw_update(const struct dt_kernels *kernels, const struct dt_adamw *adamw,
+                     const struct dt_layout *layout, real *params, const real *grads, real *first,
+                     real *second)
 {
     double correct1 = 1 - pow(adamw->beta1, (double)adamw->step);
     double correct2 = 1 - pow(adamw->beta2, (double)adamw->step);
-    struct factors f = {.beta1 = (real)adamw->beta1,
-                        .beta2 = (real)adamw->beta2,
-                        .rate = (real)(adamw->rate / correct1),
-                        .second = (real)(1 / correct2),
-                        .epsilon = (real)adamw->epsilon,
-                        .scale = (real)adamw->scale};
+    struct dt_adamw_factors f = {.beta1 = (real)adamw->beta1,
+                                 .beta2 = (real)adamw->beta2,
+                                 .rate = (real)(adamw->rate / correct1),
+                                 .second = (real)(1 / correct2),
+                                 .epsilon = (real)adamw->epsilon,
+                                 .scale = (real)adamw->scale};
     for (size_t t = 0; t < layout->tensor_count; t++) {
         const struct dt_tensor *tensor = &layout->tensors[t];
+        size_t at = tensor->offset;
         f.keep = (real)(tensor->decay ? 1 - adamw->rate * adamw->decay : 1);
-#pragma omp parallel for schedule(static)
-        for (size_t i = 0; i < tensor->count; i += PIECE) {
-            size_t at = tensor->offset + i;
-            update(&f, params + at, grads + at, first + at, second + at,
-                   tensor->count - i < PIECE ? tensor->count - i : PIECE);
-        }
+        kernels->adamw(&f, params + at, grads + at, first + at, second + at, tensor->count);
     }
 }

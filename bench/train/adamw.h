@@ -5,6 +5,8 @@
 
 #include "layout.h"
 
+struct dt_kernels;
+
 struct dt_adamw {
     double rate, beta1, beta2, epsilon, decay;
     double scale; /* of the gradient; 1 where it is not clipped */
@@ -12,7 +14,15 @@ struct dt_adamw {
 };
 
 /* Decay applies to the tensors that the layout says so of (matrices, not gains and biases). */
-void dt_adamw_update(const struct dt_adamw *adamw, const struct dt_layout *layout, real *params,
-                     const real *grads, real *first, real *second);
+void dt_adamw_update(const struct dt_kernels *kernels, const struct dt_adamw *adamw,
+                     const struct dt_layout *layout, real *params, const real *grads, real *first,
+                     real *second);
+
+/* The same for one tensor, with what is the same for all its reals made before. */
+struct dt_adamw_factors {
+    real beta1, beta2, rate, second, epsilon, scale, keep;
+};
+void dt_adamw_one(const struct dt_adamw_factors *factors, real *params, const real *grads,
+                  real *first, real *second, size_t count);
 
 #endif

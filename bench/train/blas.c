@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "kernels.h"
 
 typedef int dnnl_sgemm_function(char ta, char tb, long m, long n, long k, float alpha,
                                 const float *a, long lda, const float *b, long ldb, float beta,
@@ -84,7 +85,7 @@ static int open_builtin(struct dt_blas *blas, struct dt_error *err)
 
 int dt_blas_open(struct dt_blas *blas, enum dt_blas_kind kind, int threads, struct dt_error *err)
 {
-    *blas = (struct dt_blas){.threads = threads};
+    *blas = (struct dt_blas){.threads = threads, .kernels = &dt_kernels_cpu};
 #ifndef DT_TRAIN_DOUBLE
     if (kind == DT_BLAS_AUTO || kind == DT_BLAS_ONEDNN) {
         blas->kind = DT_BLAS_ONEDNN;
@@ -172,6 +173,11 @@ static size_t part_begin(size_t count, size_t parts, size_t index)
 }
 
 void dt_blas_all(const struct dt_blas *blas, const struct dt_product *product)
+{
+    blas->kernels->product(blas, product);
+}
+
+void dt_blas_spread(const struct dt_blas *blas, const struct dt_product *product)
 {
 #ifndef DT_TRAIN_DOUBLE
     if (blas->kind == DT_BLAS_ONEDNN) {

@@ -17,9 +17,12 @@
  * already, and Debian's OpenBLAS has no such product. */
 enum dt_blas_kind { DT_BLAS_AUTO, DT_BLAS_ONEDNN, DT_BLAS_OPENBLAS, DT_BLAS_BUILTIN, DT_BLAS_BF16 };
 
+struct dt_kernels;
+
 struct dt_blas {
     enum dt_blas_kind kind;
-    char name[96]; /* for people: "OpenBLAS SkylakeX" */
+    const struct dt_kernels *kernels; /* of the device that works: products, and all else */
+    char name[96];                    /* for people: "OpenBLAS SkylakeX" */
     int threads;
     void *library; /* dlopen handle, never closed: libraries with threads do not survive it */
     void (*function)(void);
@@ -49,6 +52,7 @@ struct dt_product {
     size_t ldc;
 };
 void dt_blas_all(const struct dt_blas *blas, const struct dt_product *product);
+void dt_blas_spread(const struct dt_blas *blas, const struct dt_product *product); /* the CPU's */
 void dt_blas_one(const struct dt_blas *blas, const struct dt_product *product);
 
 #endif

@@ -2,29 +2,31 @@
 /* Forward and backward of one layer; see block.h. */
 #include "block.h"
 
-#include "layers.h"
+#include "kernels.h"
 #include "tp.h"
 
-void dt_norm_forward(const struct dt_model_config *config, real *out, real *mean, real *inverse,
-                     const real *in, const real *weight, const real *bias, size_t rows)
+void dt_norm_forward(const struct dt_kernels *kernels, const struct dt_model_config *config,
+                     real *out, real *mean, real *inverse, const real *in, const real *weight,
+                     const real *bias, size_t rows)
 {
     size_t c = (size_t)config->channels;
     if (config->family == DT_FAMILY_LLAMA)
-        dt_rmsnorm_forward(out, inverse, in, weight, rows, c);
+        kernels->rmsnorm_forward(out, inverse, in, weight, rows, c);
     else
-        dt_layernorm_forward(out, mean, inverse, in, weight, bias, rows, c);
+        kernels->layernorm_forward(out, mean, inverse, in, weight, bias, rows, c);
 }
 
-void dt_norm_backward(const struct dt_model_config *config, real *d_in, real *d_weight,
-                      real *d_bias, const real *d_out, const real *in, const real *weight,
-                      const real *mean, const real *inverse, size_t rows, bool add)
+void dt_norm_backward(const struct dt_kernels *kernels, const struct dt_model_config *config,
+                      real *d_in, real *d_weight, real *d_bias, const real *d_out, const real *in,
+                      const real *weight, const real *mean, const real *inverse, size_t rows,
+                      bool add)
 {
     size_t c = (size_t)config->channels;
     if (config->family == DT_FAMILY_LLAMA)
-        dt_rmsnorm_backward(d_in, d_weight, d_out, in, weight, inverse, rows, c, add);
+        kernels->rmsnorm_backward(d_in, d_weight, d_out, in, weight, inverse, rows, c, add);
     else
-        dt_layernorm_backward(d_in, d_weight, d_bias, d_out, in, weight, mean, inverse, rows, c,
-                              add);
+        kernels->layernorm_backward(d_in, d_weight, d_bias, d_out, in, weight, mean, inverse, rows,
+                                    c, add);
 }
 
 /* Over the ranks that share each sample, where there are more than one. */
@@ -32,7 +34,8 @@ static void attend(struct dt_model *model, const struct dt_kept *k, size_t batch
 {
     const struct dt_attention_shape shape = dt_model_attention(model, batch);
     if (model->mesh->context->size == 1)
-        dt_attention_forward(model->blas, k->attended, k->log_sum, k->qkv, model->work, &shape);
+        model->blas->kernels->attention_forward(model->blas, k->attended, k->log_sum, k->qkv,
+                                                model->work, &shape);
     else if (!model->failed)
         dt_model_note(model, dt_ring_forward(&model->ring, model->blas, k->attended, k->log_sum,
                                              k->qkv, model->work, &shape, &model->error));
@@ -43,8 +46,8 @@ static void attend_backward(struct dt_model *model, real *d_qkv, const real *d_o
 {
     const struct dt_attention_shape shape = dt_model_attention(model, batch);
     if (model->mesh->context->size == 1)
-        dt_attention_backward(model->blas, d_qkv, d_out, k->attended, k->log_sum, k->qkv,
-                              model->work, &shape);
+        model->blas->kernels->attention_backward(model->blas, d_qkv, d_out, k->attended, k->log_sum,
+                                                 k->qkv, model->work, &shape);
     else if (!model->failed)
         dt_model_note(model,
                       dt_ring_backward(&model->ring, model->blas, d_qkv, d_out, k->attended,
@@ -56,8 +59,9 @@ static void rotate(const struct dt_model *model, real *qkv, size_t batch, bool b
 {
     const struct dt_model_config *config = &model->config;
     if (config->family == DT_FAMILY_LLAMA)
-        dt_rope(qkv, model->rope, batch, model->time, model->here.heads + model->here.kv_heads,
-                model->here.head, model->here.qkv, back);
+        model->blas->kernels->rope(qkv, model->rope, batch, model->time,
+                                   model->here.heads + model->here.kv_heads, model->here.head,
+                                   model->here.qkv, back);
 }
 
 /* up_bias NULL: it is added already. */
@@ -65,9 +69,9 @@ static void activate(const struct dt_model *model, const struct dt_kept *k, cons
                      size_t rows)
 {
     if (model->config.family == DT_FAMILY_LLAMA)
-        dt_swiglu_forward(k->activated, k->up, rows, model->here.hidden);
+        model->blas->kernels->swiglu_forward(k->activated, k->up, rows, model->here.hidden);
     else
-        dt_gelu_forward(k->activated, k->up, up_bias, rows, model->here.hidden);
+        model->blas->kernels->gelu_forward(k->activated, k->up, up_bias, rows, model->here.hidden);
 }
 
 /* out = in + activations * weight^T + bias, on the rows that are here; every rank of tp has some of
@@ -79,21 +83,21 @@ static void add_product(struct dt_model *model, real *out, const real *in, const
     dt_linear_forward(model->blas, model->d_narrow, activations, weight, rows, inputs, c);
     dt_tp_sum_start(model, model->d_narrow, rows);
     const real *sum = dt_tp_sum_finish(model, model->d_narrow, rows);
-    dt_residual_add(out, in, sum, bias, dt_tp_rows(model, rows), c);
+    model->blas->kernels->residual_add(out, in, sum, bias, dt_tp_rows(model, rows), c);
 }
 
 static void first_norm(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
                        const real *in, size_t rows)
 {
-    dt_norm_forward(&model->config, k->norm1, k->mean1, k->inverse1, in, w->norm1_weight,
-                    w->norm1_bias, dt_tp_rows(model, rows));
+    dt_norm_forward(model->blas->kernels, &model->config, k->norm1, k->mean1, k->inverse1, in,
+                    w->norm1_weight, w->norm1_bias, dt_tp_rows(model, rows));
 }
 
 static void second_norm(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
                         size_t rows)
 {
-    dt_norm_forward(&model->config, k->norm2, k->mean2, k->inverse2, k->middle, w->norm2_weight,
-                    w->norm2_bias, dt_tp_rows(model, rows));
+    dt_norm_forward(model->blas->kernels, &model->config, k->norm2, k->mean2, k->inverse2,
+                    k->middle, w->norm2_weight, w->norm2_bias, dt_tp_rows(model, rows));
 }
 
 /* All of the layer but its last product. */
@@ -106,7 +110,7 @@ static void forward_inside(struct dt_model *model, const struct dt_layer *w,
     first_norm(model, w, k, in, rows);
     dt_linear_forward(blas, k->qkv, dt_tp_all(model, k->norm1, rows), w->qkv_weight, rows, c,
                       here->qkv);
-    dt_bias_add(k->qkv, w->qkv_bias, rows, here->qkv);
+    model->blas->kernels->bias_add(k->qkv, w->qkv_bias, rows, here->qkv);
     rotate(model, k->qkv, batch, false);
     attend(model, k, batch);
     add_product(model, k->middle, in, k->attended, w->projection_weight, w->projection_bias, rows,
@@ -152,7 +156,8 @@ static void experts_forward(struct dt_model *model, const struct dt_layer *w,
     mix(model, w, k, batch);
     dt_tp_sum_start(model, model->d_narrow, rows);
     const real *sum = dt_tp_sum_finish(model, model->d_narrow, rows);
-    dt_residual_add(k->out, k->middle, sum, NULL, dt_tp_rows(model, rows), model->here.channels);
+    model->blas->kernels->residual_add(k->out, k->middle, sum, NULL, dt_tp_rows(model, rows),
+                                       model->here.channels);
 }
 
 void dt_block_forward(struct dt_model *model, const struct dt_layer *w, const struct dt_kept *k,
@@ -213,8 +218,10 @@ static void experts_backward(struct dt_model *model, const struct dt_layer *w,
     size_t rows = batch * model->time;
     const struct dt_moe_weights weights = experts_of(w), gradients = experts_of(g);
     const real *d_out = dt_tp_all(model, model->d_stream, rows);
-    if (d_out != model->d_stream) /* gathered, and the norm's output is going to be, too */
-        d_out = memcpy(model->d_wide, d_out, rows * model->here.channels * sizeof(real));
+    if (d_out != model->d_stream) { /* gathered, and the norm's output is going to be, too */
+        model->blas->kernels->copy(model->d_wide, d_out, rows * model->here.channels);
+        d_out = model->d_wide;
+    }
     const real *in = dt_tp_all(model, k->norm2, rows);
     if (!model->failed)
         dt_model_note(model, dt_moe_backward(&model->moe, &weights, &gradients, k->experts,
@@ -237,9 +244,10 @@ static void wide_backward(struct dt_model *model, const struct dt_layer *w,
                        dt_tp_all(model, model->d_stream, rows), k->activated, w->down_weight, rows,
                        here->hidden, here->channels, add);
     if (model->config.family == DT_FAMILY_LLAMA)
-        dt_swiglu_backward(wide, model->d_hidden, k->up, rows, here->hidden);
+        model->blas->kernels->swiglu_backward(wide, model->d_hidden, k->up, rows, here->hidden);
     else
-        dt_gelu_backward(wide, k->up, rows * here->hidden); /* in place: d_hidden is d_wide */
+        model->blas->kernels->gelu_backward(wide, k->up,
+                                            rows * here->hidden); /* in place: d_hidden is d_wide */
     dt_model_between(hooks);
     half_backward(model, half, wide, rows, add);
 }

@@ -8,12 +8,14 @@
 #include "model.h"
 
 /* The norm of the family. mean is of LayerNorm alone. */
-void dt_norm_forward(const struct dt_model_config *config, real *out, real *mean, real *inverse,
-                     const real *in, const real *weight, const real *bias, size_t rows);
+void dt_norm_forward(const struct dt_kernels *kernels, const struct dt_model_config *config,
+                     real *out, real *mean, real *inverse, const real *in, const real *weight,
+                     const real *bias, size_t rows);
 /* Adds to d_in. */
-void dt_norm_backward(const struct dt_model_config *config, real *d_in, real *d_weight,
-                      real *d_bias, const real *d_out, const real *in, const real *weight,
-                      const real *mean, const real *inverse, size_t rows, bool add);
+void dt_norm_backward(const struct dt_kernels *kernels, const struct dt_model_config *config,
+                      real *d_in, real *d_weight, real *d_bias, const real *d_out, const real *in,
+                      const real *weight, const real *mean, const real *inverse, size_t rows,
+                      bool add);
 
 void dt_block_forward(struct dt_model *model, const struct dt_layer *weights,
                       const struct dt_kept *kept, const real *in, size_t batch);

@@ -308,7 +308,7 @@ static void close_messages(struct dt_comm *comm)
 {
     struct state *state = comm->state;
     for (size_t i = 0; i < state->memory_count; i++)
-        free(state->memory[i]);
+        dt_memory_free(state->memory[i]);
     for (int i = 0; i < IN_FLIGHT; i++) {
         free(state->flights[i].requests);
         free(state->flights[i].parts);

@@ -113,7 +113,7 @@ static void close_single(struct dt_comm *comm)
 {
     struct state *state = comm->state;
     for (size_t i = 0; state && i < state->count; i++)
-        free(state->memory[i]);
+        dt_memory_free(state->memory[i]);
     if (state)
         free(state->memory);
     free(state);

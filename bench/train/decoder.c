@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "block.h"
-#include "layers.h"
+#include "kernels.h"
 #include "reals.h"
 
 static size_t keys_of(const struct dt_model_config *m)
@@ -60,7 +60,7 @@ int dt_decoder_init(struct dt_decoder *d, const struct dt_layout *layout, real *
     *d = (struct dt_decoder){.layout = layout, .params = params, .blas = blas};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         total += (rows[i].count + unit - 1) / unit * unit;
-    d->memory = dt_reals(total);
+    d->memory = dt_host_reals(total);
     if (!d->memory)
         return dt_error_set(err, "no memory to sample from the model: %zu MiB",
                             total * sizeof(real) >> 20);
@@ -136,7 +136,8 @@ static void take_layer(struct dt_decoder *d, int layer)
     const struct dt_layer w = dt_layout_layer(d->layout, d->params, layer);
     const size_t c = (size_t)m->channels, hidden = (size_t)m->hidden;
     real mean, inverse;
-    dt_norm_forward(m, d->norm, &mean, &inverse, d->stream, w.norm1_weight, w.norm1_bias, 1);
+    dt_norm_forward(d->blas->kernels, m, d->norm, &mean, &inverse, d->stream, w.norm1_weight,
+                    w.norm1_bias, 1);
     dt_linear_forward(d->blas, d->qkv, d->norm, w.qkv_weight, 1, c, dt_config_qkv(m));
     dt_bias_add(d->qkv, w.qkv_bias, 1, dt_config_qkv(m));
     if (m->family == DT_FAMILY_LLAMA)
@@ -145,7 +146,8 @@ static void take_layer(struct dt_decoder *d, int layer)
     attend(d, (size_t)layer);
     dt_linear_forward(d->blas, d->narrow, d->attended, w.projection_weight, 1, c, c);
     dt_residual_add(d->stream, d->stream, d->narrow, w.projection_bias, 1, c);
-    dt_norm_forward(m, d->norm, &mean, &inverse, d->stream, w.norm2_weight, w.norm2_bias, 1);
+    dt_norm_forward(d->blas->kernels, m, d->norm, &mean, &inverse, d->stream, w.norm2_weight,
+                    w.norm2_bias, 1);
     if (m->experts > 0) {
         mix(d, layer);
         return;
@@ -170,7 +172,8 @@ void dt_decoder_take(struct dt_decoder *d, int token)
         d->stream[i] += w.position_table[d->place * c + i];
     for (int layer = 0; layer < m->layers; layer++)
         take_layer(d, layer);
-    dt_norm_forward(m, d->norm, &mean, &inverse, d->stream, w.norm_weight, w.norm_bias, 1);
+    dt_norm_forward(d->blas->kernels, m, d->norm, &mean, &inverse, d->stream, w.norm_weight,
+                    w.norm_bias, 1);
     dt_linear_forward(d->blas, d->logits, d->norm, w.head, 1, c, (size_t)m->vocab);
     d->place++;
 }

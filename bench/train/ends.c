@@ -2,7 +2,7 @@
 /* Embedding and head over the ranks that share the vocabulary; see ends.h. */
 #include "ends.h"
 
-#include "layers.h"
+#include "kernels.h"
 #include "tp.h"
 
 void dt_ends_embed(struct dt_model *model, real *out, const int *tokens, const real *token_table,
@@ -13,12 +13,14 @@ void dt_ends_embed(struct dt_model *model, real *out, const int *tokens, const r
     bool alone = tensor->size == 1;
     real *part = alone ? out : model->d_narrow;
     /* positions are added once */
-    dt_embedding_forward(part, tokens, token_table, tensor->rank == 0 ? position_table : NULL,
-                         model->places, model->here.vocab, batch, model->time, c);
+    model->blas->kernels->embedding_forward(
+        part, tokens, token_table, tensor->rank == 0 ? position_table : NULL, model->places,
+        model->here.vocab, batch, model->time, c);
     if (alone)
         return;
     dt_tp_sum_start(model, part, rows);
-    memcpy(out, dt_tp_sum_finish(model, part, rows), dt_tp_rows(model, rows) * c * sizeof *out);
+    model->blas->kernels->copy(out, dt_tp_sum_finish(model, part, rows),
+                               dt_tp_rows(model, rows) * c);
 }
 
 void dt_ends_embed_backward(struct dt_model *model, real *d_token_table, real *d_position_table,
@@ -31,8 +33,8 @@ void dt_ends_embed_backward(struct dt_model *model, real *d_token_table, real *d
                                                    .add_token = add_token,
                                                    .add_position = add_position};
     const real *d_out = dt_tp_all(model, model->d_stream, batch * model->time);
-    dt_embedding_backward(&gradient, d_out, tokens, model->places, batch, model->time,
-                          model->here.channels);
+    model->blas->kernels->embedding_backward(&gradient, d_out, tokens, model->places, batch,
+                                             model->time, model->here.channels);
 }
 
 double dt_ends_loss(struct dt_model *model, struct dt_ends_loss *l, size_t rows)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "kernels.h"
 
 enum { PARAMS, GRADS };
 enum { ROTATING = 2 };
@@ -136,8 +137,7 @@ void dt_fsdp_micro_end(struct dt_fsdp *f)
     wait_for(f, f->shards->started);
     for (; f->grown_count > 0; f->grown_count--) {
         const struct dt_fsdp_part *part = &f->parts[f->grown[f->grown_count - 1]];
-        for (size_t i = part->offset; i < part->offset + part->count; i++)
-            f->grads[i] += f->added[i];
+        f->model->blas->kernels->add(f->grads + part->offset, f->added + part->offset, part->count);
     }
 }
 
@@ -263,13 +263,13 @@ void dt_fsdp_close(struct dt_fsdp *f)
     if (f->shards && !f->shards->broken)
         wait_for(f, f->shards->started);
     for (size_t s = 0; f->param_slots && s < f->slot_count[PARAMS]; s++)
-        free(f->param_slots[s].memory);
+        dt_memory_free(f->param_slots[s].memory);
     free(f->param_slots);
     free(f->grad_slots);
-    free(f->grads);
-    free(f->first);
-    free(f->second);
-    free(f->added);
+    dt_memory_free(f->grads);
+    dt_memory_free(f->first);
+    dt_memory_free(f->second);
+    dt_memory_free(f->added);
     free(f->parts);
     free(f->ready);
     free(f->grown);

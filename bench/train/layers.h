@@ -59,6 +59,8 @@ void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, 
                         const real *d_out, const real *in, const real *weight, size_t rows,
                         size_t inputs, size_t outputs, bool add);
 void dt_bias_add(real *values, const real *bias, size_t rows, size_t channels);
+/* sums (+)= of each column, over the rows */
+void dt_column_sums(real *sums, const real *values, size_t rows, size_t columns, bool add);
 /* out = residual + values + bias */
 void dt_residual_add(real *out, const real *residual, const real *values, const real *bias,
                      size_t rows, size_t channels);
@@ -141,6 +143,29 @@ struct dt_head {
     bool add;
 };
 size_t dt_loss_work_size(size_t rows, size_t vocab, int ranks);
+
+/* The rows of a chunk, between the head's products. What a rank knows of a row: its highest logit, the
+ * sum of exponentials less that, and the logit of the target, 0 where that is another rank's. */
+struct dt_seen {
+    real top, sum, right;
+};
+struct dt_loss_chunk {
+    real *logits;
+    size_t stride, count; /* reals from row to row; rows */
+    const int *targets;
+    struct dt_range vocab;
+    real scale;
+    bool gradient;        /* logits become the gradient with respect to them */
+    double *losses;       /* of each row */
+    struct dt_seen *seen; /* of all ranks, rank by rank `count` of them */
+    int rank, ranks;
+};
+/* One rank has the whole vocabulary. Where several share it: raise writes what this one knows (and may
+ * leave exponentials in place of logits, for lower), lower ends it when all that is gathered. */
+void dt_loss_alone(const struct dt_loss_chunk *chunk);
+void dt_loss_raise(const struct dt_loss_chunk *chunk);
+void dt_loss_lower(const struct dt_loss_chunk *chunk);
+
 int dt_loss(const struct dt_head *head, real *d_in, const real *in, const int *targets, size_t rows,
             double *loss, struct dt_error *err);
 

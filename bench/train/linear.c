@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fully connected layer, and the passes that add its bias. */
-#include "layers.h"
+#include "kernels.h"
 
 #define SLICE 64 /* channels that one thread sums at a time */
 
@@ -29,6 +29,14 @@ DT_SIMD static void sum_slice(real *restrict sums, const real *restrict values, 
         for (size_t c = 0; c < width; c++)
             sum[c] += values[row * stride + c];
     memcpy(sums, sum, width * sizeof(real));
+}
+
+void dt_column_sums(real *sums, const real *values, size_t rows, size_t columns, bool add)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t c = 0; c < columns; c += SLICE)
+        sum_slice(sums + c, values + c, rows, columns, columns - c < SLICE ? columns - c : SLICE,
+                  add);
 }
 
 void dt_linear_backward_in(const struct dt_blas *blas, real *d_in, const real *d_out,
@@ -60,12 +68,8 @@ void dt_linear_backward_weight(const struct dt_blas *blas, real *d_weight, real 
                                            .accumulate = add,
                                            .c = d_weight,
                                            .ldc = inputs});
-    if (!d_bias)
-        return;
-#pragma omp parallel for schedule(static)
-    for (size_t c = 0; c < outputs; c += SLICE)
-        sum_slice(d_bias + c, d_out + c, rows, outputs, outputs - c < SLICE ? outputs - c : SLICE,
-                  add);
+    if (d_bias)
+        blas->kernels->column_sums(d_bias, d_out, rows, outputs, add);
 }
 
 void dt_linear_backward(const struct dt_blas *blas, real *d_in, real *d_weight, real *d_bias,

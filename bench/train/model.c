@@ -7,7 +7,7 @@
 
 #include "block.h"
 #include "ends.h"
-#include "layers.h"
+#include "kernels.h"
 #include "tp.h"
 
 static int no_memory(struct dt_model *model, size_t reals, struct dt_error *err)
@@ -31,7 +31,7 @@ static int join_mesh(struct dt_model *model, const struct dt_mesh *mesh, struct 
 static int take_places(struct dt_model *model, struct dt_error *err)
 {
     const struct dt_comm *context = model->mesh->context;
-    model->places = calloc(model->time, sizeof *model->places);
+    model->places = dt_memory(model->time * sizeof *model->places);
     for (size_t i = 0; model->places && i < model->time; i++)
         model->places[i] = dt_ring_place(context->rank, context->size, model->time, i);
     return model->places ? 0 : dt_error_set(err, "no memory for %zu places", model->time);
@@ -94,11 +94,11 @@ int dt_model_init(struct dt_model *model, const struct dt_model_config *config,
 
 void dt_model_fini(struct dt_model *model)
 {
-    free(model->params);
-    free(model->grads);
+    dt_memory_free(model->params);
+    dt_memory_free(model->grads);
     free(model->param_bases);
     free(model->grad_bases);
-    free(model->places);
+    dt_memory_free(model->places);
     dt_activations_free(model);
     if (model->mesh == &model->own_mesh)
         dt_mesh_close(&model->own_mesh);
@@ -271,7 +271,7 @@ const real *dt_model_forward(struct dt_model *model, const struct dt_pass *pass)
 static void last_norm(struct dt_model *model, const struct dt_pass *pass)
 {
     params_needed(pass->hooks, outer_bucket(model, DT_NORM_WEIGHT), outer_bucket(model, DT_HEAD));
-    dt_norm_forward(&model->config, model->norm, model->mean, model->inverse,
+    dt_norm_forward(model->blas->kernels, &model->config, model->norm, model->mean, model->inverse,
                     layer_input(&model->slots[pass->slot], model->slot_layers),
                     outer_at(model, model->param_bases, DT_NORM_WEIGHT),
                     outer_at(model, model->param_bases, DT_NORM_BIAS),
@@ -310,7 +310,7 @@ static double top_backward(struct dt_model *model, const struct dt_pass *pass)
         bucket_ready(pass->hooks, head_bucket);
     params_needed(pass->hooks, norm_bucket, layer_bucket(model, last));
     grads_needed(pass->hooks, norm_bucket);
-    memset(model->d_stream, 0, dt_model_stream(model, pass->batch) * sizeof(real));
+    model->blas->kernels->zero(model->d_stream, dt_model_stream(model, pass->batch));
     const struct dt_tp_norm norm = {.in =
                                         layer_input(&model->slots[pass->slot], model->slot_layers),
                                     .weight = outer_at(model, model->param_bases, DT_NORM_WEIGHT),

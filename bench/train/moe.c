@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "kernels.h"
 #include "reals.h"
 
 struct dt_moe_shape dt_moe_shape_of(const struct dt_model_config *c, const struct dt_widths *here)
@@ -36,7 +37,7 @@ static int need_room(struct dt_moe_room *room, size_t count)
 {
     if (room->count >= count)
         return 0;
-    free(room->at);
+    dt_memory_free(room->at);
     room->count = count + count / 8; /* the next batch brings other numbers */
     room->at = dt_reals(room->count);
     if (room->at)
@@ -63,8 +64,8 @@ int dt_moe_init(struct dt_moe *moe, const struct dt_moe_shape *s, size_t max_row
 
 void dt_moe_fini(struct dt_moe *moe)
 {
-    free(moe->memory);
-    free(moe->room.at);
+    dt_memory_free(moe->memory);
+    dt_memory_free(moe->room.at);
     free(moe->runs);
     *moe = (struct dt_moe){0};
 }
@@ -75,8 +76,8 @@ int dt_moe_kept_init(struct dt_moe_kept *k, const struct dt_moe *moe, struct dt_
     size_t rows = moe->max_rows, places = rows * s->chosen;
     *k = (struct dt_moe_kept){0};
     k->memory = dt_reals(2 * rows * s->experts + places * (s->channels + 1));
-    k->choice = calloc(places, sizeof *k->choice);
-    k->slot = calloc(places, sizeof *k->slot);
+    k->choice = dt_memory(places * sizeof *k->choice);
+    k->slot = dt_memory(places * sizeof *k->slot);
     k->counts = calloc(s->experts * s->experts, sizeof *k->counts); /* ranks <= experts */
     if (!k->memory || !k->choice || !k->slot || !k->counts) {
         dt_moe_kept_fini(k);
@@ -91,11 +92,11 @@ int dt_moe_kept_init(struct dt_moe_kept *k, const struct dt_moe *moe, struct dt_
 
 void dt_moe_kept_fini(struct dt_moe_kept *k)
 {
-    free(k->memory);
-    free(k->choice);
-    free(k->slot);
+    dt_memory_free(k->memory);
+    dt_memory_free(k->choice);
+    dt_memory_free(k->slot);
     free(k->counts);
-    free(k->came.at);
+    dt_memory_free(k->came.at);
     *k = (struct dt_moe_kept){0};
 }
 
@@ -109,7 +110,8 @@ static int find_pull(struct dt_moe *moe, struct dt_moe_kept *k, size_t sequences
     memset(k->pull, 0, sequences * s->experts * sizeof *k->pull);
     for (size_t i = 0; i < places; i++)
         k->pull[i / (time * s->chosen) * s->experts + (size_t)k->choice[i]] += 1;
-    if (dt_comm_sum(moe->context, k->pull, sequences * s->experts, DT_COMM_REAL, err) < 0)
+    if (dt_comm_sum(moe->context, k->pull, sequences * s->experts, DT_COMM_REAL, err) < 0 ||
+        moe->blas->kernels->wait(err) < 0)
         return -1;
     real factor = (real)(s->balance * (double)s->experts / (double)(s->chosen * s->seq));
     for (size_t i = 0; i < sequences * s->experts; i++)
@@ -229,66 +231,28 @@ static void expert_forward(const struct dt_moe *moe, const struct dt_moe_weights
     dt_linear_forward(moe->blas, up, came->in + run->begin * c,
                       at_expert(w->up_weight, run->expert, wide * c), run->rows, c, wide);
     if (s->gated)
-        dt_swiglu_forward(activated, up, run->rows, s->hidden);
+        moe->blas->kernels->swiglu_forward(activated, up, run->rows, s->hidden);
     else
-        dt_gelu_forward(activated, up, at_expert(w->up_bias, run->expert, wide), run->rows, wide);
+        moe->blas->kernels->gelu_forward(activated, up, at_expert(w->up_bias, run->expert, wide),
+                                         run->rows, wide);
     dt_linear_forward(moe->blas, out + run->begin * c, activated,
                       at_expert(w->down_weight, run->expert, c * s->hidden), run->rows, s->hidden,
                       c);
     if (moe->tensor->rank == 0) /* once in the sum */
-        dt_bias_add(out + run->begin * c, at_expert(w->down_bias, run->expert, c), run->rows, c);
-}
-
-DT_SIMD static void add_scaled(real *restrict out, const real *restrict values, real factor,
-                               size_t count)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        out[i] += factor * values[i];
-}
-
-DT_SIMD static real dot(const real *restrict a, const real *restrict b, size_t count)
-{
-    real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < count; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-/* sorted[slot] = rows[row], times the weight where there are weights. */
-static void sort_rows(const struct dt_moe_shape *s, real *sorted, const real *rows,
-                      const struct dt_moe_kept *k, const real *weight, size_t count)
-{
-    size_t c = s->channels;
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count * s->chosen; i++) {
-        real *to = sorted + k->slot[i] * c;
-        const real *from = rows + i / s->chosen * c;
-        memset(to, 0, c * sizeof *to);
-        add_scaled(to, from, weight ? weight[i] : 1, c);
-    }
-}
-
-/* Adds to rows[row] the sum of its sorted[slot], each times its weight where there are weights. */
-static void join_rows(const struct dt_moe_shape *s, real *rows, const real *sorted,
-                      const struct dt_moe_kept *k, const real *weight, size_t count)
-{
-    size_t c = s->channels;
-#pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < count; row++)
-        for (size_t i = row * s->chosen; i < (row + 1) * s->chosen; i++)
-            add_scaled(rows + row * c, sorted + k->slot[i] * c, weight ? weight[i] : 1, c);
+        moe->blas->kernels->bias_add(out + run->begin * c, at_expert(w->down_bias, run->expert, c),
+                                     run->rows, c);
 }
 
 int dt_moe_forward(struct dt_moe *moe, const struct dt_moe_weights *w, struct dt_moe_kept *k,
                    real *out, const real *in, size_t sequences, size_t time, struct dt_error *err)
 {
     const struct dt_moe_shape *s = &moe->shape;
-    size_t rows = sequences * time;
+    const struct dt_kernels *kernels = moe->blas->kernels;
+    size_t rows = sequences * time, c = s->channels;
     dt_linear_forward(moe->blas, moe->router, in, w->router, rows, s->channels, s->experts);
-    dt_router_forward(k->probability, k->weight, k->choice, moe->router, rows, s);
-    if (find_pull(moe, k, sequences, time, err) < 0 || find_slots(moe, k, rows, err) < 0)
+    kernels->router_forward(k->probability, k->weight, k->choice, moe->router, rows, s);
+    if (kernels->wait(err) < 0 || find_pull(moe, k, sequences, time, err) < 0 ||
+        find_slots(moe, k, rows, err) < 0)
         return -1;
     add_balance(moe, k, rows, time);
     size_t here = rows_here(moe, k);
@@ -296,7 +260,7 @@ int dt_moe_forward(struct dt_moe *moe, const struct dt_moe_weights *w, struct dt
         need_room(&moe->room, here * (s->channels + up_width(s) + s->hidden)) < 0)
         return no_memory(here, err);
     const struct came came = came_of(moe, k);
-    sort_rows(s, moe->rows, in, k, NULL, rows);
+    kernels->rows_sort(moe->rows, in, k->slot, NULL, rows, s->chosen, c);
     if (exchange(moe, k, moe->rows, came.in, false, err) < 0)
         return -1;
     for (size_t e = 0; e < s->own; e++) {
@@ -308,8 +272,8 @@ int dt_moe_forward(struct dt_moe *moe, const struct dt_moe_weights *w, struct dt
     }
     if (exchange(moe, k, moe->room.at, k->answer, true, err) < 0)
         return -1;
-    memset(out, 0, rows * s->channels * sizeof *out);
-    join_rows(s, out, k->answer, k, k->weight, rows);
+    kernels->zero(out, rows * c);
+    kernels->rows_join(out, k->answer, k->slot, k->weight, rows, s->chosen, c);
     return 0;
 }
 
@@ -327,28 +291,29 @@ static void expert_backward(const struct dt_moe *moe, const struct dt_moe_weight
                        came->activated + run->begin * s->hidden,
                        at_expert(w->down_weight, e, c * s->hidden), run->rows, s->hidden, c, add);
     if (s->gated)
-        dt_swiglu_backward(d_up, d_activated, up, run->rows, s->hidden);
+        moe->blas->kernels->swiglu_backward(d_up, d_activated, up, run->rows, s->hidden);
     else
-        dt_gelu_backward(d_up, up, run->rows * wide); /* in place: d_activated is d_up */
+        moe->blas->kernels->gelu_backward(d_up, up,
+                                          run->rows * wide); /* in place: d_activated is d_up */
     dt_linear_backward(moe->blas, d_rows, at_expert(g->up_weight, e, wide * c),
                        at_expert(g->up_bias, e, wide), d_up, came->in + run->begin * c,
                        at_expert(w->up_weight, e, wide * c), run->rows, c, wide, add);
 }
 
-static void clear(real *tensor, size_t expert, size_t size)
+static void clear(const struct dt_moe *moe, real *tensor, size_t expert, size_t size)
 {
     if (tensor)
-        memset(tensor + expert * size, 0, size * sizeof *tensor);
+        moe->blas->kernels->zero(tensor + expert * size, size);
 }
 
 /* Nobody chose it. */
 static void no_gradient(const struct dt_moe *moe, const struct dt_moe_weights *g, size_t e)
 {
     const struct dt_moe_shape *s = &moe->shape;
-    clear(g->up_weight, e, up_width(s) * s->channels);
-    clear(g->up_bias, e, up_width(s));
-    clear(g->down_weight, e, s->channels * s->hidden);
-    clear(g->down_bias, e, s->channels);
+    clear(moe, g->up_weight, e, up_width(s) * s->channels);
+    clear(moe, g->up_bias, e, up_width(s));
+    clear(moe, g->down_weight, e, s->channels * s->hidden);
+    clear(moe, g->down_bias, e, s->channels);
 }
 
 static void experts_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
@@ -373,39 +338,30 @@ static void experts_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
     }
 }
 
-/* What the weights of the choice have to do with the loss. */
-static void weights_backward(const struct dt_moe_shape *s, real *d_weight, const real *d_out,
-                             const struct dt_moe_kept *k, size_t rows)
-{
-    size_t c = s->channels;
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < rows * s->chosen; i++)
-        d_weight[i] = dot(d_out + i / s->chosen * c, k->answer + k->slot[i] * c, c);
-}
-
 int dt_moe_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
                     const struct dt_moe_weights *g, struct dt_moe_kept *k, real *d_in,
                     const real *d_out, const real *in, size_t sequences, size_t time, bool add,
                     struct dt_error *err)
 {
     const struct dt_moe_shape *s = &moe->shape;
+    const struct dt_kernels *kernels = moe->blas->kernels;
     size_t rows = sequences * time, c = s->channels;
     real *d_weight = moe->rows + moe->max_rows * s->chosen * c;
-    weights_backward(s, d_weight, d_out, k, rows);
+    kernels->rows_dot(d_weight, d_out, k->answer, k->slot, rows, s->chosen, c);
     if (dt_comm_sum(moe->tensor, d_weight, rows * s->chosen, DT_COMM_REAL, err) < 0)
         return -1;
-    sort_rows(s, moe->rows, d_out, k, k->weight, rows);
+    kernels->rows_sort(moe->rows, d_out, k->slot, k->weight, rows, s->chosen, c);
     if (exchange(moe, k, moe->rows, moe->room.at, false, err) < 0)
         return -1;
     experts_backward(moe, w, g, k, add);
     if (exchange(moe, k, moe->room.at, moe->rows, true, err) < 0)
         return -1;
-    dt_router_backward(moe->router, d_weight, k->probability, k->weight, k->choice, k->pull,
-                       moe->scale, rows, time, s);
+    kernels->router_backward(moe->router, d_weight, k->probability, k->weight, k->choice, k->pull,
+                             moe->scale, rows, time, s);
     dt_linear_backward(moe->blas, d_in, g->router, NULL, moe->router, in, w->router, rows, c,
                        s->experts, add);
     if (moe->tensor->rank > 0) /* every rank of `tensor` has the whole of it: once in the sum */
-        memset(d_in, 0, rows * c * sizeof *d_in);
-    join_rows(s, d_in, moe->rows, k, NULL, rows);
+        kernels->zero(d_in, rows * c);
+    kernels->rows_join(d_in, moe->rows, k->slot, NULL, rows, s->chosen, c);
     return 0;
 }

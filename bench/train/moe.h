@@ -96,4 +96,14 @@ void dt_router_backward(real *d_logits, const real *d_weight, const real *probab
                         const real *weight, const int *choice, const real *pull, double scale,
                         size_t rows, size_t time, const struct dt_moe_shape *shape);
 
+/* moe_rows.c: each of `count` rows of `channels` has `chosen` places in the order of the experts, slot.
+ * sort: sorted[slot[i]] = the row, times weight[i] (NULL: 1); join: adds to each row its sorted ones,
+ * times their weights; dot: dots[i] = row . sorted[slot[i]]. */
+void dt_rows_sort(real *sorted, const real *rows, const size_t *slot, const real *weight,
+                  size_t count, size_t chosen, size_t channels);
+void dt_rows_join(real *rows, const real *sorted, const size_t *slot, const real *weight,
+                  size_t count, size_t chosen, size_t channels);
+void dt_rows_dot(real *dots, const real *rows, const real *sorted, const size_t *slot, size_t count,
+                 size_t chosen, size_t channels);
+
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
-#include "length.h"
+#include "kernels.h"
 
 static int open_copies(struct dt_parallel *p, struct dt_error *err)
 {
@@ -53,6 +53,9 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
         .world = mesh->world, .mesh = mesh, .model = model, .sharded = setup->zero > 0};
     if ((p->sharded ? open_shards(p, setup, err) : open_copies(p, err)) < 0)
         return -1;
+    p->squares = dt_memory((p->own.tensor_count + 1) * sizeof *p->squares);
+    if (!p->squares)
+        return dt_error_set(err, "no memory for the sums of %zu tensors", p->own.tensor_count);
     dt_dp_init(&p->dp, mesh, &p->own, p->grads);
     p->hooks = p->sharded ? dt_fsdp_hooks(&p->fsdp) : dt_dp_hooks(&p->dp);
     p->growth = p->hooks;
@@ -63,11 +66,12 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
 void dt_parallel_close(struct dt_parallel *p)
 {
     dt_pipe_close(&p->pipe);
+    dt_memory_free(p->squares);
     if (p->sharded) {
         dt_fsdp_close(&p->fsdp);
     } else {
-        free(p->first);
-        free(p->second);
+        dt_memory_free(p->first);
+        dt_memory_free(p->second);
     }
 }
 
@@ -154,19 +158,40 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
     return rc;
 }
 
+/* What failed here alone: the others wait. */
+static int break_off(struct dt_parallel *p)
+{
+    p->world->broken = true;
+    return -1;
+}
+
 int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err)
 {
-    size_t begin = 0;
-    *squares = 0;
+    const struct dt_kernels *kernels = p->model->blas->kernels;
+    size_t begin = 0, sums = 0;
     for (size_t t = 0; t < p->own.tensor_count; t++) {
         const struct dt_tensor *tensor = &p->own.tensors[t];
         if (!tensor->copy)
             continue;
-        *squares += dt_squares(p->grads + begin, tensor->offset - begin);
+        kernels->squares(&p->squares[sums++], p->grads + begin, tensor->offset - begin);
         begin = tensor->offset + tensor->count;
     }
-    *squares += dt_squares(p->grads + begin, p->own.total - begin);
+    kernels->squares(&p->squares[sums++], p->grads + begin, p->own.total - begin);
+    if (kernels->wait(err) < 0)
+        return break_off(p);
+    *squares = 0;
+    for (size_t i = 0; i < sums; i++)
+        *squares += p->squares[i];
     return dt_comm_sum(p->mesh->model, squares, 1, DT_COMM_DOUBLE, err);
+}
+
+int dt_parallel_update(struct dt_parallel *p, const struct dt_adamw *adamw, struct dt_error *err)
+{
+    const struct dt_kernels *kernels = p->model->blas->kernels;
+    dt_adamw_update(kernels, adamw, &p->own, p->params, p->grads, p->first, p->second);
+    if (dt_parallel_changed(p, err) < 0)
+        return -1;
+    return kernels->wait(err) < 0 ? break_off(p) : 0;
 }
 
 int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err)

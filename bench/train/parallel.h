@@ -4,6 +4,7 @@
 #ifndef DT_TRAIN_PARALLEL_H
 #define DT_TRAIN_PARALLEL_H
 
+#include "adamw.h"
 #include "dp.h"
 #include "fsdp.h"
 #include "mesh.h"
@@ -21,6 +22,7 @@ struct dt_parallel {
     struct dt_model_hooks growth;          /* while gradients of the step grow */
     struct dt_layout own;                  /* of the arrays of this rank; a view */
     real *params, *grads, *first, *second; /* of this rank; views but for the moments of dp */
+    double *squares;                       /* of the gradients, run by run */
     size_t taken;                          /* reals for parameters, gradients and moments */
 };
 
@@ -49,7 +51,10 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
 /* Sum of squares of the whole gradient, each real counted once. */
 int dt_parallel_squares(struct dt_parallel *p, double *squares, struct dt_error *err);
 
-/* `params` were changed. */
+/* A step of the optimizer; after it the host may read and write all that is here. */
+int dt_parallel_update(struct dt_parallel *p, const struct dt_adamw *adamw, struct dt_error *err);
+
+/* `params` were changed otherwise. */
 int dt_parallel_changed(struct dt_parallel *p, struct dt_error *err);
 
 void dt_parallel_first_values(struct dt_parallel *p, unsigned long long seed);

@@ -75,9 +75,9 @@ int dt_parallel_collect(struct dt_parallel *p, const struct dt_layout *all, real
     *whole = NULL;
     if (p->mesh->at.dp > 0 || p->mesh->at.cp > 0)
         return 0;
-    t.piece = dt_reals(PIECE);
+    t.piece = dt_host_reals(PIECE);
     if (p->world->rank == 0)
-        t.whole = dt_reals(all->total);
+        t.whole = dt_host_reals(all->total);
     int rc = 0;
     if (!t.piece || (p->world->rank == 0 && !t.whole))
         rc = dt_comm_break(p->world, err, "no memory for the whole model: %zu MiB",

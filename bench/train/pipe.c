@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "kernels.h"
 
 enum { FORWARD, BACKWARD };
 
@@ -65,7 +66,7 @@ static void take_in(struct dt_pipe *pipe, int direction, real *to, size_t count)
     size_t i = line->taken++ % DT_PIPE_BUFFERS;
     double begin = dt_seconds();
     wait_for(pipe, line, &line->messages[i]);
-    memcpy(to, line->buffers[i], count * sizeof *to);
+    pipe->model->blas->kernels->copy(to, line->buffers[i], count);
     start_receive(pipe, line, count);
     pipe->model->waited_s += dt_seconds() - begin;
 }
@@ -77,7 +78,7 @@ static void send_out(struct dt_pipe *pipe, int direction, const real *from, size
     double begin = dt_seconds();
     if (line->started++ >= DT_PIPE_BUFFERS)
         wait_for(pipe, line, &line->messages[i]);
-    memcpy(line->buffers[i], from, count * sizeof *from);
+    pipe->model->blas->kernels->copy(line->buffers[i], from, count);
     if (!pipe->model->failed)
         dt_model_note(pipe->model, line->comm->operations->send_start(
                                        line->comm, &line->messages[i], line->buffers[i], count,
@@ -305,7 +306,7 @@ int dt_pipe_open(struct dt_pipe *pipe, const struct dt_mesh *mesh, struct dt_mod
 void dt_pipe_close(struct dt_pipe *pipe)
 {
     dt_schedule_fini(&pipe->schedule);
-    free(pipe->received);
+    dt_memory_free(pipe->received);
     free(pipe->slots);
     free(pipe->busy);
     *pipe = (struct dt_pipe){0};

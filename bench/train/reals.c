@@ -2,21 +2,58 @@
 /* Large arrays; see reals.h. */
 #include "reals.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 static _Thread_local size_t taken;
+static const struct dt_memory_source *source;
+
+static void *host_memory(size_t bytes)
+{
+    bytes = (bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
+    void *at = aligned_alloc(DT_ALIGN, bytes);
+    if (at)
+        memset(at, 0, bytes);
+    return at;
+}
+
+void dt_memory_use(const struct dt_memory_source *other)
+{
+    source = other;
+}
+
+void *dt_memory(size_t bytes)
+{
+    return source ? source->take(bytes) : host_memory(bytes);
+}
+
+void dt_memory_free(void *memory)
+{
+    if (source && memory)
+        source->give(memory);
+    else
+        free(memory);
+}
+
+static real *count_in(real *at, size_t count)
+{
+    taken += at ? count : 0;
+    return at;
+}
+
+static bool is_sane(size_t count)
+{
+    return count <= SIZE_MAX / sizeof(real) / 2;
+}
 
 real *dt_reals(size_t count)
 {
-    if (count > SIZE_MAX / sizeof(real) / 2)
-        return NULL;
-    size_t bytes = (count * sizeof(real) + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
-    real *at = aligned_alloc(DT_ALIGN, bytes);
-    if (at) {
-        memset(at, 0, bytes);
-        taken += count;
-    }
-    return at;
+    return is_sane(count) ? count_in(dt_memory(count * sizeof(real)), count) : NULL;
+}
+
+real *dt_host_reals(size_t count)
+{
+    return is_sane(count) ? count_in(host_memory(count * sizeof(real)), count) : NULL;
 }
 
 size_t dt_reals_taken(void)

@@ -2,6 +2,8 @@
 /* Attention over a ring of ranks; see ring.h. */
 #include "ring.h"
 
+#include "kernels.h"
+
 int dt_ring_check(int seq, int size, struct dt_error *err)
 {
     int pieces = 2 * size, nearest = (seq + size) / pieces * pieces;
@@ -59,31 +61,6 @@ void dt_ring_init(struct dt_ring *ring, struct dt_comm *comm, real *work,
                              .d_block = work + 4 * size};
 }
 
-static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row, size_t columns,
-                      size_t rows)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++)
-        memcpy(to + row * to_row, from + row * from_row, columns * sizeof *to);
-}
-
-DT_SIMD static void add(real *restrict sum, const real *restrict values, size_t count)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        sum[i] += values[i];
-}
-
-/* Gradients of the keys that were seen, to those that other ranks made. */
-static void add_keys(real *sum, const real *values, size_t keys, const struct dt_attention_shape *s)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < s->batch * keys; row++) {
-        size_t at = (row / keys * s->time + row % keys) * pair_row(s);
-        add(sum + at, values + at, pair_row(s));
-    }
-}
-
 /* A block on its way to the next rank, while another comes from the one before. */
 struct hop {
     struct dt_message out, in;
@@ -138,19 +115,20 @@ static struct dt_attention_input at_hand(const real *qkv, const real *kv,
     return in;
 }
 
-static void take_own(const struct dt_ring *ring, const real *qkv,
+static void take_own(const struct dt_ring *ring, const struct dt_kernels *kernels, const real *qkv,
                      const struct dt_attention_shape *s)
 {
     const struct dt_attention_input in = dt_attention_input(qkv, s);
-    copy_rows(ring->kv[0], pair_row(s), in.k, in.kv_row, pair_row(s), s->batch * s->time);
+    kernels->copy_rows(ring->kv[0], pair_row(s), in.k, in.kv_row, pair_row(s), s->batch * s->time);
 }
 
 int dt_ring_forward(struct dt_ring *ring, const struct dt_blas *blas, real *out, real *log_sum,
                     const real *qkv, real *work, const struct dt_attention_shape *s,
                     struct dt_error *err)
 {
+    const struct dt_kernels *kernels = blas->kernels;
     struct dt_comm *comm = ring->comm;
-    take_own(ring, qkv, s);
+    take_own(ring, kernels, qkv, s);
     for (int step = 0; step < comm->size; step++) {
         const real *kv = ring->kv[step % 2];
         const struct dt_attention_input in = at_hand(qkv, kv, s);
@@ -159,7 +137,7 @@ int dt_ring_forward(struct dt_ring *ring, const struct dt_blas *blas, real *out,
         struct hop hop;
         if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)
             return -1;
-        dt_attention_span_forward(blas, out, log_sum, &in, work, s, &span);
+        kernels->attention_span_forward(blas, out, log_sum, &in, work, s, &span);
         if (more && end_hop(ring, &hop, err) < 0)
             return -1;
     }
@@ -171,9 +149,10 @@ int dt_ring_backward(struct dt_ring *ring, const struct dt_blas *blas, real *d_q
                      const real *d_out, const real *out, const real *log_sum, const real *qkv,
                      real *work, const struct dt_attention_shape *s, struct dt_error *err)
 {
+    const struct dt_kernels *kernels = blas->kernels;
     struct dt_comm *comm = ring->comm;
     struct hop d_hop;
-    take_own(ring, qkv, s);
+    take_own(ring, kernels, qkv, s);
     for (int step = 0; step < comm->size; step++) {
         const real *kv = ring->kv[step % 2];
         real *sum = ring->d_kv[step % 2], *block = step > 0 ? ring->d_block : sum;
@@ -184,11 +163,11 @@ int dt_ring_backward(struct dt_ring *ring, const struct dt_blas *blas, real *d_q
         struct hop hop;
         if (more && start_hop(ring, &hop, kv, ring->kv[(step + 1) % 2], block_size(s), err) < 0)
             return -1;
-        dt_attention_span_backward(blas, &d, d_out, out, log_sum, &in, work, s, &span);
+        kernels->attention_span_backward(blas, &d, d_out, out, log_sum, &in, work, s, &span);
         if (step > 0) {
             if (end_hop(ring, &d_hop, err) < 0)
                 return -1;
-            add_keys(sum, block, span.keys, s);
+            kernels->add_keys(sum, block, s->batch, span.keys, s->time, pair_row(s));
         }
         if (start_hop(ring, &d_hop, sum, ring->d_kv[(step + 1) % 2], block_size(s), err) < 0 ||
             (more && end_hop(ring, &hop, err) < 0))
@@ -197,7 +176,7 @@ int dt_ring_backward(struct dt_ring *ring, const struct dt_blas *blas, real *d_q
     if (end_hop(ring, &d_hop, err) < 0)
         return -1;
     const struct dt_attention_input own = dt_attention_input(qkv, s);
-    copy_rows(d_qkv + (own.k - qkv), own.kv_row, ring->d_kv[comm->size % 2], pair_row(s),
-              pair_row(s), s->batch * s->time);
+    kernels->copy_rows(d_qkv + (own.k - qkv), own.kv_row, ring->d_kv[comm->size % 2], pair_row(s),
+                       pair_row(s), s->batch * s->time);
     return 0;
 }

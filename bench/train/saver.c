@@ -85,7 +85,7 @@ int dt_saver_open(struct dt_saver *s, struct dt_comm *comm, const struct dt_hold
         if (from < to)
             dt_tensor_runs(&holders->own->tensors[t], from, to - from, plan_run, &plan);
     }
-    s->buffer = dt_reals(3 * (size_t)s->reals);
+    s->buffer = dt_host_reals(3 * (size_t)s->reals);
     int rc;
     if (plan.mine.failed || s->slices.failed || !s->buffer)
         rc = dt_comm_break(comm, err,

@@ -64,8 +64,8 @@ static int allocate(struct dt_train *train, struct dt_error *err)
         return -1;
     size_t rows = train->batch * train->model.time;
     train->sample = calloc(2 * (size_t)o->model.seq, sizeof *train->sample);
-    train->tokens = calloc(rows, sizeof *train->tokens);
-    train->targets = calloc(rows, sizeof *train->targets);
+    train->tokens = dt_memory(rows * sizeof *train->tokens);
+    train->targets = dt_memory(rows * sizeof *train->targets);
     if (!train->sample || !train->tokens || !train->targets)
         return dt_error_set(err, "no memory for %zu samples", train->batch);
     return 0;
@@ -253,6 +253,6 @@ void dt_train_close(struct dt_train *train)
         dt_mesh_close(&train->mesh);
     dt_blas_close(&train->blas);
     free(train->sample);
-    free(train->tokens);
-    free(train->targets);
+    dt_memory_free(train->tokens);
+    dt_memory_free(train->targets);
 }

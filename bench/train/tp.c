@@ -5,6 +5,7 @@
 
 #include "block.h"
 #include "clock.h"
+#include "kernels.h"
 
 static struct dt_comm *tensor_of(const struct dt_model *model)
 {
@@ -71,7 +72,7 @@ const real *dt_tp_all(struct dt_model *model, const real *mine, size_t rows)
         return mine;
     /* to where the others read it without a copy of their own */
     real *place = model->gathered + (size_t)tensor->rank * count;
-    memcpy(place, mine, count * sizeof *place);
+    model->blas->kernels->copy(place, mine, count);
     if (!model->failed)
         note(model, tensor->operations->gather_start(tensor, place, model->gathered, count,
                                                      &model->error));
@@ -105,30 +106,34 @@ real *dt_tp_sum_finish(struct dt_model *model, real *part, size_t rows)
     return own_rows(model, part, rows);
 }
 
-static void put(real *to, const real *from, size_t count, bool add)
+static void put(const struct dt_kernels *kernels, real *to, const real *from, size_t count,
+                bool add)
 {
-    for (size_t i = 0; i < count; i++)
-        to[i] = add ? to[i] + from[i] : from[i];
+    if (add)
+        kernels->add(to, from, count);
+    else
+        kernels->copy(to, from, count);
 }
 
 void dt_tp_norm_backward(struct dt_model *model, const struct dt_tp_norm *n, real *d_in,
                          const real *d_out, size_t rows, bool add)
 {
+    const struct dt_kernels *kernels = model->blas->kernels;
     size_t here = dt_tp_rows(model, rows), c = model->here.channels;
     real *sums = model->d_norm; /* of the rows here, weight and bias */
     if (!by_rows(model)) {
-        dt_norm_backward(&model->config, d_in, n->d_weight, n->d_bias, d_out, n->in, n->weight,
-                         n->mean, n->inverse, here, add);
+        dt_norm_backward(kernels, &model->config, d_in, n->d_weight, n->d_bias, d_out, n->in,
+                         n->weight, n->mean, n->inverse, here, add);
         return;
     }
-    dt_norm_backward(&model->config, d_in, sums, n->d_bias ? sums + c : NULL, d_out, n->in,
+    dt_norm_backward(kernels, &model->config, d_in, sums, n->d_bias ? sums + c : NULL, d_out, n->in,
                      n->weight, n->mean, n->inverse, here, false);
     struct dt_comm *tensor = tensor_of(model);
     if (!model->failed)
         note(model, tensor->operations->sum_start(tensor, sums, n->d_bias ? 2 * c : c, DT_COMM_REAL,
                                                   &model->error));
     wait_for_all(model);
-    put(n->d_weight, sums, c, add);
+    put(kernels, n->d_weight, sums, c, add);
     if (n->d_bias)
-        put(n->d_bias, sums + c, c, add);
+        put(kernels, n->d_bias, sums + c, c, add);
 }

@@ -155,9 +155,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
                              .decay = o->decay,
                              .scale = dt_clip_scale(length, o->clip),
                              .step = train->step + 1};
-    struct dt_parallel *p = &train->parallel;
-    dt_adamw_update(&adamw, &p->own, p->params, p->grads, p->first, p->second);
-    if (dt_parallel_changed(p, err) < 0)
+    if (dt_parallel_update(&train->parallel, &adamw, err) < 0)
         return -1;
     train->step++;
     dt_report_step(&train->report,

@@ -146,15 +146,15 @@ static void step(struct dt_parallel *p, struct scene *scene, long number)
         scene->failed = 1;
         return;
     }
-    dt_adamw_update(&(struct dt_adamw){.rate = 1e-2,
-                                       .beta1 = 0.9,
-                                       .beta2 = 0.95,
-                                       .epsilon = 1e-2,
-                                       .decay = 0.1,
-                                       .scale = 1,
-                                       .step = number + 1},
-                    &p->own, p->params, p->grads, p->first, p->second);
-    if (dt_parallel_changed(p, &err) < 0)
+    if (dt_parallel_update(p,
+                           &(struct dt_adamw){.rate = 1e-2,
+                                              .beta1 = 0.9,
+                                              .beta2 = 0.95,
+                                              .epsilon = 1e-2,
+                                              .decay = 0.1,
+                                              .scale = 1,
+                                              .step = number + 1},
+                           &err) < 0)
         scene->failed = 1;
 }
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "adamw.h"
+#include "kernels.h"
 #include "length.h"
 #include "model.h"
 #include "rng.h"
@@ -199,7 +199,8 @@ static void check_family(const char *family)
                 fail_msg("%s: gradient of %s is off by more than %g", family, wrong, bars.tensor);
             check_mutations(&model, r.gradient, tokens, targets, scale);
         }
-        dt_adamw_update(&(struct dt_adamw){.rate = 3e-3,
+        dt_adamw_update(&dt_kernels_cpu,
+                        &(struct dt_adamw){.rate = 3e-3,
                                            .beta1 = 0.9,
                                            .beta2 = 0.95,
                                            .epsilon = 1e-8,
