@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "driver_again.h"
 #include "loop.h"
 #include "prepare.h"
 #include "requeue.h"
@@ -46,6 +47,7 @@ struct driver {
     int signals; /* signalfd */
     int stopped; /* signal that has asked us to end; 0: none */
     int restarts;
+    struct dt_again again; /* of --per-task */
 };
 
 /* ---- may we? ------------------------------------------------------------------------------- */
@@ -82,8 +84,10 @@ int dt_driver_wanted(const struct dt_options *options, bool *wanted, struct dt_e
             "%s needs an allocation of Slurm, and this is none: type it in a script "
             "for sbatch, or in a shell of salloc",
             option);
-    if (options->nproc == DT_NPROC_UNSET || options->per_task)
-        return dt_error_set(err, "%s needs --nproc-per-node: how many processes each node gets",
+    if (options->nproc == DT_NPROC_UNSET && !options->per_task)
+        return dt_error_set(err,
+                            "%s needs --nproc-per-node, how many processes each node gets; or, for "
+                            "programs of MPI, --per-task",
                             option);
     if (options->driver.owner == DT_OWNER_HYPERPOD && options->driver.spares)
         return dt_error_set(err,
@@ -268,7 +272,7 @@ static int too_few(struct driver *driver)
     struct dt_error err = {""};
     dprintf(STDERR_FILENO,
             "dt-launch: %d good node(s) of this allocation are left, and %d are needed; bad: %s\n",
-            dt_spares_good(&driver->spares), driver->spares.wanted, bad ? bad : "?");
+            dt_spares_good(&driver->spares), driver->spares.least, bad ? bad : "?");
     if (driver->options->driver.requeue && dt_requeue(&place, bad, &err)) {
         warn("the job can not be requeued", &err);
     } else if (driver->options->driver.requeue) {
@@ -304,8 +308,27 @@ static bool may_replace(struct driver *driver)
         return true;
     }
     dprintf(STDERR_FILENO, "dt-launch: no restart: all %d of --%s were used\n", most,
-            driver->options->max_restarts ? "max-restarts" : "spares");
+            driver->options->max_restarts         ? "max-restarts"
+            : driver->options->driver.nodes_least ? "nodes and --spares"
+                                                  : "spares");
     return false;
+}
+
+/* A rank that srun has started failed, and no node is bad. */
+static bool may_repeat(struct driver *driver, int code)
+{
+    const struct dt_options *options = driver->options;
+    double delay = 0;
+    if (!options->per_task || code == DT_EXIT_CHECKPOINTED ||
+        !dt_again_wanted(&driver->again, options, code, driver->restarts, &delay))
+        return false;
+    driver->restarts++;
+    for (double until = dt_now() + delay, now; !driver->stopped && (now = dt_now()) < until;) {
+        struct pollfd fd = {.fd = driver->signals, .events = POLLIN};
+        poll(&fd, 1, (int)((until - now) * 1000) + 1);
+        take_signals(driver, 0);
+    }
+    return true;
 }
 
 /* Returns the exit code, or -1 with err. */
@@ -316,12 +339,16 @@ static int run_steps(struct driver *driver, struct dt_error *err)
         if (count < 0)
             return too_few(driver);
         say_step(driver, count);
+        dt_again_begin(&driver->again, driver->options);
         int code = run_step(driver, count, true, err);
         if (code <= 0 || driver->stopped || driver->hyperpod)
             return code;
         bool refused = !driver->told.heard && (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE);
-        if (reject(driver, code, count) == 0)
-            return code;
+        if (reject(driver, code, count) == 0) {
+            if (!may_repeat(driver, code) || driver->stopped)
+                return code;
+            continue;
+        }
         if (!refused && !may_replace(driver)) /* what was refused had not begun */
             return code;
     }
@@ -365,7 +392,8 @@ static int begin(struct driver *driver, struct dt_error *err)
         return dt_error_prefix(err, "--nodes");
     free(srun);
     return dt_spares_begin(&driver->spares, getenv("SLURM_JOB_NODELIST"), options->nodelist,
-                           options->exclude, options->nodes, options->spares, err);
+                           options->exclude, options->nodes_least, options->nodes, options->spares,
+                           err);
 }
 
 int dt_driver_run(const struct dt_options *options, char **argv)
@@ -396,6 +424,7 @@ int dt_driver_run(const struct dt_options *options, char **argv)
         unlink(driver.report);
     dt_told_fini(&driver.told);
     dt_listener_close(driver.listener);
+    dt_again_fini(&driver.again);
     dt_spares_fini(&driver.spares);
     if (driver.signals >= 0)
         close(driver.signals);

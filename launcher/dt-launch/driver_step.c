@@ -43,11 +43,21 @@ static void words_fini(struct words *words)
     free(words->items);
 }
 
+/* Tasks on each node: as many as the batch script has asked for where they are the ranks. */
+static int tasks_per_node(const struct dt_step *step)
+{
+    const char *asked = getenv("SLURM_NTASKS_PER_NODE");
+    int tasks = step->options->per_task && step->driver && asked ? atoi(asked) : 1;
+    return tasks > 1 ? tasks : 1;
+}
+
 /* Each agent ends by itself and with the job's exit code, so srun shall neither end the step at the first
- * nor lose patience with the last. --overlap: a step that hangs on a dead node must not hold up the next. */
+ * nor lose patience with the last; ranks that it has started itself it ends at the first that fails. --overlap: a step
+ * that hangs on a dead node must not hold up the next. */
 static int build(struct words *words, const struct dt_step *step)
 {
     size_t own = 0;
+    int tasks = tasks_per_node(step);
     while (step->argv[own])
         own++;
     words->items = calloc(OWN_WORDS + DT_SRUN_WORDS + own + 1, sizeof *words->items);
@@ -58,14 +68,14 @@ static int build(struct words *words, const struct dt_step *step)
     }
     add(words, "srun");
     add(words, "--nodes=%d", step->node_count);
-    add(words, "--ntasks=%d", step->node_count);
-    add(words, "--ntasks-per-node=1");
+    add(words, "--ntasks=%d", step->node_count * tasks);
+    add(words, "--ntasks-per-node=%d", tasks);
     add(words, "--nodelist=%s", list);
     add(words, "--overlap");
     add(words, "--wait=0");
     free(list);
     if (step->driver)
-        add(words, "--kill-on-bad-exit=0");
+        add(words, "--kill-on-bad-exit=%d", step->options->per_task);
     if (step->driver && step->hyperpod)
         add(words, "--auto-resume=1");
     if (!step->driver) {

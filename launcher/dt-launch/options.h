@@ -54,6 +54,7 @@ enum dt_owner { DT_OWNER_AUTO, DT_OWNER_DT, DT_OWNER_HYPERPOD };
 /* Options of driver.h. */
 struct dt_driver_options {
     int nodes, spares;              /* nodes 0: not given */
+    int nodes_least;                /* of MIN:MAX; 0: all `nodes` are needed */
     bool wanted;                    /* --spares was given */
     const char *nodelist, *exclude; /* NULL: not given */
     bool requeue, drain;
@@ -110,7 +111,8 @@ struct dt_options {
     char **python;  /* owned: `program` behind a Python interpreter; NULL: as it is */
 };
 
-/* Restarts and replacements of nodes that the job may have in all: --max-restarts, else --spares. */
+/* Restarts and replacements of nodes that the job may have in all: --max-restarts, else as many nodes as it can do
+ * without. */
 int dt_restarts_max(const struct dt_options *options);
 
 /* Prints and exits for --help, --usage and --version. What is not on the command line is looked for in

@@ -9,7 +9,7 @@
 static int take_nodes(struct dt_options *o, const char *name, const char *value,
                       struct dt_error *err)
 {
-    return dt_option_int(name, value, 1, 1 << 20, &o->driver.nodes, err);
+    return dt_option_range(name, value, &o->driver.nodes_least, &o->driver.nodes, err);
 }
 
 static int take_spares(struct dt_options *o, const char *name, const char *value,
@@ -81,9 +81,10 @@ static int take_srun(struct dt_options *o, const char *name, const char *value,
 
 const struct dt_option_row dt_options_of_driver[] = {
     {.name = "nodes",
-     .value = "N",
+     .value = "N|MIN:MAX",
      .doc = "Run the program on N nodes of this allocation, each with an agent, in steps that "
-            "dt-launch starts by srun",
+            "dt-launch starts by srun. MIN:MAX: on as many as are good, up to MAX, and on fewer "
+            "when one is lost, down to MIN",
      .take = take_nodes},
     {.name = "spares",
      .value = "S",

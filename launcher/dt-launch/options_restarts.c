@@ -33,7 +33,10 @@ static int take_lost(struct dt_options *o, const char *name, const char *value,
 
 int dt_restarts_max(const struct dt_options *options)
 {
-    return options->max_restarts ? options->max_restarts : options->driver.spares;
+    const struct dt_driver_options *driver = &options->driver;
+    if (options->max_restarts)
+        return options->max_restarts;
+    return driver->spares + (driver->nodes_least ? driver->nodes - driver->nodes_least : 0);
 }
 
 const struct dt_option_row dt_options_of_restarts[] = {

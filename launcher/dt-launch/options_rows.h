@@ -42,6 +42,10 @@ int dt_options_take_env(struct dt_options *options, const char *name, const char
 /* Values (options_values.c). */
 int dt_option_int(const char *name, const char *text, long low, long high, int *value,
                   struct dt_error *err);
+#define DT_NODES_MAX (1 << 20)
+/* "N", which leaves *least 0, or "MIN:MAX": numbers of nodes. */
+int dt_option_range(const char *name, const char *text, int *least, int *most,
+                    struct dt_error *err);
 int dt_option_seconds(const char *name, const char *text, double *seconds, struct dt_error *err);
 /* One of `count` words: *choice is its number. */
 int dt_option_word(const char *name, const char *text, const char *const *words, size_t count,

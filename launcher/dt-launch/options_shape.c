@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options that say which processes there are: how many on a node, which nodes, which platform. */
-#include <stdio.h>
 #include <string.h>
 
 #include "options_rows.h"
@@ -40,15 +39,7 @@ static int take_nproc(struct dt_options *o, const char *name, const char *value,
 static int take_nnodes(struct dt_options *o, const char *name, const char *value,
                        struct dt_error *err)
 {
-    int least = 0, most = 0, end = 0;
-    if (sscanf(value, "%d:%d%n", &least, &most, &end) == 2 && !value[end] && least >= 1 &&
-        most >= least && most <= 1 << 20) {
-        o->nnodes_least = least;
-        o->nnodes = most;
-        return 0;
-    }
-    o->nnodes_least = 0;
-    return dt_option_int(name, value, 1, 1 << 20, &o->nnodes, err);
+    return dt_option_range(name, value, &o->nnodes_least, &o->nnodes, err);
 }
 
 static int take_node_rank(struct dt_options *o, const char *name, const char *value,

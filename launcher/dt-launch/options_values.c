@@ -2,6 +2,7 @@
 /* Values that several options take, each refused in one sentence that names the option and the value.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,22 @@ int dt_option_int(const char *name, const char *text, long low, long high, int *
         return dt_error_set(err, "%s is \"%s\": a number from %ld to %ld is needed", name, text,
                             low, high);
     *value = (int)n;
+    return 0;
+}
+
+int dt_option_range(const char *name, const char *text, int *least, int *most, struct dt_error *err)
+{
+    int low = 0, high = 0, end = 0;
+    if (!strchr(text, ':')) {
+        *least = 0;
+        return dt_option_int(name, text, 1, DT_NODES_MAX, most, err);
+    }
+    if (sscanf(text, "%d:%d%n", &low, &high, &end) != 2 || text[end] || low < 1 || high < low ||
+        high > DT_NODES_MAX)
+        return dt_error_set(err, "%s is \"%s\": a number, or MIN:MAX, from 1 to %d is needed", name,
+                            text, DT_NODES_MAX);
+    *least = low;
+    *most = high;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "place_plain.h"
+#include "superior.h"
 
 const char *const dt_platform_names[DT_PLATFORMS] = {
     [DT_PLATFORM_AUTO] = "auto",
@@ -160,7 +161,9 @@ static int refuse_store(const struct dt_place *place, const struct dt_options *o
 static int refuse_restarts(const struct dt_place *place, const struct dt_options *options,
                            struct dt_error *err)
 {
-    if (options->max_restarts == 0)
+    int restarts;
+    if (options->max_restarts == 0 ||
+        (options->per_task && dt_superior_present(place, &restarts))) /* the driver restarts */
         return 0;
     if (place->shape != DT_SHAPE_FANOUT)
         return dt_error_set(err,

@@ -67,6 +67,16 @@ static void set_slurm(struct dt_environ *env, const struct dt_place *place, int 
     dt_environ_unset_prefix(env, "SLURM_PMI"); /* SLURM_PMIX*, SLURM_PMI_* too */
 }
 
+/* A wrapped rank whose step a driver has started, perhaps not for the first time. */
+static void set_driven(struct dt_environ *env, const struct dt_place *place)
+{
+    int restarts;
+    if (!dt_superior_present(place, &restarts))
+        return;
+    dt_environ_unset(env, "SLURM_LAUNCH_DRIVER");
+    dt_environ_set(env, "TORCHELASTIC_RESTART_COUNT", "%d", restarts);
+}
+
 /* The GPU number `index` of those that are visible, as the only one. */
 static void set_virtual(struct dt_environ *env, int index)
 {
@@ -164,6 +174,8 @@ int dt_rank_environ(struct dt_environ *env, const struct dt_place *place,
         dt_binding_apply(env, binding, index);
     if (place->shape == DT_SHAPE_FANOUT)
         set_fanout(env, place, master, options, index);
+    else
+        set_driven(env, place);
     if (options->virtual_local_rank)
         set_virtual(env, place->local_rank + index);
     if (dt_root_init(&root, NULL, err) == 0) {

@@ -73,6 +73,8 @@ bool dt_loop_follow(struct loop *loop, const struct dt_failure *first)
 {
     struct dt_restarts *restarts = &loop->restarts;
     struct dt_buf why = DT_BUF_INIT;
+    if (loop->job->place->shape != DT_SHAPE_FANOUT && loop->job->options->max_restarts > 0)
+        return false; /* srun has started the rank, and the driver does so again */
     if (dt_now() - restarts->began >= DT_RESTART_STEADY)
         restarts->in_a_row = 0;
     const struct dt_history history = {.max = loop->job->options->max_restarts,

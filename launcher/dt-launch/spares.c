@@ -49,11 +49,13 @@ static void forget_bad(struct dt_spares *spares)
     memset(spares->bad, 0, kept * sizeof *spares->bad);
 }
 
-static int check_count(struct dt_spares *spares, int wanted, int kept_back, struct dt_error *err)
+static int check_count(struct dt_spares *spares, int least, int wanted, int kept_back,
+                       struct dt_error *err)
 {
-    int count = (int)spares->all.count;
-    spares->wanted = wanted ? wanted : count - kept_back;
-    if (spares->wanted >= 1 && spares->wanted + kept_back <= count)
+    int count = (int)spares->all.count, usable = count - kept_back;
+    spares->wanted = wanted == 0 || (least && wanted > usable) ? usable : wanted;
+    spares->least = least ? least : spares->wanted;
+    if (spares->least >= 1 && spares->least <= usable)
         return 0;
     if (!wanted)
         return dt_error_set(err, "--spares %d leaves no node of the %d that there are", kept_back,
@@ -62,11 +64,11 @@ static int check_count(struct dt_spares *spares, int wanted, int kept_back, stru
         err,
         "--nodes %d and --spares %d need %d nodes, and %d of this allocation may be used: "
         "ask for more (#SBATCH --nodes=%d), or for less here",
-        wanted, kept_back, wanted + kept_back, count, wanted + kept_back);
+        spares->least, kept_back, spares->least + kept_back, count, wanted + kept_back);
 }
 
 int dt_spares_begin(struct dt_spares *spares, const char *allocation, const char *only,
-                    const char *exclude, int wanted, int kept_back, struct dt_error *err)
+                    const char *exclude, int least, int wanted, int kept_back, struct dt_error *err)
 {
     *spares = (struct dt_spares){0};
     if (dt_hostlist_parse(&spares->all, allocation, err))
@@ -85,7 +87,7 @@ int dt_spares_begin(struct dt_spares *spares, const char *allocation, const char
         dt_spares_reject_list(spares, exclude);
     if (result == 0) {
         forget_bad(spares);
-        result = check_count(spares, wanted, kept_back, err);
+        result = check_count(spares, least, wanted, kept_back, err);
     }
     if (result)
         dt_spares_fini(spares);
@@ -139,7 +141,7 @@ int dt_spares_choose(struct dt_spares *spares, bool all)
             spares->chosen[count++] = spares->all.names[i];
     }
     spares->chosen[count] = NULL;
-    return count < spares->wanted ? -1 : count;
+    return count < spares->least ? -1 : count;
 }
 
 char *dt_spares_bad(const struct dt_spares *spares)

@@ -13,12 +13,14 @@ struct dt_spares {
     struct dt_hostlist all;
     bool *bad;
     int wanted;    /* nodes of a step */
+    int least;     /* so many will do when no more are good */
     char **chosen; /* borrowed from `all` */
 };
 
-/* allocation, only, exclude: node lists; the last two may be NULL. wanted 0: all but `spares`. */
+/* allocation, only, exclude: node lists; the last two may be NULL. wanted 0: all but `kept_back`. least 0: all that are wanted. */
 int dt_spares_begin(struct dt_spares *spares, const char *allocation, const char *only,
-                    const char *exclude, int wanted, int kept_back, struct dt_error *err);
+                    const char *exclude, int least, int wanted, int kept_back,
+                    struct dt_error *err);
 void dt_spares_fini(struct dt_spares *spares);
 
 int dt_spares_good(const struct dt_spares *spares);
@@ -28,7 +30,7 @@ bool dt_spares_reject(struct dt_spares *spares, const char *node);
 int dt_spares_reject_list(struct dt_spares *spares, const char *list);
 
 /* Fill `chosen` with the first `wanted` good nodes, or with all good ones. Returns their number; -1:
- * fewer are good. */
+ * fewer than `least` are good. */
 int dt_spares_choose(struct dt_spares *spares, bool all);
 
 /* The rejected ones in bracket notation; "" when there are none. Caller frees; NULL: no memory. */

@@ -118,7 +118,8 @@ static void open_superior(struct loop *loop)
 {
     struct dt_error err = {""};
     int restarts;
-    if (!dt_session_leads(loop->job->session) || !dt_superior_present(loop->job->place, &restarts))
+    if (loop->job->place->shape != DT_SHAPE_FANOUT || !dt_session_leads(loop->job->session) ||
+        !dt_superior_present(loop->job->place, &restarts))
         return;
     loop->superior = dt_superior_open(loop->job->place, &err);
     if (!loop->superior)

@@ -64,6 +64,10 @@ refused() { # WORD ARGUMENT...: one sentence, 64
     refused '--spares needs an allocation of Slurm' --spares 1 --nproc-per-node 1 -- true
     allocation 'a[1-3]' 3
     refused '--nodes needs --nproc-per-node' --nodes 2 -- true
+    for wrong in 0 2:1 0:3 2: :3 2:3x; do
+        refused "--nodes is \"$wrong\"" --nodes "$wrong" --nproc-per-node 1 -- true
+    done
+    refused '--nodes 3 and --spares 1 need 4 nodes, and 3 of this allocation may be used' --nodes 3:4 --spares 1 --nproc-per-node 1 -- true
     refused '--nodes 3 and --spares 1 need 4 nodes, and 3 of this allocation may be used' --nodes 3 --spares 1 --nproc-per-node 1 -- true
     refused '--spares 3 leaves no node of the 3' --spares 3 --nproc-per-node 1 -- true
     refused 'node b1 is not in this allocation' --nodes 1 --nodelist b1 --nproc-per-node 1 -- true
@@ -113,6 +117,78 @@ refused() { # WORD ARGUMENT...: one sentence, 64
     echo 'echo a2 >slurm.down; exit 137' >srun.1
     run -137 dt-launch --nodes 1 --spares 2 --max-restarts 1 --nproc-per-node 1 -- true
     said 1 '^dt-launch: no restart: all 1 of --max-restarts were used$'
+    [ "$(wc -l <typed)" -eq 2 ]
+}
+
+@test "--nodes MIN:MAX: on as many as there are; on fewer when one is lost, and no fewer than MIN" {
+    allocation 'a[1-3]' 3
+    # shellcheck disable=SC2016 # srun expands it
+    echo 'echo a$((step + 1)) >slurm.down; exit 137' | tee srun.0 srun.1 >srun.2
+    run -74 dt-launch --nodes 2:4 --nproc-per-node 1 -- true
+    said 1 '^dt-launch: starting on 3 nodes a\[1-3\], 0 spares$'
+    said 1 '^dt-launch: starting again on 2 nodes a\[2-3\], 0 spares; left out: a1$'
+    said 1 '^dt-launch: 1 good node\(s\) of this allocation are left, and 2 are needed; bad: a\[1-2\]$'
+    [ "$(grep -c -- '--nodes=3 --ntasks=3 ' typed)" -eq 1 ]
+    [ "$(grep -c -- '--nodes=2 --ntasks=2 ' typed)" -eq 1 ]
+    # a spare comes in first
+    rm typed slurm.down
+    echo 'exit 0' >srun.1
+    run -0 dt-launch --nodes 1:2 --spares 1 --nproc-per-node 1 -- true
+    said 1 '^dt-launch: starting again on 2 nodes a\[2-3\], 0 spares; left out: a1$'
+    # as many restarts as there are nodes to do without, unless --max-restarts says so
+    rm typed slurm.down
+    run -137 dt-launch --nodes 2:2 --nproc-per-node 1 -- true
+    said 1 '^dt-launch: no restart: all 0 of --nodes and --spares were used$'
+}
+
+@test "--per-task: srun starts the ranks, ends them at the first failure, and starts them again as --max-restarts says" {
+    allocation 'a[1-2]' 2
+    export SLURM_NTASKS_PER_NODE=4
+    echo 'exit 137' >srun.0
+    echo 'exit 0' >srun.1 # this srun knows steps of one node only
+    run -0 dt-launch --nodes 2 --per-task --max-restarts 1 --srun=--mpi=pmix -- true
+    said 1 '^dt-launch: starting again on 2 nodes a\[1-2\], 0 spares$'
+    [[ $(head -n 1 typed) == "--nodes=2 --ntasks=8 --ntasks-per-node=4 --nodelist=a[1-2] --overlap --wait=0 --kill-on-bad-exit=1 --mpi=pmix dt-launch "* ]]
+    # a lost node: without it
+    rm typed srun.1
+    echo a2 >slurm.down
+    run -0 dt-launch --nodes 1:2 --per-task --srun=--mpi=pmix -- true
+    said 1 '^dt-launch: starting again on 1 node a1, 0 spares; left out: a2$'
+    grep -q -- '--nodes=1 --ntasks=4 --ntasks-per-node=4 --nodelist=a1 ' typed
+    # by the policy of agents: no restart at all, no further, the same fault twice, what another attempt would not change
+    rm typed slurm.down
+    run -137 dt-launch --nodes 2 --per-task -- true
+    [ "$(wc -l <typed)" -eq 1 ]
+    cp srun.0 srun.1
+    echo 'exit 0' >srun.2
+    rm typed
+    run -137 dt-launch --nodes 2 --per-task --max-restarts 5 -- true
+    said 1 '^dt-launch: no restart: the last restart got the training no further'
+    rm typed
+    # shellcheck disable=SC2016 # srun expands it
+    echo 'echo $step >ckpt.$step; exit 3' | tee srun.0 >srun.1
+    run -0 dt-launch --nodes 2 --per-task --max-restarts 5 --restart-progress 'ckpt.*' -- true
+    [ "$(wc -l <typed)" -eq 3 ]
+    rm typed ckpt.*
+    echo 'exit 3' | tee srun.0 >srun.1
+    run -3 dt-launch --nodes 2 --per-task --max-restarts 5 -- true
+    said 1 '^dt-launch: no restart: the program failed in the same way twice'
+    rm typed
+    for code in 64 75; do
+        echo "exit $code" >srun.0
+        run "-$code" dt-launch --nodes 2 --per-task --max-restarts 5 -- true
+        [ "$(wc -l <typed)" -eq 1 ]
+        rm typed
+    done
+}
+
+@test "--per-task for real: a wrapped rank that fails restarts nothing itself, and has one sentence" {
+    allocation a1 1
+    # shellcheck disable=SC2016
+    run -0 dt-launch --nodes 1 --per-task --max-restarts 2 -- sh -c 'echo attempt $TORCHELASTIC_RESTART_COUNT of $WORLD_SIZE ${SLURM_LAUNCH_DRIVER-none}; [ $TORCHELASTIC_RESTART_COUNT = 1 ] || kill -9 $$'
+    said 1 '^attempt 0 of 1 none$'
+    said 1 '^attempt 1 of 1 none$'
+    said 1 '^dt-launch: rank 0 .* was killed by signal 9'
     [ "$(wc -l <typed)" -eq 2 ]
 }
 
