@@ -82,7 +82,8 @@ struct dt_comm_operations {
 /* How a group inside one node talks: through a shared window where one can be had, or by MPI. */
 enum dt_comm_manner { DT_COMM_AUTO, DT_COMM_MPI };
 
-/* With no launcher in sight this is one process alone, and MPI is not even initialised. */
+/* With no launcher in sight this is one process alone, and MPI is not even initialised. Fails where there are ranks that MPI
+ * does not know; without a sentence on all but the first of them. */
 int dt_comm_open(struct dt_comm *comm, enum dt_comm_manner manner, struct dt_error *err);
 bool dt_comm_launched(void);
 int dt_comm_mpi_open(struct dt_comm *comm, enum dt_comm_manner manner, struct dt_error *err);

@@ -103,7 +103,8 @@ int main(int argc, char **argv)
     if (rc == 0 || dt_comm_launched()) {
         struct dt_error comm_error = {""};
         if (dt_comm_open(&comm, options.comm, &comm_error) < 0) {
-            fprintf(stderr, "dt-train: %s\n", comm_error.text);
+            if (comm_error.text[0])
+                fprintf(stderr, "dt-train: %s\n", comm_error.text);
             dt_options_fini(&options);
             return DT_EXIT_USAGE;
         }

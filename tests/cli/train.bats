@@ -215,6 +215,22 @@ float_at() { # file, byte
     [[ $output == *"dt-train: rank 1 on "*"--lr 0.2"*"rank 0 with --lr 0.1"* ]]
 }
 
+@test "ranks that MPI does not know: rank 0 says so, and none trains alone" {
+    for rank in 0 1; do
+        SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=$rank run "$BIN" "${SMALL[@]}"
+        [ "$status" -eq 64 ]
+        [ "$rank" = 1 ] || one_sentence
+        [[ $rank = 0 && $output == *"srun started 2 ranks without an MPI interface"*"--mpi=pmix"* || -z $output ]]
+    done
+    # agents, of dt-launch or others
+    run "${BIN%/*}/dt-launch" --nproc-per-node 2 --env off -- "$BIN" "${SMALL[@]}"
+    [ "$status" -eq 64 ]
+    [ "$(grep -c '^dt-train: 2 ranks were started by an agent .*, so each would train alone; start them by srun --mpi=pmix' <<<"$output")" -eq 1 ]
+    [[ $output != *tokens/s* ]]
+    run "${BIN%/*}/dt-launch" --nproc-per-node 1 --env off -- "$BIN" "${SMALL[@]}" --steps 2
+    [ "$status" -eq 0 ]
+}
+
 @test "a loss that explodes ends the run with a sentence" {
     run "$BIN" "${SMALL[@]}" --steps 200 --lr 10 --warmup 0 --weight-decay 10
     [ "$status" -eq 1 ]
