@@ -2,6 +2,7 @@
 /* From the tensors of a public model to a rank's array; see import.h. */
 #include "import.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,19 @@ static int read_turned(struct filling *f, const struct source *s, real *to, size
     return 0;
 }
 
+/* A model that was saved after it had failed. */
+static int check_finite(const struct source *s, const real *values, size_t count,
+                        struct dt_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return dt_error_set(err,
+                                "%s of --init holds %g, which is no weight; the model was saved "
+                                "after its training had failed, so give one from before",
+                                s->to.name, (double)values[i]);
+    return 0;
+}
+
 /* One of our runs, from as many pieces as it goes over. */
 static void fill_run(void *context, const struct dt_tensor *tensor, const struct dt_run *run)
 {
@@ -190,8 +204,11 @@ static void fill_run(void *context, const struct dt_tensor *tensor, const struct
                                                                    : run->there + run->count;
         if (s->to.index != tensor->index || begin >= end)
             continue;
-        f->rc = (s->to.turned ? read_turned : read_straight)(
-            f, s, f->params + run->here + (begin - run->there), begin - s->to.first, end - begin);
+        real *to = f->params + run->here + (begin - run->there);
+        f->rc = (s->to.turned ? read_turned : read_straight)(f, s, to, begin - s->to.first,
+                                                             end - begin);
+        if (f->rc == 0)
+            f->rc = check_finite(s, to, end - begin, f->err);
     }
 }
 

@@ -113,6 +113,37 @@ static int judge_spike(struct dt_train *train, double loss, double mine, struct 
     return dt_comm_agree(comm, mine >= largest, &code, err);
 }
 
+/* Is a checkpoint to be written after this step? *asked: by the user, who wants to know that it is whole; the job's time
+ * may be over soon. */
+static bool is_saved(const struct dt_options *o, const double *news, long step, bool *asked)
+{
+    *asked = news[NEWS_END] > 0 || news[NEWS_SAVE] > 0 || step == o->steps;
+    return o->checkpoint && (*asked || (o->save_every && step % o->save_every == 0));
+}
+
+/* The length of the gradient, where it is wanted; and where a checkpoint follows it must be a number: a loss that is no
+ * number comes a step too late for that. */
+static int measure_gradient(struct dt_train *train, const double *news, double *length,
+                            struct dt_error *err)
+{
+    const struct dt_options *o = train->options;
+    int code = 1;
+    bool asked;
+    *length = 0;
+    if (o->clip <= 0 && !is_saved(o, news, train->step + 1, &asked))
+        return 0;
+    if (dt_parallel_squares(&train->parallel, length, err) < 0)
+        return -1;
+    *length = sqrt(*length);
+    if (!isfinite(*length))
+        dt_error_set(err,
+                     "gradient is not a number at step %ld, and the loss is one, %.4f; nothing of "
+                     "this step is kept; a lower --lr (now %g) may help, and if it comes back on "
+                     "this node, suspect the node",
+                     train->step + 1, news[NEWS_LOSS], o->rate);
+    return dt_comm_agree(train->comm, !isfinite(*length), &code, err) < 0 ? -1 : 0;
+}
+
 /* Forward and backward of this rank's samples. Returns its share of the loss. */
 static double learn(struct dt_train *train)
 {
@@ -145,9 +176,8 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
     if (judge_news(train, news, loss, unreadable, err) < 0 ||
         judge_spike(train, news[NEWS_LOSS], loss, err) < 0)
         return -1;
-    if (o->clip > 0 && dt_parallel_squares(&train->parallel, &length, err) < 0)
+    if (measure_gradient(train, news, &length, err) < 0)
         return -1;
-    length = sqrt(length);
     struct dt_adamw adamw = {.rate = dt_train_rate(o, train->step),
                              .beta1 = 0.9,
                              .beta2 = 0.95,
@@ -166,7 +196,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
                                              .exposed_s = exposed,
                                              .data_s = read_s,
                                              .checkpoint_s = train->stall_s,
-                                             .length = length,
+                                             .length = o->clip > 0 ? length : 0,
                                              .rate = adamw.rate});
     train->stall_s = 0;
     return 0;
@@ -269,10 +299,8 @@ static int after_step(struct dt_train *train, const double *news, bool *end, int
         return -1;
     if (news[NEWS_WRITING] == 0 && dt_train_saved(train, code, err) < 0)
         return -1;
-    bool due = o->save_every && train->step % o->save_every == 0;
-    bool asked = *end || news[NEWS_SAVE] > 0 || train->step == o->steps;
-    /* who asks wants to know that it is whole: the job's time may be over soon */
-    return due || asked ? dt_train_save(train, asked, code, err) : 0;
+    bool asked;
+    return is_saved(o, news, train->step, &asked) ? dt_train_save(train, asked, code, err) : 0;
 }
 
 /* Up to `steps`, or until the user wants an end. */

@@ -231,6 +231,16 @@ SH
         "$BIN" "${SMALL[@]}" "${shape[@]}" --dp 2 --fsdp 2
     [ "$status" -eq 1 ]
     [ "$(grep -c "^dt-train: parameters of rank 1 on $(hostname) and of rank 3 on $(hostname) differ (first in " <<<"$output")" -eq 1 ]
+    # a gradient that is no number, of which the loss knows a step later: where it can be known at once nothing is saved, and its
+    # rank is named
+    for when in "--save-every 1 --checkpoint $TMP/nan" "--clip 1"; do
+        # shellcheck disable=SC2086 # options are words
+        run timeout 120 mpirun -np 4 --allow-run-as-root --oversubscribe -x LD_PRELOAD="$TMP/flip.so" -x FLIP_RANK=2 -x FLIP_SUM=1 \
+            -x FLIP_NAN=1 "$BIN" "${SMALL[@]}" "${shape[@]}" $when
+        [ "$status" -eq 1 ]
+        [ "$(grep -c "^dt-train: rank 2 on $(hostname): gradient is not a number at step 1, and the loss is one" <<<"$output")" -eq 1 ]
+    done
+    [ -z "$(ls "$TMP/nan")" ]
     # and of this nothing is saved
     run timeout 120 mpirun -np 4 --allow-run-as-root --oversubscribe -x LD_PRELOAD="$TMP/flip.so" -x FLIP_RANK=2 -x FLIP_SUM=7 \
         "$BIN" "${SMALL[@]}" "${shape[@]}" --checkpoint "$TMP/c" --save-every 20

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a bad NIC or memory does to one rank: a bit of a sum that arrives is wrong, once. Loaded into
  * dt-train by LD_PRELOAD; FLIP_RANK is the rank (of OMPI_COMM_WORLD_RANK or RANK), FLIP_SUM the number of
- * the sum among those of 1000 bytes or more that come by message. */
+ * the sum among those of 1000 bytes or more that come by message. With FLIP_NAN it is no number then. */
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ int MPI_Testall(int count, MPI_Request *requests, int *done, MPI_Status *statuse
     int code = PMPI_Testall(count, requests, done, statuses);
     if (*done && result && carrier >= requests && carrier < requests + count) {
         if (++sums == atoi(getenv("FLIP_SUM")) && is_victim())
-            result[100] ^= 1u << 22;
+            result[100] = getenv("FLIP_NAN") ? 0x7fc00000 : result[100] ^ 1u << 22;
         result = NULL;
     }
     return code;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model that is exported and read again has the same bits, whatever part of it a rank holds; llm.c's
  * files and those in narrow numbers have what they can; and files that do not fit are refused. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -493,6 +494,27 @@ static void test_refused_files(void **state)
     free_model(&w);
 }
 
+static void test_refused_numbers(void **state)
+{
+    (void)state;
+    const double odd[] = {(double)NAN, -INFINITY};
+    for (size_t i = 0; i < 2; i++) {
+        struct whole w = make_model(&configs[i]); /* a turned matrix, and one that is not */
+        struct dt_error err;
+        struct dt_tensor *last = &w.layout.tensors[w.layout.tensor_count - 1];
+        w.params[last->offset + last->count - 1] = (real)odd[i];
+        assert_int_equal(dt_export(directory, &w.layout, w.params, &err), 0);
+        struct dt_import *import = open_or_fail(directory);
+        real *values = dt_reals(w.layout.total);
+        assert_int_equal(dt_import_values(import, &w.layout, values, &err), -1);
+        assert_non_null(strstr(err.text, " of --init holds "));
+        assert_non_null(strstr(err.text, i == 0 ? "nan, which is no weight" : "-inf, which is no"));
+        dt_import_close(import);
+        free(values);
+        free_model(&w);
+    }
+}
+
 /* The files are those of a model, and not of the one that is asked for. */
 static void test_refused_sizes(void **state)
 {
@@ -559,6 +581,7 @@ int main(void)
         cmocka_unit_test_teardown(test_llmc, clean),
         cmocka_unit_test_teardown(test_refused_config, clean),
         cmocka_unit_test_teardown(test_refused_files, clean),
+        cmocka_unit_test_teardown(test_refused_numbers, clean),
         cmocka_unit_test_teardown(test_refused_sizes, clean),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

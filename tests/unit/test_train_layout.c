@@ -249,6 +249,35 @@ static void not_cut(struct dt_model_config config, struct dt_part part, const ch
     assert_string_equal(err.text, sentence);
 }
 
+/* Presets with a public model's name have as many parameters as that model has. */
+static void test_presets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t params;
+    } models[] = {{"gpt2-124m", 124439808},   {"gpt2-355m", 354823168}, {"gpt2-774m", 774030080},
+                  {"gpt2-1558m", 1557611200}, {"llama-1b", 1235814400}, {"llama-3b", 3212749824},
+                  {"llama-8b", 8030261248}};
+    const size_t own = 4; /* tiny, small, llama-tiny, llama-small: of our own */
+    size_t count = 0;
+    while (dt_preset_at(count))
+        count++;
+    assert_int_equal(count, own + sizeof models / sizeof *models);
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const struct dt_preset *preset = dt_preset_find(models[i].name);
+        struct dt_layout layout;
+        struct dt_error err;
+        assert_non_null(preset);
+        struct dt_model_config config = preset->model;
+        dt_config_fill(&config);
+        assert_int_equal(dt_config_check(&config, &err), 0);
+        assert_int_equal(dt_layout_init(&layout, &config, NULL, &err), 0);
+        assert_int_equal(layout.params, models[i].params);
+        dt_layout_fini(&layout);
+    }
+}
+
 static void test_cuts(void **state)
 {
     (void)state;
@@ -278,8 +307,9 @@ static void test_cuts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meshes), cmocka_unit_test(test_ends), cmocka_unit_test(test_places),
-        cmocka_unit_test(test_fit),    cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_meshes),  cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_places),  cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_presets), cmocka_unit_test(test_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
