@@ -14,7 +14,8 @@
 #include "train_faults.h"
 #include "train_ranks.h"
 
-enum { SEQ = 16, BATCH = 8, STEPS = 10, VOCAB = 37 };
+/* Steps: a few, as ranks that wait for each other take as long as others let them. */
+enum { SEQ = 16, BATCH = 8, STEPS = 4, VOCAB = 37, EXPERTS_MOST = 4 };
 
 enum fault {
     NONE,
@@ -35,7 +36,7 @@ struct scene {
     bool llama;
     int experts;
     enum fault fault;
-    real *whole; /* final parameters, by rank 0; freed by the test */
+    real *whole; /* final parameters, by rank 0; owned by the test */
     size_t count;
     double loss, squares; /* of the last step, by rank 0 */
     _Atomic int failed;
@@ -249,22 +250,26 @@ static struct scene run(struct scene scene)
     return scene;
 }
 
+/* What one process makes of it: depends on the model alone, so it is run once for each. */
+static const struct scene *run_alone(const struct scene *layout)
+{
+    static struct scene known[2][EXPERTS_MOST + 1];
+    struct scene *one = &known[layout->llama][layout->experts];
+    if (!one->whole)
+        *one = run((struct scene){.llama = layout->llama, .experts = layout->experts});
+    return one;
+}
+
 /* The largest difference of a final parameter from that of one process, of the loss and of the length
  * of the gradient, these two relative. */
 static double distance(const struct scene *layout)
 {
-    struct scene one = *layout, many = run(*layout);
-    one.sizes = (struct dt_mesh_sizes){0};
-    one.zero = 0;
-    one.micro = 1;
-    one.recompute = DT_RECOMPUTE_NONE;
-    one.fault = NONE;
-    one = run(one);
-    double far = fmax(fabs(one.loss / many.loss - 1), fabs(one.squares / many.squares - 1));
-    assert_int_equal(one.count, many.count);
-    for (size_t i = 0; i < one.count; i++)
-        far = fmax(far, fabs(one.whole[i] - many.whole[i]));
-    free(one.whole);
+    const struct scene *one = run_alone(layout);
+    struct scene many = run(*layout);
+    double far = fmax(fabs(one->loss / many.loss - 1), fabs(one->squares / many.squares - 1));
+    assert_int_equal(one->count, many.count);
+    for (size_t i = 0; i < one->count; i++)
+        far = fmax(far, fabs(one->whole[i] - many.whole[i]));
     free(many.whole);
     return far;
 }
