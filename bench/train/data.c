@@ -144,10 +144,9 @@ static int read_file(const struct dt_data_file *file, unsigned char *out, size_t
 }
 
 /* Tokens at `place` of the joined files, as they are stored. */
-static int read_at(const struct dt_data *data, unsigned char *out, size_t tokens, uint64_t place,
-                   struct dt_error *err)
+/* The number of the file that holds this place. */
+static size_t file_at(const struct dt_data *data, uint64_t place)
 {
-    const size_t width = data->width;
     size_t low = 0, high = data->file_count;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
@@ -156,6 +155,14 @@ static int read_at(const struct dt_data *data, unsigned char *out, size_t tokens
         else
             high = middle;
     }
+    return low;
+}
+
+static int read_at(const struct dt_data *data, unsigned char *out, size_t tokens, uint64_t place,
+                   struct dt_error *err)
+{
+    const size_t width = data->width;
+    size_t low = file_at(data, place);
     while (tokens > 0) {
         const struct dt_data_file *file = &data->files[low];
         uint64_t inside = place - file->begin;
@@ -249,6 +256,16 @@ uint64_t dt_data_held_out(const struct dt_data *data)
     return bytes > data->seq ? (bytes - 1) / data->seq : 0;
 }
 
+static int refuse_token(const struct dt_data *data, uint32_t token, uint64_t place,
+                        struct dt_error *err)
+{
+    const struct dt_data_file *file = &data->files[file_at(data, place)];
+    return dt_error_set(err,
+                        "data file %s has token %u at place %llu, and --vocab is %zu; is it made "
+                        "with another tokenizer?",
+                        file->path, token, (unsigned long long)(place - file->begin), data->vocab);
+}
+
 int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets, size_t row,
                  struct dt_error *err)
 {
@@ -260,10 +277,7 @@ int dt_data_read(struct dt_data *data, uint64_t place, int *tokens, int *targets
         for (size_t b = 0; b < data->width; b++)
             token |= (uint32_t)data->buffer[i * data->width + b] << 8 * b;
         if (token >= data->vocab)
-            return dt_error_set(err,
-                                "data has token %u at place %llu, and --vocab is %zu; is it made "
-                                "with another tokenizer?",
-                                token, (unsigned long long)place + i, data->vocab);
+            return refuse_token(data, token, place + i, err);
         if (i > 0) {
             tokens[row * data->seq + i - 1] = last;
             targets[row * data->seq + i - 1] = (int)token;

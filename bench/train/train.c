@@ -72,9 +72,8 @@ static int read_batch(struct dt_train *train, struct dt_error *err)
 
 /* A failure that all ranks know of: whose it was is found out now, since there is time. */
 static int judge_news(struct dt_train *train, const double *news, double mine, bool unreadable,
-                      struct dt_error *err)
+                      int *code, struct dt_error *err)
 {
-    int code = 1;
     if (news[NEWS_UNREADABLE] == 0 && isfinite(news[NEWS_LOSS]))
         return 0;
     if (!unreadable && !isfinite(mine))
@@ -82,7 +81,8 @@ static int judge_news(struct dt_train *train, const double *news, double mine, b
                      "loss is not a number at step %ld; a lower --lr (now %g) or a longer "
                      "--warmup (now %ld) may help",
                      train->step + 1, train->options->rate, train->options->warmup);
-    return dt_comm_agree(train->comm, unreadable || !isfinite(mine), &code, err) < 0 ? -1 : 0;
+    *code = unreadable ? DT_EXIT_CONFIG : 1;
+    return dt_comm_agree(train->comm, unreadable || !isfinite(mine), code, err) < 0 ? -1 : 0;
 }
 
 /* Has the loss jumped? Whose share of it is the largest is found out when it has. */
@@ -154,7 +154,7 @@ static double learn(struct dt_train *train)
            dt_parallel_learn(&train->parallel, train->tokens, train->targets, train->micro, scale);
 }
 
-static int one_step(struct dt_train *train, double *news, struct dt_error *err)
+static int one_step(struct dt_train *train, double *news, int *code, struct dt_error *err)
 {
     const struct dt_options *o = train->options;
     double begin = dt_seconds(), exposed = 0, length = 0;
@@ -173,7 +173,7 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
         return -1;
     if (unreadable)
         *err = read_error;
-    if (judge_news(train, news, loss, unreadable, err) < 0 ||
+    if (judge_news(train, news, loss, unreadable, code, err) < 0 ||
         judge_spike(train, news[NEWS_LOSS], loss, err) < 0)
         return -1;
     if (measure_gradient(train, news, &length, err) < 0)
@@ -205,14 +205,13 @@ static int one_step(struct dt_train *train, double *news, struct dt_error *err)
 /* The same windows every time, spread over the held-out text and dealt to the shares in turn: to each
  * as many, as the ranks wait for each other inside the model. (A text that has fewer windows than
  * there are shares has some taken twice.) */
-static int evaluate(struct dt_train *train, struct dt_error *err)
+static int evaluate(struct dt_train *train, int *code, struct dt_error *err)
 {
     uint64_t held = dt_data_held_out(&train->data), shares = (uint64_t)train->shares;
     uint64_t wanted = 4 * (uint64_t)train->options->global_batch;
     uint64_t windows = (held < wanted ? held : wanted) / shares * shares;
     windows = windows > 0 ? windows : shares;
     double sum = 0;
-    int code = 1;
     bool unreadable = false;
     for (uint64_t w = (uint64_t)train->share; w < windows;) {
         size_t batch = 0;
@@ -228,7 +227,8 @@ static int evaluate(struct dt_train *train, struct dt_error *err)
         train->comm->broken = true; /* the others wait */
         return -1;
     }
-    if (dt_comm_agree(train->comm, unreadable, &code, err) < 0 ||
+    *code = unreadable ? DT_EXIT_CONFIG : 1;
+    if (dt_comm_agree(train->comm, unreadable, code, err) < 0 ||
         dt_comm_sum(train->comm, &sum, 1, DT_COMM_DOUBLE, err) < 0)
         return -1;
     dt_report_eval(&train->report, train->step, sum / (double)(windows * train->data.seq));
@@ -285,7 +285,7 @@ static int after_step(struct dt_train *train, const double *news, bool *end, int
 {
     const struct dt_options *o = train->options;
     *end = news[NEWS_END] > 0;
-    if (o->eval_every && train->step % o->eval_every == 0 && evaluate(train, err) < 0)
+    if (o->eval_every && train->step % o->eval_every == 0 && evaluate(train, code, err) < 0)
         return -1;
     if (*end) {
         dt_report_say(&train->report, "SIGTERM: ending after step %ld%s", train->step,
@@ -308,7 +308,7 @@ static int train_all(struct dt_train *train, long steps, bool *end, int *code, s
 {
     while (!*end && train->step < steps) {
         double news[NEWS_COUNT] = {0};
-        if (one_step(train, news, err) < 0 || after_step(train, news, end, code, err) < 0)
+        if (one_step(train, news, code, err) < 0 || after_step(train, news, end, code, err) < 0)
             return -1;
     }
     if (dt_train_check(train, err) < 0 ||

@@ -197,6 +197,25 @@ float_at() { # file, byte
     one_sentence
 }
 
+shard() { # FILE, its number of tokens by the header, tokens that are there: 0, 1, 2 ...
+    perl -e 'print pack("l<256", 20240520, 1, $ARGV[0], (0) x 253), pack("S<*", 0 .. $ARGV[1] - 1)' "$2" "$3" >"$1"
+}
+
+@test "shards: cut short, or with a token that the model has not: exit 78, with the file; and of which rank" {
+    shard "$TMP/whole.bin" 600 600
+    shard "$TMP/cut.bin" 600 599
+    mkdir "$TMP/both"
+    cp "$TMP/whole.bin" "$TMP/both"
+    shard "$TMP/both/more.bin" 300 300
+    "$BIN" "${SMALL[@]:2}" --data "$TMP/both" --vocab 600 --steps 3 >/dev/null
+    run "$BIN" "${SMALL[@]:2}" --data "$TMP/cut.bin" --vocab 600
+    [ "$status" -eq 78 ]
+    one_sentence
+    run mpi 2 "${SMALL[@]:2}" --data "$TMP/both" --vocab 590 --steps 100
+    [ "$status" -eq 78 ]
+    [ "$(grep -c "^dt-train: rank [01] on $(hostname): data file $TMP/both/whole.bin has token 590 at place 590, and --vocab is 590" <<<"$output")" -eq 1 ]
+}
+
 @test "ranks that find different data: the rank is named, exit 78" {
     sed 's/times/timez/' "$TEXT" >"$TMP/content"
     head -c 5000 "$TEXT" >"$TMP/size"
