@@ -116,6 +116,9 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
         (double)setup->bytes / (1 << 20), (double)setup->kept_bytes / (1 << 20), setup->manner);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
+    else if (setup->options->resume)
+        fprintf(report->out, "%s holds no checkpoint: training begins at step 0\n",
+                setup->options->checkpoint);
     fprintf(report->out, "%8s %9s %11s %9s %5s %8s %5s %5s %5s\n", "step", "loss", "tokens/s",
             "ms/step", "MFU", "compute", "comm", "data", "save");
     fflush(report->out);

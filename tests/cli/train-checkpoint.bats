@@ -95,6 +95,15 @@ preload() { # NAME
     [ "$(grep -c "^dt-train: no checkpoint in $TMP/c can be used; the oldest: rank 1 on $(hostname): file rank-00001: it is cut short" <<<"$output")" -eq 1 ]
 }
 
+@test "--resume where there is no checkpoint yet: said, and begun" {
+    run "$BIN" "${SMALL[@]}" --steps 2 --checkpoint "$TMP/none" --resume
+    [ "$status" -eq 0 ]
+    [ "$(grep -cx "$TMP/none holds no checkpoint: training begins at step 0" <<<"$output")" -eq 1 ]
+    run "$BIN" "${SMALL[@]}" --steps 3 --checkpoint "$TMP/none" --resume
+    [[ $output == *"resumed after step 2"* ]]
+    [[ $output != *"holds no checkpoint"* ]]
+}
+
 @test "a checkpoint of another model, and a directory in use, are refused" {
     "$BIN" "${SMALL[@]}" --steps 2 --checkpoint "$TMP/c" >/dev/null
     run "$BIN" "${SMALL[@]}" --steps 4 --checkpoint "$TMP/c" --resume --layers 2
