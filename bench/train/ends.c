@@ -28,13 +28,17 @@ void dt_ends_embed_backward(struct dt_model *model, real *d_token_table, real *d
 {
     const struct dt_embedding_gradient gradient = {.token_table = d_token_table,
                                                    .position_table = d_position_table,
-                                                   .vocab = model->here.vocab,
+                                                   .vocab = model->tied ? (struct dt_range){0}
+                                                                        : model->here.vocab,
                                                    .seq = (size_t)model->config.seq,
                                                    .add_token = add_token,
                                                    .add_position = add_position};
     const real *d_out = dt_tp_all(model, model->d_stream, batch * model->time);
     model->blas->kernels->embedding_backward(&gradient, d_out, tokens, model->places, batch,
                                              model->time, model->here.channels);
+    if (model->tied && !model->failed)
+        dt_model_note(model,
+                      dt_tied_note(model->tied, d_out, tokens, batch * model->time, &model->error));
 }
 
 double dt_ends_loss(struct dt_model *model, struct dt_ends_loss *l, size_t rows)

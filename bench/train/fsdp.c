@@ -171,24 +171,24 @@ int dt_fsdp_changed(struct dt_fsdp *f, struct dt_error *err)
     return -1;
 }
 
-enum { FIRST, LAST, DENSE, EXPERTS = DENSE + ROTATING, MOST_SLOTS = EXPERTS + ROTATING };
+/* Outside the layers there are at most two buckets before them, and two after. */
+enum { BEFORE, AFTER = 2, DENSE = 4, EXPERTS = DENSE + ROTATING, MOST_SLOTS = EXPERTS + ROTATING };
 
-/* Layers take turns in a few slots, and their experts in others, as both are wanted at once; the first
- * bucket and the last have their own. */
+/* Layers take turns in a few slots, and their experts in others, as both are wanted at once. Other
+ * buckets have their own: they are not laid out like a layer, and would leave their values between its
+ * tensors, where the length of the gradient counts what is there. */
 static size_t choose_slot(const struct dt_layout *layout, size_t bucket, bool whole)
 {
     size_t first = layout->first_layer_bucket,
            of_layers = layout->layer_count * layout->layer_buckets;
-    size_t turn = bucket; /* among the buckets of its kind */
-    if (whole || bucket == 0)
-        return whole ? bucket : FIRST;
-    if (bucket + 1 == layout->bucket_count)
-        return LAST;
+    if (whole)
+        return bucket;
+    if (bucket < first)
+        return BEFORE + bucket;
     if (bucket >= first + of_layers)
-        turn = bucket - of_layers + layout->layer_count;
-    else if (bucket >= first)
-        turn = first + (bucket - first) / layout->layer_buckets;
-    return (layout->buckets[bucket].kind == DT_BUCKET_EXPERTS ? EXPERTS : DENSE) + turn % ROTATING;
+        return AFTER + bucket - first - of_layers;
+    return (layout->buckets[bucket].kind == DT_BUCKET_EXPERTS ? EXPERTS : DENSE) +
+           (bucket - first) / layout->layer_buckets % ROTATING;
 }
 
 static int take_slots(struct dt_fsdp *f, int kind, bool whole)

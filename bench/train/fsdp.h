@@ -3,7 +3,7 @@
  * bucket, its gradient and its moments: 16 bytes x parameters / N. What is whole beside that:
  *
  *   zero 1: parameters and gradients      zero 2: parameters, and gradients of two layers
- *   zero 3: parameters and gradients of two layers, of the first bucket and of the last
+ *   zero 3: parameters and gradients of two layers, and of what is outside the layers
  *
  * Parameters of the next bucket are gathered while this one is computed with; gradients are summed
  * and scattered while backward goes on, then summed over the groups that hold the same shards. */

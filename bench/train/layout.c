@@ -256,7 +256,7 @@ static void add_embedding(struct making *m)
     const struct dt_tensor tokens = token_rows(m, "token.table");
     const bool positions = config->family == DT_FAMILY_GPT2;
     add_outer(m, DT_TOKEN_TABLE, &tokens);
-    if (positions && table_twice(m->layout))
+    if (positions && !config->untied)
         close_bucket(m, DT_BUCKET_DENSE);
     if (positions) {
         struct dt_tensor places =

@@ -70,8 +70,9 @@ struct dt_layout {
     size_t layer_buckets;                  /* 2: with experts, which are the second; else 1 */
     size_t outer[DT_OUTER_TENSORS];        /* numbers of tensors, */
     size_t outer_bucket[DT_OUTER_TENSORS]; /* and of the buckets that they are in */
-    /* Embedding; each layer; norm and head. A tied table on the first and the last of several stages
-     * is a bucket of its own on both, so that its shards are alike. */
+    /* Embedding; each layer; norm and head. A tied table is a bucket of its own: its sum begins long
+     * before that of the positions (tied.h), and on the first and the last of several stages its
+     * shards are alike. */
     struct dt_bucket *buckets;
     size_t bucket_count;
     size_t first_layer_bucket;

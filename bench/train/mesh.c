@@ -31,6 +31,7 @@ static const int group_dimensions[DT_GROUPS] = {
     [DT_GROUP_SHARDS] = FSDP,
     [DT_GROUP_REPLICAS] = DP | EP | CP,
     [DT_GROUP_EXPERTS_REPLICAS] = DP | CP,
+    [DT_GROUP_DATA] = DP | FSDP | EP | CP,
     [DT_GROUP_MODEL] = FSDP | EP | PP | TP,
     [DT_GROUP_ENDS] = PP,
 };
@@ -155,6 +156,22 @@ static int open_group(struct dt_mesh *mesh, enum dt_mesh_group group, struct dt_
     return mesh->world->operations->split(mesh->world, color, comm, err);
 }
 
+/* A group with the ranks of one that is there; NULL: it needs its own. */
+static struct dt_comm *same_ranks(const struct dt_mesh *mesh, enum dt_mesh_group group)
+{
+    int along = group_dimensions[group];
+    bool all = size_along(mesh, along) == mesh->world->size;
+    if (all && (group == DT_GROUP_REPLICAS || group == DT_GROUP_DATA))
+        return mesh->world;
+    if (group == DT_GROUP_EXPERTS_REPLICAS && mesh->sizes.ep == 1)
+        return mesh->replicas[DT_BUCKET_DENSE];
+    if (group == DT_GROUP_DATA && mesh->sizes.fsdp == 1)
+        return mesh->replicas[DT_BUCKET_DENSE];
+    if (group == DT_GROUP_DATA && size_along(mesh, along) == mesh->sizes.fsdp)
+        return mesh->shards;
+    return NULL;
+}
+
 int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct dt_comm *world,
                  struct dt_error *err)
 {
@@ -167,16 +184,14 @@ int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct
         [DT_GROUP_SHARDS] = &mesh->shards,
         [DT_GROUP_REPLICAS] = &mesh->replicas[DT_BUCKET_DENSE],
         [DT_GROUP_EXPERTS_REPLICAS] = &mesh->replicas[DT_BUCKET_EXPERTS],
+        [DT_GROUP_DATA] = &mesh->data,
         [DT_GROUP_MODEL] = &mesh->model,
         [DT_GROUP_ENDS] = &mesh->ends,
     };
     for (enum dt_mesh_group g = 0; g < DT_GROUPS; g++) {
-        *views[g] = &mesh->own[g];
-        if (g == DT_GROUP_REPLICAS && size_along(mesh, group_dimensions[g]) == world->size)
-            *views[g] = world; /* copies and nothing else */
-        else if (g == DT_GROUP_EXPERTS_REPLICAS && sizes->ep == 1)
-            *views[g] = mesh->replicas[DT_BUCKET_DENSE];
-        else if (open_group(mesh, g, err) < 0)
+        struct dt_comm *same = same_ranks(mesh, g);
+        *views[g] = same ? same : &mesh->own[g];
+        if (!same && open_group(mesh, g, err) < 0)
             return -1;
     }
     return 0;

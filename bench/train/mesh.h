@@ -32,8 +32,9 @@ enum dt_mesh_group {
     DT_GROUP_SHARDS,           /* fsdp */
     DT_GROUP_REPLICAS,         /* dp x ep x cp: who has the same dense tensors */
     DT_GROUP_EXPERTS_REPLICAS, /* dp x cp: who has the same of everything */
-    DT_GROUP_MODEL,            /* fsdp x ep x pp x tp: who has one copy together */
-    DT_GROUP_ENDS,             /* pp, first and last stage: who has a tied table twice */
+    DT_GROUP_DATA,  /* dp x fsdp x ep x cp: who has other samples, or positions of them */
+    DT_GROUP_MODEL, /* fsdp x ep x pp x tp: who has one copy together */
+    DT_GROUP_ENDS,  /* pp, first and last stage: who has a tied table twice */
     DT_GROUPS
 };
 
@@ -41,7 +42,7 @@ struct dt_mesh {
     struct dt_mesh_sizes sizes, at;
     struct dt_comm *world;
     /* Views. A group of one is a loopback (comm_single.c), so that nobody asks whether it is on. */
-    struct dt_comm *tensor, *context, *pipe, *experts, *shards, *model, *ends;
+    struct dt_comm *tensor, *context, *pipe, *experts, *shards, *data, *model, *ends;
     struct dt_comm *replicas[DT_BUCKET_KINDS]; /* over which a bucket of a kind is summed */
     struct dt_comm own[DT_GROUPS];
 };

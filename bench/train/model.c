@@ -306,7 +306,7 @@ static double top_backward(struct dt_model *model, const struct dt_pass *pass)
     struct dt_ends_loss ends = head(model, pass);
     ends.d_table = outer_at(model, model->grad_bases, DT_HEAD);
     double loss = dt_ends_loss(model, &ends, rows);
-    if (head_bucket != norm_bucket && !head_is_token_table(model))
+    if (head_bucket != norm_bucket && (!head_is_token_table(model) || model->tied))
         bucket_ready(pass->hooks, head_bucket);
     params_needed(pass->hooks, norm_bucket, layer_bucket(model, last));
     grads_needed(pass->hooks, norm_bucket);
@@ -326,7 +326,8 @@ static double top_backward(struct dt_model *model, const struct dt_pass *pass)
 static void embedding_backward(struct dt_model *model, const struct dt_pass *pass)
 {
     size_t tokens = outer_bucket(model, DT_TOKEN_TABLE), next = layer_bucket(model, 0);
-    grads_needed(pass->hooks, tokens);
+    if (!model->tied)
+        grads_needed(pass->hooks, tokens);
     if (tokens + 1 < next)
         grads_needed(pass->hooks, tokens + 1);
     dt_ends_embed_backward(model, outer_at(model, model->grad_bases, DT_TOKEN_TABLE),
@@ -334,7 +335,8 @@ static void embedding_backward(struct dt_model *model, const struct dt_pass *pas
                            pass->batch, pass->add || head_is_token_table(model), pass->add);
     if (tokens + 1 < next)
         bucket_ready(pass->hooks, tokens + 1);
-    bucket_ready(pass->hooks, tokens);
+    if (!model->tied)
+        bucket_ready(pass->hooks, tokens);
 }
 
 double dt_model_backward(struct dt_model *model, const struct dt_pass *pass)

@@ -13,6 +13,7 @@
 #include "moe.h"
 #include "reals.h"
 #include "ring.h"
+#include "tied.h"
 
 struct dt_model_setup {
     size_t max_batch; /* samples of a micro-batch */
@@ -52,6 +53,8 @@ struct dt_model {
     struct dt_moe moe;           /* only with experts; moe.loss grows with each forward pass */
     struct dt_moe_kept *experts; /* of all layers */
     size_t experts_count;
+    struct dt_tied *tied; /* where the embedding's part of a tied table's gradient goes; NULL: to the
+                             table, on the head's part */
     struct dt_ring ring; /* only where mesh->context has more ranks than this one */
     double waited_s;     /* by communication inside layers and between stages, since
                             dt_parallel_finish */

@@ -46,6 +46,21 @@ static int open_shards(struct dt_parallel *p, const struct dt_parallel_setup *se
     return 0;
 }
 
+static int open_tied(struct dt_parallel *p, int micros, struct dt_error *err)
+{
+    struct dt_model *model = p->model;
+    struct dt_comm *data = p->mesh->data;
+    const struct dt_tied_setup setup = {.kernels = model->blas->kernels,
+                                        .vocab = model->here.vocab,
+                                        .channels = model->here.channels,
+                                        .micros = micros,
+                                        .rows = model->max_batch * model->time};
+    if (!dt_tied_wanted(&model->layout, data, setup.vocab, (size_t)micros * setup.rows))
+        return 0;
+    model->tied = &p->tied;
+    return dt_tied_open(&p->tied, data, &setup, err);
+}
+
 int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct dt_model *model,
                      const struct dt_parallel_setup *setup, struct dt_error *err)
 {
@@ -60,6 +75,8 @@ int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct d
     p->hooks = p->sharded ? dt_fsdp_hooks(&p->fsdp) : dt_dp_hooks(&p->dp);
     p->growth = p->hooks;
     p->growth.bucket_ready = NULL;
+    if (open_tied(p, setup->micros, err) < 0)
+        return -1;
     return dt_pipe_open(&p->pipe, mesh, model, setup->micros, err);
 }
 
@@ -123,22 +140,37 @@ double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int 
             .tokens = tokens, .targets = targets, .batch = batch, .begin = begin, .context = p});
 }
 
+/* What this rank has of it; NULL: nothing. */
+static const struct dt_tensor *token_table(const struct dt_parallel *p)
+{
+    for (size_t t = 0; t < p->own.tensor_count; t++)
+        if (p->own.tensors[t].index == DT_TOKEN_TABLE_INDEX)
+            return &p->own.tensors[t];
+    return NULL;
+}
+
+/* The rows that the embedding gave it. */
+static int join_rows(struct dt_parallel *p, struct dt_error *err)
+{
+    const struct dt_tensor *table = token_table(p);
+    if (!p->model->tied)
+        return 0;
+    if (!table)
+        return dt_tied_finish(&p->tied, NULL, 0, 0, err);
+    return dt_tied_finish(&p->tied, p->grads + table->offset, table->first, table->count, err);
+}
+
 /* A tied table gets gradients on the first stage, as embedding, and on the last, as head. */
-static int join_ends(struct dt_parallel *p, double *exposed_s, struct dt_error *err)
+static int join_ends(struct dt_parallel *p, struct dt_error *err)
 {
     struct dt_comm *ends = p->mesh->ends;
     const struct dt_part *part = &p->model->layout.part;
     bool twice = dt_part_stages(part) > 1 && !p->model->config.untied &&
                  (dt_part_is_first(part) || dt_part_is_last(part));
-    double begin = dt_seconds();
-    for (size_t t = 0; twice && t < p->own.tensor_count; t++) {
-        const struct dt_tensor *tensor = &p->own.tensors[t];
-        if (tensor->index == DT_TOKEN_TABLE_INDEX &&
-            dt_comm_sum(ends, p->grads + tensor->offset, tensor->count, DT_COMM_REAL, err) < 0)
-            return -1;
-    }
-    *exposed_s += dt_seconds() - begin;
-    return 0;
+    const struct dt_tensor *table = twice ? token_table(p) : NULL;
+    if (!table)
+        return 0;
+    return dt_comm_sum(ends, p->grads + table->offset, table->count, DT_COMM_REAL, err);
 }
 
 int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err)
@@ -150,9 +182,12 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
     }
     int rc = p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
                         : dt_dp_finish(&p->dp, exposed_s, err);
+    double begin = dt_seconds();
     if (rc == 0)
-        rc = join_ends(p, exposed_s, err);
-    *exposed_s += p->model->waited_s;
+        rc = join_ends(p, err);
+    if (rc == 0)
+        rc = join_rows(p, err);
+    *exposed_s += p->model->waited_s + dt_seconds() - begin;
     p->model->waited_s = 0;
     p->world->broken |= rc < 0;
     return rc;

@@ -18,6 +18,7 @@ struct dt_parallel {
     struct dt_dp dp; /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
     struct dt_pipe pipe;
+    struct dt_tied tied; /* in use: model->tied is this one */
     struct dt_model_hooks hooks;           /* of dp or fsdp */
     struct dt_model_hooks growth;          /* while gradients of the step grow */
     struct dt_layout own;                  /* of the arrays of this rank; a view */

@@ -15,7 +15,7 @@
 #include "train_ranks.h"
 
 /* Steps: a few, as ranks that wait for each other take as long as others let them. */
-enum { SEQ = 16, BATCH = 8, STEPS = 4, VOCAB = 37, EXPERTS_MOST = 4 };
+enum { SEQ = 16, BATCH = 8, STEPS = 4, VOCAB = 131, EXPERTS_MOST = 4 };
 
 enum fault {
     NONE,

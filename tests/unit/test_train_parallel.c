@@ -14,7 +14,7 @@
 #include "train_faults.h"
 #include "train_ranks.h"
 
-enum { SEQ = 8, BATCH = 8, STEPS = 3, VOCAB = 64, LAYERS = 4 };
+enum { SEQ = 8, BATCH = 8, STEPS = 3, VOCAB = 96, LAYERS = 4, CHANNELS = 16 };
 
 enum fault {
     NONE,
@@ -25,6 +25,8 @@ enum fault {
     SKIPPED_SEND,
     SKIPPED_ENDS, /* of a pipeline: the tied table's gradients */
     SAME_MICRO,   /* a micro-batch twice, and another not at all */
+    LOST_ROW,     /* of what the embedding gives a tied table: the first */
+    SHIFTED_ROWS, /* by one row */
     FAULTS,
     FAILED_SEND = FAULTS /* this one is told */
 };
@@ -36,6 +38,7 @@ struct scene {
     enum fault fault;
     real *whole; /* final parameters, by rank 0; freed by the test */
     size_t count, params;
+    _Atomic bool apart;   /* the rows of the tied table were sent apart from its sum */
     _Atomic size_t taken; /* reals, of the rank that took most */
     _Atomic int failed;
     struct dt_error error; /* of rank 0, the first */
@@ -93,11 +96,31 @@ static int fail_receive(struct dt_comm *comm, struct dt_message *message, real *
     return fail_send(comm, message, data, count, from, err);
 }
 
+/* Of rank 0, in the place where the others read it. */
+static int lose_row(struct dt_comm *comm, const real *mine, real *all, size_t count,
+                    struct dt_error *err)
+{
+    if (comm->rank == 0)
+        memset(all, 0, CHANNELS * sizeof *all);
+    return real_operations.gather_start(comm, mine, all, count, err);
+}
+
+static int shift_rows(struct dt_comm *comm, const real *mine, real *all, size_t count,
+                      struct dt_error *err)
+{
+    size_t rows = count / (CHANNELS + 1);
+    if (comm->rank == 0)
+        memmove(all + CHANNELS, all, (rows - 1) * CHANNELS * sizeof *all);
+    return real_operations.gather_start(comm, mine, all, count, err);
+}
+
 /* What this rank sends goes through these instead. */
 static void plant(struct dt_parallel *p, enum fault fault, struct dt_comm_operations *faulty)
 {
     bool message = fault == SKIPPED_SEND || fault == FAILED_SEND;
+    bool row = fault == LOST_ROW || fault == SHIFTED_ROWS;
     struct dt_comm *comm = message                 ? p->mesh->pipe
+                           : row                   ? p->mesh->data
                            : fault == SKIPPED_ENDS ? p->mesh->ends
                            : p->sharded            ? p->mesh->shards
                                                    : p->mesh->replicas[DT_BUCKET_DENSE];
@@ -114,6 +137,8 @@ static void plant(struct dt_parallel *p, enum fault fault, struct dt_comm_operat
     } else if (fault == SHIFTED_SHARD) {
         faulty->sum_start = shift_sum;
         faulty->scatter_start = shift_scatter;
+    } else if (row) {
+        faulty->gather_start = fault == LOST_ROW ? lose_row : shift_rows;
     }
     comm->operations = faulty;
 }
@@ -167,7 +192,7 @@ static void train(struct dt_comm *world, void *context)
     struct dt_error err;
     struct dt_comm_operations faulty;
     const struct dt_model_config config = {.layers = scene->layers,
-                                           .channels = 16,
+                                           .channels = CHANNELS,
                                            .heads = 2,
                                            .seq = SEQ,
                                            .vocab = VOCAB,
@@ -182,7 +207,8 @@ static void train(struct dt_comm *world, void *context)
         dt_mesh_open(&mesh, &sizes, world, &err) < 0 ||
         dt_model_init_bare(
             &model, &config,
-            &(struct dt_model_setup){.max_batch = BATCH,
+            &(struct dt_model_setup){.max_batch = BATCH / (size_t)dt_mesh_shares(&sizes) /
+                                                  (size_t)setup.micros,
                                      .slots = (size_t)dt_pipe_slots(&mesh, setup.micros),
                                      .recompute = scene->recompute,
                                      .blas = &blas,
@@ -195,6 +221,7 @@ static void train(struct dt_comm *world, void *context)
     dt_parallel_first_values(&p, 7);
     dt_parallel_changed(&p, &err);
     plant(&p, scene->fault, &faulty);
+    scene->apart = model.tied != NULL;
     for (long number = 0; number < STEPS; number++)
         step(&p, scene, number);
     struct dt_layout all;
@@ -285,6 +312,25 @@ static void test_layouts(void **state)
     check_layouts(layouts, LAYOUTS, 0);
 }
 
+/* Two shards end with the bits of two copies; of a tied table, too, whose rows come apart from its sum
+ * and are cut by the shards in the middle. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    for (int untied = 0; untied < 2; untied++) {
+        struct scene copies = run((struct scene){.dp = 2, .untied = untied}, LAYERS, NONE);
+        assert_int_equal(copies.apart, !untied);
+        for (int zero = 1; zero <= 3; zero++) {
+            struct scene shards =
+                run((struct scene){.fsdp = 2, .zero = zero, .untied = untied}, LAYERS, NONE);
+            assert_int_equal(shards.apart, !untied);
+            assert_memory_equal(shards.whole, copies.whole, copies.count * sizeof *copies.whole);
+            free(shards.whole);
+        }
+        free(copies.whole);
+    }
+}
+
 static void test_pipelines(void **state)
 {
     (void)state;
@@ -298,6 +344,8 @@ static bool can_fail(const struct scene *scene, enum fault fault)
     bool shared = at_least_one(scene->dp) * at_least_one(scene->fsdp) > 1;
     if (fault == SKIPPED_SEND || fault == SKIPPED_ENDS)
         return scene->pp > 1;
+    if (fault == LOST_ROW || fault == SHIFTED_ROWS)
+        return scene->pp <= 1;
     if (fault == SAME_MICRO)
         return scene->micros > 1;
     return shared || (fault == LOST_FRACTION && scene->pp > 1);
@@ -327,7 +375,7 @@ static int check_mutations(const struct scene *scenes, size_t count)
 static void test_mutations(void **state)
 {
     (void)state;
-    assert_int_equal(check_mutations(layouts, LAYOUTS), 4 * LAYOUTS);
+    assert_int_equal(check_mutations(layouts, LAYOUTS), 6 * LAYOUTS);
     assert_true(check_mutations(pipelines, PIPELINES) > 5 * PIPELINES);
 }
 
@@ -360,9 +408,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_pipelines),
-        cmocka_unit_test(test_mutations), cmocka_unit_test(test_failure),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_pipelines), cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_failure),   cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ struct ranks_group {
 struct ranks_member {
     struct ranks_group *group;
     int rank;
-    void *taken[64];
+    void *taken[128];
     size_t count;
 };
 
@@ -66,8 +66,10 @@ static int ranks_open(struct dt_comm *comm, struct ranks_group *group, int rank,
     int rc = dt_comm_window_open(comm, rank, size,
                                  &(struct dt_window_memory){ranks_take, ranks_close, m}, err);
     pthread_mutex_lock(&lock);
-    operations = dt_comm_window_operations;
-    operations.split = ranks_split;
+    if (!operations.split) { /* once: others read it without the lock */
+        operations = dt_comm_window_operations;
+        operations.split = ranks_split;
+    }
     pthread_mutex_unlock(&lock);
     comm->operations = &operations;
     return rc;
