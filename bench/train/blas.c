@@ -72,7 +72,9 @@ static int open_openblas(struct dt_blas *blas)
 /* The built-in kernel's work space; oneDNN wants it too, for dt_blas_one. */
 static int open_builtin(struct dt_blas *blas, struct dt_error *err)
 {
-    blas->isa = dt_gemm_isa_best(blas->kind == DT_BLAS_BF16);
+    blas->isa = dt_gemm_isa_best(blas->kind == DT_BLAS_BF16      ? DT_GEMM_AMX
+                                 : blas->kind == DT_BLAS_BUILTIN ? DT_GEMM_PARTS
+                                                                 : DT_GEMM_AVX512);
     blas->work_size = (dt_gemm_work_size() + 63) / 64 * 64;
     blas->work = aligned_alloc(DT_ALIGN, blas->work_size * (size_t)blas->threads * sizeof(real));
     if (!blas->work)
@@ -87,6 +89,8 @@ int dt_blas_open(struct dt_blas *blas, enum dt_blas_kind kind, int threads, stru
 {
     *blas = (struct dt_blas){.threads = threads, .kernels = &dt_kernels_cpu};
 #ifndef DT_TRAIN_DOUBLE
+    if (kind == DT_BLAS_AUTO && dt_gemm_isa_usable(DT_GEMM_PARTS))
+        kind = DT_BLAS_BUILTIN; /* twice as fast as a library on the vectors of fp32 */
     if (kind == DT_BLAS_AUTO || kind == DT_BLAS_ONEDNN) {
         blas->kind = DT_BLAS_ONEDNN;
         if (open_onednn(blas) == 0)

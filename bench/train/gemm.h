@@ -8,12 +8,14 @@
 
 #include "real.h"
 
-/* Vector classes, worst first; each later one needs more of the machine. From ROUNDED on operands are
- * rounded to bf16, and sums made in fp32; not in a double build. */
+/* Vector classes, worst first; each later one needs more of the machine. Those up to PARTS multiply
+ * reals. From ROUNDED on operands are rounded to bf16, and sums made in fp32. PARTS and these are not
+ * in a double build. */
 enum dt_gemm_isa {
     DT_GEMM_BASE,
     DT_GEMM_AVX2,
     DT_GEMM_AVX512,
+    DT_GEMM_PARTS,   /* fp32 by AMX, each number as a sum of three in bf16 */
     DT_GEMM_ROUNDED, /* by the tiles of fp32: where the CPU has no products of bf16 */
     DT_GEMM_ROUNDED_AVX2,
     DT_GEMM_ROUNDED_AVX512,
@@ -23,7 +25,7 @@ enum dt_gemm_isa {
 };
 
 bool dt_gemm_isa_usable(enum dt_gemm_isa isa);
-enum dt_gemm_isa dt_gemm_isa_best(bool bf16);
+enum dt_gemm_isa dt_gemm_isa_best(enum dt_gemm_isa last); /* not beyond it */
 const char *dt_gemm_isa_name(enum dt_gemm_isa isa);
 
 /* Reals of work space that one thread needs. */

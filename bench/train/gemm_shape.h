@@ -22,7 +22,9 @@ struct dt_gemm_shape {
     dt_gemm_tile *tile;
     size_t rows, columns;
     dt_gemm_pack *pack_a, *pack_b;
-    size_t per_word, unit; /* elements in a word; a panel's depth is a multiple of unit words */
+    /* elements in a word, words of each element, and the words of which a panel's depth is a multiple:
+     * with parts, a part's */
+    size_t per_word, parts, unit;
     void (*begin)(void),
         (*end)(void); /* around the tiles of a product, in its thread; NULL: none */
 };
@@ -40,6 +42,9 @@ dt_gemm_pack dt_gemm_pack_rounded;
 dt_gemm_pack dt_gemm_pack_pairs; /* two a word */
 dt_gemm_pack dt_gemm_pack_amx_a, dt_gemm_pack_amx_b;
 dt_gemm_tile dt_gemm_tile_bf16, dt_gemm_tile_amx;
+/* gemm_parts.c: elements as the sum of three of bf16. begin, end and usable are those of AMX. */
+dt_gemm_pack dt_gemm_pack_parts_a, dt_gemm_pack_parts_b;
+dt_gemm_tile dt_gemm_tile_parts;
 void dt_gemm_amx_begin(void), dt_gemm_amx_end(void);
 bool dt_gemm_amx_usable(void);
 #endif

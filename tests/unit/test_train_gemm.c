@@ -105,6 +105,38 @@ static void test_every_class(void **state)
     }
 }
 
+/* Whatever the bits of a number that is none, a sum with it is none. */
+static void test_nan_stays(void **state)
+{
+    enum { SIZE = 40 };
+    static const uint32_t kinds[] = {0x7fc00000, 0x7fffffff, 0xffffffff, 0x7f800001};
+    (void)state;
+    for (int isa = 0; isa < DT_GEMM_ISAS; isa++) {
+        struct dt_blas blas;
+        struct dt_error err;
+        assert_int_equal(dt_blas_open(&blas, DT_BLAS_BUILTIN, 1, &err), 0);
+        blas.isa = (enum dt_gemm_isa)isa;
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds && dt_gemm_isa_usable(blas.isa); i++) {
+            real *a = fill(SIZE * SIZE, 1), *b = fill(SIZE * SIZE, 2), c[SIZE * SIZE];
+            memcpy(a + 3 * SIZE + 5, &kinds[i], sizeof *a);
+            dt_blas_all(&blas, &(struct dt_product){.m = SIZE,
+                                                    .n = SIZE,
+                                                    .k = SIZE,
+                                                    .a = a,
+                                                    .lda = SIZE,
+                                                    .b = b,
+                                                    .ldb = SIZE,
+                                                    .c = c,
+                                                    .ldc = SIZE});
+            for (size_t j = 0; j < SIZE; j++)
+                assert_true(isnan(c[3 * SIZE + j]) && isfinite(c[4 * SIZE + j]));
+            free(a);
+            free(b);
+        }
+        dt_blas_close(&blas);
+    }
+}
+
 /* Whatever library is there. */
 static void test_auto(void **state)
 {
@@ -121,6 +153,7 @@ static void test_auto(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_class),
+                                       cmocka_unit_test(test_nan_stays),
                                        cmocka_unit_test(test_auto)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     /* The leak sanitizer may crash on the thread-local memory of OpenMP's waiting threads. */
