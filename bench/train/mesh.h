@@ -11,6 +11,10 @@
 #ifndef DT_TRAIN_MESH_H
 #define DT_TRAIN_MESH_H
 
+#include <sched.h>
+#include <stdint.h>
+
+#include "base/root.h"
 #include "comm.h"
 #include "config.h"
 #include "part.h"
@@ -66,8 +70,16 @@ int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct
                  struct dt_error *err);
 void dt_mesh_close(struct dt_mesh *mesh);
 
-/* A tp group that spans nodes works, slowly: `said` gets a sentence about it, "" where none does
- * (mesh_nodes.c). Every rank calls it. */
+/* A tp group that spans nodes, or NUMA nodes of one, works, slowly: `said` gets a sentence about it with
+ * the way out, "" where none does (mesh_nodes.c). Every rank calls it. */
 int dt_mesh_nodes(const struct dt_mesh *mesh, struct dt_error *said, struct dt_error *err);
+
+/* What it is made of. Where a rank may run: bit n is NUMA node n; 0: not known. */
+struct dt_mesh_place {
+    char host[64];
+    uint64_t numa;
+};
+uint64_t dt_mesh_numa(const struct dt_root *root, const cpu_set_t *cpus);
+void dt_mesh_judge(const struct dt_mesh_place *places, int ranks, int tp, struct dt_error *said);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cpulist.h"
 #include "facts/overlay.h"
 #include "facts/reader.h"
 #include "facts/speed.h"
@@ -23,31 +24,6 @@ enum { DEADLINE_MS = 60000, NODES_MAX = 64, MPOL_BIND = 2 };
 /* Arrays well beyond the last cache, so that memory is what is measured. */
 enum { CACHES = 4, SMALLEST_MIB = 192, LARGEST_MIB = 4096 };
 
-static bool add_list(const char *list, cpu_set_t *cpus)
-{
-    while (*list && *list != '\n') {
-        char *end;
-        long first = strtol(list, &end, 10), last = first;
-        if (end == list || first < 0)
-            return false;
-        if (*end == '-')
-            last = strtol(end + 1, &end, 10);
-        for (long cpu = first; cpu <= last && cpu < CPU_SETSIZE; cpu++)
-            CPU_SET((size_t)cpu, cpus);
-        list = *end == ',' ? end + 1 : end;
-        if (*end && *end != ',' && *end != '\n')
-            return false;
-    }
-    return true;
-}
-
-static bool read_cpus(const struct dt_root *root, cpu_set_t *cpus, const char *path)
-{
-    char list[4096];
-    CPU_ZERO(cpus);
-    return dt_root_read(root, list, sizeof list, "%s", path) > 0 && add_list(list, cpus);
-}
-
 /* Of these CPUs the first of each core. */
 static void keep_one_a_core(const struct dt_root *root, cpu_set_t *cpus)
 {
@@ -56,7 +32,7 @@ static void keep_one_a_core(const struct dt_root *root, cpu_set_t *cpus)
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         snprintf(path, sizeof path, "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
                  cpu);
-        if (!CPU_ISSET(cpu, cpus) || !read_cpus(root, &siblings, path))
+        if (!CPU_ISSET(cpu, cpus) || !dt_cpus_read(root, &siblings, path))
             continue;
         CPU_CLR(cpu, &siblings);
         for (int other = cpu + 1; other < CPU_SETSIZE; other++) {
@@ -80,7 +56,7 @@ static size_t cache_mib(const struct dt_root *root, const cpu_set_t *cpus)
                  cpu);
         if (dt_root_read(root, size, sizeof size, "sys/devices/system/cpu/cpu%d/cache/index3/size",
                          cpu) <= 0 ||
-            !read_cpus(root, &shared, path))
+            !dt_cpus_read(root, &shared, path))
             continue;
         kib += strtoul(size, NULL, 10);
         CPU_OR(&counted, &counted, &shared);
@@ -156,7 +132,7 @@ static void probe(int out, void *argument)
         _exit(1);
     for (int node = 0; node < NODES_MAX; node++) {
         snprintf(path, sizeof path, "sys/devices/system/node/node%d/cpulist", node);
-        if (!read_cpus(root, &cpus, path))
+        if (!dt_cpus_read(root, &cpus, path))
             continue; /* memory without CPUs has an empty list, which is none */
         any = true;
         CPU_AND(&cpus, &cpus, &allowed);
