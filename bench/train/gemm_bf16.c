@@ -237,6 +237,8 @@ AMX void dt_gemm_amx_begin(void)
         config.columns[i] = LANES * sizeof(real); /* bytes */
         config.rows[i] = AMX_ROWS;
     }
+    /* GCC's _tile_loadconfig names the first 8 bytes alone: the others would not be stored. */
+    __asm__ volatile("" : : "r"(&config) : "memory");
     _tile_loadconfig(&config);
 }
 

@@ -22,7 +22,9 @@ struct thread {
     struct dt_index index;
     void *stack, *fake; /* fake: the sanitizer's */
     unsigned exchanges;
-    uint64_t given[2]; /* to the last two exchanges: a lane may be one ahead of another */
+    /* What it gave to the last two exchanges: a lane may be one ahead of another. */
+    uint64_t given[2];
+    uint32_t operands[2][6];
 };
 
 static struct thread threads[MOST];
@@ -291,4 +293,31 @@ uint64_t dt_emulated_exchange(uint64_t value, int mask)
     if (other >= count || threads[other].exchanges < me->exchanges)
         fail("a shuffle with a lane that is not there");
     return threads[other].given[turn];
+}
+
+static float bf16_at(const struct thread *lane, unsigned turn, size_t word, size_t half)
+{
+    uint32_t bits = lane->operands[turn][word] >> (16 * half) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void dt_emulated_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    struct thread *me = running;
+    size_t lane = (size_t)(me - threads) % WARP, first = (size_t)(me - threads) - lane;
+    unsigned turn = me->exchanges++ % 2;
+    memcpy(me->operands[turn], a, sizeof a);
+    memcpy(me->operands[turn] + 4, b, sizeof b);
+    leave(AT_WARP);
+    for (size_t i = first; i < first + WARP; i++)
+        if (i >= count || threads[i].exchanges < me->exchanges)
+            fail("a matrix product without some lanes of the warp");
+    for (size_t i = 0; i < 4; i++) {
+        size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
+        for (size_t k = 0; k < 16; k++)
+            c[i] += bf16_at(&threads[first + row * 4 + k % 8 / 2], turn, i / 2 + k / 8 * 2, k % 2) *
+                    bf16_at(&threads[first + column * 4 + k % 8 / 2], turn, 4 + k / 8, k % 2);
+    }
 }

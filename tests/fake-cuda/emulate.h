@@ -53,6 +53,10 @@ void __syncwarp(void);
 /* What lane (own ^ mask) gave. All lanes of the warp that have not ended take part. */
 uint64_t dt_emulated_exchange(uint64_t value, int mask);
 
+/* The instruction mma.m16n8k16 of bf16, with a warp's operands in its lanes' registers as PTX has
+ * them. Sums are fp32, in the order of k. */
+void dt_emulated_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+
 template <typename Value> static inline Value __shfl_xor_sync(unsigned, Value value, int mask)
 {
     static_assert(sizeof(Value) <= sizeof(uint64_t), "one word");

@@ -2,13 +2,14 @@
 /* Attention, backward: probabilities are made again from the kept log_sum, once by tiles of queries
  * for their gradient, and once by tiles of keys for that of keys and values. That is two products
  * more than in one pass, and no sum that two blocks share. */
-#include "attention.cuh"
+#include "attention_bf16.cuh"
+#include "attention_fp32.cuh"
 
 namespace attention
 {
-template <int TILE, int HEAD> struct backward_tiles {
-    rows<TILE, HEAD> q, d_out, k, v;
-    square<TILE> weights;
+template <typename T> struct backward_tiles {
+    typename T::rows q, d_out, k, v;
+    typename T::square weights;
 };
 
 struct gradients {
@@ -37,18 +38,18 @@ static __global__ void find_pull(real *pull, const real *out, const real *d_out,
 }
 
 /* The thread's channels of its rows; with `add`, added. */
-template <int HEAD>
-static __device__ inline void store(real *to, const real (&values)[ROWS][HEAD / SIDE],
+template <typename T>
+static __device__ inline void store(real *to, const real (&values)[T::ROWS][T::CHANNELS],
                                     size_t stride, size_t count, size_t head, bool add)
 {
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        size_t row = first_row() + i;
+    for (int i = 0; i < T::ROWS; i++) {
+        size_t row = T::row(i);
         if (row >= count)
             break;
 #pragma unroll
-        for (int j = 0; j < HEAD / SIDE; j++) {
-            unsigned c = share<HEAD>::channel(j);
+        for (int j = 0; j < T::CHANNELS; j++) {
+            const unsigned c = T::channel(j);
             if (c < head)
                 to[row * stride + c] = values[i][j] + (add ? to[row * stride + c] : 0);
         }
@@ -56,134 +57,153 @@ static __device__ inline void store(real *to, const real (&values)[ROWS][HEAD / 
 }
 
 /* blockIdx: tile of queries, head, sequence. */
-template <int TILE, int HEAD>
-static __global__ void __launch_bounds__(TILE / ROWS * SIDE, 1)
+template <typename T>
+static __global__ void __launch_bounds__(T::THREADS, 1)
     backward_queries(const gradients g, const part p, bool add)
 {
-    typedef backward_tiles<TILE, HEAD> tiles;
+    typedef backward_tiles<T> tiles;
     DT_SHARED(tiles, s);
     const struct dt_attention_shape &shape = p.shape;
     const size_t head = shape.head, channels = shape.heads * head, stride = p.in.kv_row;
-    const size_t first = p.first_query + (size_t)blockIdx.x * TILE;
+    const size_t first = p.first_query + (size_t)blockIdx.x * T::TILE;
     const size_t count = p.first_query + p.queries - first;
     const size_t sequence = blockIdx.z * shape.time; /* its first row */
     const size_t q = (sequence + first) * p.in.q_row + blockIdx.y * head;
     const size_t kv = sequence * stride + blockIdx.y / (shape.heads / shape.kv_heads) * head;
     const size_t told = (blockIdx.z * shape.heads + blockIdx.y) * shape.time + first;
-    const size_t last = first + (count < TILE ? count : TILE) - 1, keys = keys_of(p, last);
+    const size_t keys = keys_of_tile(p, first, T::TILE);
 
-    real d_q[ROWS][HEAD / SIDE] = {}, log_sum[ROWS], pull[ROWS];
+    real d_q[T::ROWS][T::CHANNELS] = {}, log_sum[T::ROWS], pull[T::ROWS];
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        bool there = first_row() + i < count;
-        log_sum[i] = there ? g.log_sum[told + first_row() + i] : 0;
-        pull[i] = there ? g.pull[told + first_row() + i] : 0;
+    for (int i = 0; i < T::ROWS; i++) {
+        bool there = T::row(i) < count;
+        log_sum[i] = there ? g.log_sum[told + T::row(i)] : 0;
+        pull[i] = there ? g.pull[told + T::row(i)] : 0;
     }
-    load(s.q, p.in.q + q, p.in.q_row, count, head);
-    load(s.d_out, g.d_out + (sequence + first) * channels + blockIdx.y * head, channels, count,
-         head);
-    for (size_t key = 0; key < keys; key += TILE) {
-        real score[ROWS][TILE / SIDE], d_p[ROWS][TILE / SIDE];
-        load(s.k, p.in.k + kv + key * stride, stride, keys - key, head);
-        load(s.v, p.in.v + kv + key * stride, stride, keys - key, head);
+    T::load(s.q, p.in.q + q, p.in.q_row, count, head);
+    T::load(s.d_out, g.d_out + (sequence + first) * channels + blockIdx.y * head, channels, count,
+            head);
+    for (size_t key = 0; key < keys; key += T::TILE) {
+        real score[T::ROWS][T::COLUMNS], d_p[T::ROWS][T::COLUMNS];
+        T::load(s.k, p.in.k + kv + key * stride, stride, keys - key, head);
+        T::load(s.v, p.in.v + kv + key * stride, stride, keys - key, head);
         __syncthreads();
-        dots(score, s.q, s.k);
-        dots(d_p, s.d_out, s.v);
+        T::dots(score, s.q, s.k);
+        T::dots(d_p, s.d_out, s.v);
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            const long seen = (long)keys_of(p, first + first_row() + i) - (long)(key + side());
+        for (int i = 0; i < T::ROWS; i++) {
+            const long seen = (long)keys_of(p, first + T::row(i)) - (long)key;
 #pragma unroll
-            for (int j = 0; j < TILE / SIDE; j++)
-                d_p[i][j] = SIDE * j < seen ? exp(score[i][j] * p.scale - log_sum[i]) *
-                                                  (d_p[i][j] - pull[i]) * p.scale
-                                            : 0;
+            for (int j = 0; j < T::COLUMNS; j++)
+                d_p[i][j] = T::column(j) < seen ? exp(score[i][j] * p.scale - log_sum[i]) *
+                                                      (d_p[i][j] - pull[i]) * p.scale
+                                                : 0;
         }
-        put(s.weights, d_p);
+        T::put(s.weights, d_p);
         __syncthreads();
-        weigh(d_q, s.weights, s.k);
+        T::weigh(d_q, s.weights, s.k);
         __syncthreads(); /* all is read */
     }
-    store<HEAD>(g.d.d_q + q, d_q, p.in.q_row, count, head, add);
+    store<T>(g.d.d_q + q, d_q, p.in.q_row, count, head, add);
 }
 
-/* Transposed: scores become probabilities, and d_p the gradient of the scores. query, key: of the
- * thread's first; told: where log_sum and pull have the tile's first query. */
-template <int TILE>
-static __device__ inline void probabilities(real (&score)[ROWS][TILE / SIDE],
-                                            real (&d_p)[ROWS][TILE / SIDE], const gradients &g,
+/* Transposed: scores become probabilities, and d_p the gradient of the scores. query, key: the tile's
+ * first; told: where log_sum and pull have the tile's first query. */
+template <typename T>
+static __device__ inline void probabilities(real (&score)[T::ROWS][T::COLUMNS],
+                                            real (&d_p)[T::ROWS][T::COLUMNS], const gradients &g,
                                             const part &p, size_t told, size_t query, size_t key)
 {
 #pragma unroll
-    for (int j = 0; j < TILE / SIDE; j++) {
-        const long seen = (long)keys_of(p, query + SIDE * j) - (long)key;
-        const size_t at = told + side() + SIDE * j;
+    for (int j = 0; j < T::COLUMNS; j++) {
+        const long seen = (long)keys_of(p, query + T::column(j)) - (long)key;
+        const size_t at = told + T::column(j);
         const real log_sum = seen > 0 ? g.log_sum[at] : 0, pull = seen > 0 ? g.pull[at] : 0;
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            score[i][j] = i < seen ? exp(score[i][j] * p.scale - log_sum) : 0;
+        for (int i = 0; i < T::ROWS; i++) {
+            score[i][j] = T::row(i) < seen ? exp(score[i][j] * p.scale - log_sum) : 0;
             d_p[i][j] = score[i][j] * (d_p[i][j] - pull) * p.scale;
         }
     }
 }
 
 /* blockIdx: tile of keys, head of keys, sequence. */
-template <int TILE, int HEAD>
-static __global__ void __launch_bounds__(TILE / ROWS * SIDE, 1)
+template <typename T>
+static __global__ void __launch_bounds__(T::THREADS, 1)
     backward_keys(const gradients g, const part p)
 {
-    typedef backward_tiles<TILE, HEAD> tiles;
+    typedef backward_tiles<T> tiles;
     DT_SHARED(tiles, s);
     const struct dt_attention_shape &shape = p.shape;
     const size_t head = shape.head, channels = shape.heads * head, stride = p.in.kv_row;
-    const size_t key = (size_t)blockIdx.x * TILE, count = p.keys - key;
+    const size_t key = (size_t)blockIdx.x * T::TILE, count = p.keys - key;
     const size_t sequence = blockIdx.z * shape.time; /* its first row */
     const size_t kv = (sequence + key) * stride + blockIdx.y * head;
     const size_t group = shape.heads / shape.kv_heads, end = p.first_query + p.queries;
     size_t first = p.first_query;
     if (p.causal && key > first) /* the tile with the first query that sees any of the keys */
-        first += (key - first) / TILE * TILE;
+        first += (key - first) / T::TILE * T::TILE;
 
-    real d_k[ROWS][HEAD / SIDE] = {}, d_v[ROWS][HEAD / SIDE] = {};
-    load(s.k, p.in.k + kv, stride, count, head);
-    load(s.v, p.in.v + kv, stride, count, head);
+    real d_k[T::ROWS][T::CHANNELS] = {}, d_v[T::ROWS][T::CHANNELS] = {};
+    T::load(s.k, p.in.k + kv, stride, count, head);
+    T::load(s.v, p.in.v + kv, stride, count, head);
     for (size_t h = blockIdx.y * group; h < (blockIdx.y + 1) * group; h++) {
-        for (size_t query = first; query < end; query += TILE) {
+        for (size_t query = first; query < end; query += T::TILE) {
             const size_t row = sequence + query;
             const size_t told = (blockIdx.z * shape.heads + h) * shape.time + query;
-            real score[ROWS][TILE / SIDE], d_p[ROWS][TILE / SIDE];
-            load(s.q, p.in.q + row * p.in.q_row + h * head, p.in.q_row, end - query, head);
-            load(s.d_out, g.d_out + row * channels + h * head, channels, end - query, head);
+            real score[T::ROWS][T::COLUMNS], d_p[T::ROWS][T::COLUMNS];
+            T::load(s.q, p.in.q + row * p.in.q_row + h * head, p.in.q_row, end - query, head);
+            T::load(s.d_out, g.d_out + row * channels + h * head, channels, end - query, head);
             __syncthreads();
-            dots(score, s.k, s.q);
-            dots(d_p, s.v, s.d_out);
-            probabilities<TILE>(score, d_p, g, p, told, query + side(), key + first_row());
-            put(s.weights, score);
+            T::dots(score, s.k, s.q);
+            T::dots(d_p, s.v, s.d_out);
+            probabilities<T>(score, d_p, g, p, told, query, key);
+            T::put(s.weights, score);
             __syncthreads();
-            weigh(d_v, s.weights, s.d_out);
+            T::weigh(d_v, s.weights, s.d_out);
             __syncthreads(); /* weights are read */
-            put(s.weights, d_p);
+            T::put(s.weights, d_p);
             __syncthreads();
-            weigh(d_k, s.weights, s.q);
+            T::weigh(d_k, s.weights, s.q);
             __syncthreads(); /* all is read */
         }
     }
-    store<HEAD>(g.d.d_k + kv, d_k, stride, count, head, false);
-    store<HEAD>(g.d.d_v + kv, d_v, stride, count, head, false);
+    store<T>(g.d.d_k + kv, d_k, stride, count, head, false);
+    store<T>(g.d.d_v + kv, d_v, stride, count, head, false);
 }
 
-template <int TILE, int HEAD>
-static void launch_backward(const gradients &g, const part &p, bool add)
+template <typename T> static void launch_backward(const gradients &g, const part &p, bool add)
 {
-    const size_t bytes = sizeof(backward_tiles<TILE, HEAD>);
+    const size_t bytes = sizeof(backward_tiles<T>);
     const unsigned batch = (unsigned)p.shape.batch;
-    allow_shared(backward_queries<TILE, HEAD>, bytes);
-    DT_LAUNCH((backward_queries<TILE, HEAD>),
-              dim3(blocks_for(p.queries, TILE), (unsigned)p.shape.heads, batch), TILE / ROWS * SIDE,
+    allow_shared(backward_queries<T>, bytes);
+    DT_LAUNCH(backward_queries<T>,
+              dim3(blocks_for(p.queries, T::TILE), (unsigned)p.shape.heads, batch), T::THREADS,
               bytes, g, p, add);
-    allow_shared(backward_keys<TILE, HEAD>, bytes);
-    DT_LAUNCH((backward_keys<TILE, HEAD>),
-              dim3(blocks_for(p.keys, TILE), (unsigned)p.shape.kv_heads, batch), TILE / ROWS * SIDE,
+    allow_shared(backward_keys<T>, bytes);
+    DT_LAUNCH(backward_keys<T>,
+              dim3(blocks_for(p.keys, T::TILE), (unsigned)p.shape.kv_heads, batch), T::THREADS,
               bytes, g, p);
+}
+
+static void launch_fp32(const gradients &g, const part &p, bool add)
+{
+    if (p.shape.head <= 32)
+        launch_backward<fp32<64, 32>>(g, p, add);
+    else if (p.shape.head <= 64)
+        launch_backward<fp32<64, 64>>(g, p, add);
+    else if (p.shape.head <= 128)
+        launch_backward<fp32<32, 128>>(g, p, add);
+    else
+        launch_backward<fp32<16, 256>>(g, p, add);
+}
+
+static void launch_bf16(const gradients &g, const part &p, bool add)
+{
+    if (p.shape.head <= 64)
+        launch_backward<bf16<64, 64>>(g, p, add);
+    else
+        launch_backward<bf16<32, 128>>(g, p, add);
 }
 } // namespace attention
 
@@ -203,14 +223,10 @@ void dt_cuda_attention_span_backward(const struct dt_blas *, const struct dt_att
         dim3(blocks_for(span->queries, PULL_WARPS), (unsigned)shape->heads, (unsigned)shape->batch),
         PULL_WARPS * WARP, 0, pull, out, d_out, p);
     const gradients g = {*d, d_out, log_sum, pull};
-    if (shape->head <= 32)
-        launch_backward<64, 32>(g, p, span->add);
-    else if (shape->head <= 64)
-        launch_backward<64, 64>(g, p, span->add);
-    else if (shape->head <= 128)
-        launch_backward<32, 128>(g, p, span->add);
+    if (dt_cuda_bf16() && shape->head <= 128)
+        launch_bf16(g, p, span->add);
     else
-        launch_backward<16, 256>(g, p, span->add);
+        launch_fp32(g, p, span->add);
     if (span->between)
         span->between(span->context);
 }

@@ -4,16 +4,6 @@
 
 enum { THREADS = 256 };
 
-static __device__ inline uint16_t to_bf16(real x)
-{
-    const float value = (float)x;
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bool number = (bits & 0x7fffffff) <= 0x7f800000;
-    bits = number ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000; /* to even; NaN stays one */
-    return (uint16_t)(bits >> 16);
-}
-
 static __global__ void round_row(uint16_t *to, const real *from, size_t columns, size_t stride)
 {
     for (size_t c = threadIdx.x; c < columns; c += THREADS)
