@@ -109,8 +109,12 @@ static void on_who(void *argument, long long query)
 static bool on_line(void *argument, const struct dt_link_message *message)
 {
     struct loop *loop = argument;
-    if (message)
+    if (message) {
         dt_streams_take(loop, message);
+        return true;
+    }
+    if (loop->output)
+        dt_output_fed(loop->output);
     return !loop->output || !dt_output_full(loop->output);
 }
 

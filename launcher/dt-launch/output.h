@@ -51,6 +51,7 @@ void dt_output_status(struct dt_output *output, const char *text);
 /* A line of ranks of another node, to be folded with ours. Its like may be waited for. */
 void dt_output_feed(struct dt_output *output, int stream, const struct dt_ranks *ranks,
                     const char *text);
+void dt_output_fed(struct dt_output *output); /* after the last of several */
 /* With folding: more lines wait than should; and: all streams have ended and no line waits any more. */
 bool dt_output_full(struct dt_output *output);
 bool dt_output_quiet(struct dt_output *output);

@@ -11,6 +11,11 @@
 #include "output_internal.h"
 #include "worker.h"
 
+/* Lines leave together: every time somebody wakes up for them, here and on the lead's node. */
+#define DRAIN_NS 10000000
+/* Above what the fold keeps for its window, or a rate that fills this would always be too much. */
+#define FULL_LINES (2 * DT_FOLD_PENDING_MAX)
+
 static void fold_piece(struct dt_output *output, const struct stream *stream, const char *text,
                        size_t length)
 {
@@ -55,7 +60,9 @@ static void put_folded(struct dt_buf *text, const struct dt_folded *line)
 {
     dt_buf_puts(text, "[");
     dt_ranks_words(&line->ranks, text);
-    dt_buf_printf(text, "] %s\n", line->text);
+    dt_buf_puts(text, "] ");
+    dt_buf_puts(text, line->text);
+    dt_buf_puts(text, "\n");
 }
 
 static void show(struct dt_output *output, int stream, struct dt_buf *text)
@@ -71,9 +78,17 @@ void dt_output_fold_drain(struct dt_output *output, bool flush)
     struct dt_buf text = DT_BUF_INIT; /* lines of one stream, for one write */
     struct dt_folded line;
     int stream = 1;
+    long long now = dt_now_ns();
+    pthread_mutex_lock(&output->lock);
+    bool much = dt_fold_pending(output->fold) > DT_FOLD_PENDING_MAX;
+    pthread_mutex_unlock(&output->lock);
+    output->held = !flush && !much && now < output->drained_ns + DRAIN_NS;
+    if (output->held)
+        return;
+    output->drained_ns = now;
     for (;;) {
         pthread_mutex_lock(&output->lock);
-        bool there = dt_fold_next(output->fold, dt_now_ns(), flush, &line);
+        bool there = dt_fold_next(output->fold, now, flush, &line);
         pthread_mutex_unlock(&output->lock);
         if (!there)
             break;
@@ -115,13 +130,20 @@ void dt_output_feed(struct dt_output *output, int stream, const struct dt_ranks 
     pthread_mutex_lock(&output->lock);
     (void)dt_fold_add(output->fold, stream, ranks, text, strlen(text), dt_now_ns());
     pthread_mutex_unlock(&output->lock);
-    dt_output_wake(output);
+    output->fed = true;
+}
+
+void dt_output_fed(struct dt_output *output)
+{
+    if (output->fed)
+        dt_output_wake(output);
+    output->fed = false;
 }
 
 bool dt_output_full(struct dt_output *output)
 {
     pthread_mutex_lock(&output->lock);
-    bool full = output->fold && dt_fold_pending(output->fold) > DT_FOLD_PENDING_MAX;
+    bool full = output->fold && dt_fold_pending(output->fold) > FULL_LINES;
     pthread_mutex_unlock(&output->lock);
     return full;
 }
@@ -142,6 +164,8 @@ int dt_output_fold_wait(struct dt_output *output)
     pthread_mutex_lock(&output->lock);
     long long due = output->fold ? dt_fold_due(output->fold) : 0;
     pthread_mutex_unlock(&output->lock);
+    if (output->held || (due > 0 && due < output->drained_ns + DRAIN_NS))
+        due = output->drained_ns + DRAIN_NS;
     long long left = due - dt_now_ns();
     return due == 0 ? -1 : left <= 0 ? 0 : (int)(left / 1000000) + 1;
 }

@@ -35,10 +35,13 @@ struct dt_output {
     pthread_mutex_t lock; /* of the tails, and of reading into them; and of the fold */
     struct dt_fold *fold; /* NULL: lines are shown as they come */
     struct dt_relay *relay;
-    int world;          /* ranks that the fold knows of */
-    int wake;           /* eventfd: the fold was fed, or no more will come; -1: no fold */
-    atomic_bool status; /* the last line of the terminal is ours, and to be wiped */
-    bool finishing;     /* no more lines will be fed */
+    int world;            /* ranks that the fold knows of */
+    int wake;             /* eventfd: the fold was fed, or no more will come; -1: no fold */
+    atomic_bool status;   /* the last line of the terminal is ours, and to be wiped */
+    long long drained_ns; /* when lines last left the fold */
+    bool held;            /* lines may wait only because some left just before */
+    bool fed;       /* the loop's own: lines have come that the thread has not been woken for */
+    bool finishing; /* no more lines will be fed */
     bool started;
     atomic_ulong moved; /* bytes, to see whether the reader still reads */
     bool broken[3];     /* our descriptor 1, 2 takes no more: what comes is thrown away */

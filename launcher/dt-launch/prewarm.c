@@ -97,7 +97,12 @@ void dt_prewarm(const struct dt_options *options, const struct dt_place *place)
     dt_read_ahead_run(work, &sum);
     dt_read_ahead_destroy(work);
     double took = dt_now() - began, read = (double)sum.read / 1048576;
-    if (place->node_rank == 0 && sum.files)
+    if (place->node_rank == 0 && sum.looked && !sum.files)
+        dprintf(STDERR_FILENO,
+                "dt-launch: prewarm: nothing to do: %d files and directories were looked at, and "
+                "are in memory\n",
+                sum.looked);
+    else if (place->node_rank == 0 && sum.files)
         dprintf(STDERR_FILENO,
                 "dt-launch: prewarm: %lld files, %.1f MiB, of which %.1f MiB were not in memory, "
                 "in %.2f s (%.0f MiB/s)\n",

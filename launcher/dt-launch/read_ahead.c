@@ -11,13 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "in_memory.h"
 
 #define THREADS   64           /* they wait for the file system, not for a core */
 #define PIECE     (16ll << 20) /* of a file, by one thread */
 #define BLOCK     (1ll << 20)
+#define GRAIN     (64ll << 10)
 #define DEPTH_MAX 64
+#define SAMPLE    64 /* of the libraries, and of the other files */
 
 enum kind { NAMED, FOUND, FOUND_LINK, LISTED, PIECE_OF };
 
@@ -90,41 +93,32 @@ void dt_read_ahead_list(struct dt_read_ahead *work, const char *path)
 
 /* ---- one item ------------------------------------------------------------------------------ */
 
-struct range {
-    uint64_t offset, length;
-};
-struct cached {
-    uint64_t pages, dirty, writeback, evicted, recently_evicted;
-};
-
-/* Is all of it in memory? Kernels before 6.5 do not say; nor does one of files that are not ours. */
-static bool is_cached(int fd, off_t from, off_t length)
+static bool read_part(struct dt_read_ahead *work, int fd, off_t at, off_t length, char *block)
 {
-#ifndef SYS_cachestat
-#define SYS_cachestat 451 /* on every architecture */
-#endif
-    struct range range = {(uint64_t)from, (uint64_t)length};
-    struct cached cached;
-    long page = sysconf(_SC_PAGESIZE);
-    return syscall(SYS_cachestat, fd, &range, &cached, 0) == 0 &&
-           cached.pages >= (uint64_t)((length + page - 1) / page);
+    ssize_t n = pread(fd, block, (size_t)length, at);
+    if (n > 0)
+        atomic_fetch_add(&work->read, n);
+    return n > 0;
 }
 
+/* The kernel is asked for all at once; this thread then waits for it. Where all but a few pages are in memory, these are
+ * looked for, and the rest is not copied. */
 static void read_piece(struct dt_read_ahead *work, int fd, off_t from, off_t size, char *block)
 {
-    off_t end = size - from < PIECE ? size : from + PIECE;
-    ssize_t n;
-    for (off_t at = from; at < end; at += n) {
-        off_t length = end - at < BLOCK ? end - at : BLOCK;
-        n = (ssize_t)length;
-        if (is_cached(fd, at, length))
-            continue;
-        if (at == from)
-            posix_fadvise(fd, from, end - from, POSIX_FADV_WILLNEED);
-        n = pread(fd, block, (size_t)length, at);
-        if (n <= 0)
+    off_t end = size - from < PIECE ? size : from + PIECE, length;
+    bool asked = false;
+    for (off_t at = from; at < end; at += length) {
+        length = end - at < BLOCK ? end - at : BLOCK;
+        off_t lacks = dt_in_memory_lacks(fd, at, length);
+        if (lacks != 0 && !asked)
+            posix_fadvise(fd, at, end - at, POSIX_FADV_WILLNEED);
+        asked = asked || lacks != 0;
+        if (lacks > 0 && lacks <= length / 4 && length > GRAIN) {
+            length = GRAIN;
+            lacks = dt_in_memory_lacks(fd, at, length);
+        }
+        if (lacks != 0 && !read_part(work, fd, at, length, block))
             break;
-        atomic_fetch_add(&work->read, n);
     }
 }
 
@@ -212,15 +206,53 @@ static void *reader(void *argument)
     return NULL;
 }
 
+/* ---- nothing to do --------------------------------------------------------------------------- */
+
+static bool is_library(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return strstr(name ? name : path, ".so") != NULL;
+}
+
+static size_t count_of(const struct dt_read_ahead *work, bool libraries)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < work->count; i++)
+        count += is_library(work->items[i].path) == libraries;
+    return count;
+}
+
+/* Libraries are few, and most of the bytes: they have a sample of their own. */
+static bool nothing_to_do(const struct dt_read_ahead *work, int *looked)
+{
+    struct dt_in_memory sample = {0};
+    for (int libraries = 1; libraries >= 0; libraries--) {
+        size_t all = count_of(work, libraries), n = 0, next = 0;
+        for (size_t i = 0; i < work->count && !dt_in_memory_enough(&sample); i++) {
+            const struct item *item = &work->items[i];
+            if (is_library(item->path) != (bool)libraries || n++ != next)
+                continue;
+            dt_in_memory_look(&sample, item->path, item->kind == NAMED);
+            next += all > SAMPLE ? all / SAMPLE : 1;
+        }
+    }
+    *looked = sample.looked;
+    return dt_in_memory_all(&sample);
+}
+
 void dt_read_ahead_run(struct dt_read_ahead *work, struct dt_read_ahead_sum *sum)
 {
     pthread_t threads[THREADS];
     int started = 0;
+    *sum = (struct dt_read_ahead_sum){0};
+    if (nothing_to_do(work, &sum->looked))
+        return;
     while (started < THREADS && pthread_create(&threads[started], NULL, reader, work) == 0)
         started++;
     reader(work);
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    *sum = (struct dt_read_ahead_sum){atomic_load(&work->files), atomic_load(&work->bytes),
-                                      atomic_load(&work->read)};
+    sum->files = atomic_load(&work->files);
+    sum->bytes = atomic_load(&work->bytes);
+    sum->read = atomic_load(&work->read);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bringing files into memory: file systems over a network are slow for one reader that touches a page here and there,
  * as a program's start does, and quick for many that read in order. Every question to the file system, also what
- * a name is, is asked by many threads at a time. */
+ * a name is, is asked by many threads at a time. Nothing is asked where a sample of it is in memory. */
 #ifndef DT_LAUNCH_READ_AHEAD_H
 #define DT_LAUNCH_READ_AHEAD_H
 
@@ -19,7 +19,8 @@ void dt_read_ahead_add(struct dt_read_ahead *work, const char *path);
 void dt_read_ahead_list(struct dt_read_ahead *work, const char *path);
 
 struct dt_read_ahead_sum {
-    long long files, bytes; /* all of them */
+    int looked;             /* as a sample */
+    long long files, bytes; /* all of them; 0: the sample was in memory, and nothing else was looked at */
     long long read;         /* bytes that were not in memory, or may not have been */
 };
 /* Read all that was added; returns when that is done. */

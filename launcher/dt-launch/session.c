@@ -16,6 +16,7 @@
 
 #define EVENTS      64
 #define PING_S      2.0
+#define LINES_BYTES 65536
 #define FIRST_PINGS 8 /* close together, for a good clock from the beginning */
 
 /* ---- a member ------------------------------------------------------------------------------ */
@@ -83,6 +84,15 @@ void dt_session_report(struct dt_session *session, const struct dt_failure *fail
 void dt_session_tell(struct dt_session *session, const struct dt_link_message *message)
 {
     dt_peer_send(session, session->peers[0], message);
+}
+
+void dt_session_tell_lines(struct dt_session *session, const struct dt_link_message *message)
+{
+    struct peer *lead = session->peers[0];
+    if (message && lead->fd >= 0)
+        dt_link_encode(&lead->out, message);
+    if (!message || lead->out.len > LINES_BYTES)
+        dt_peer_flush(session, lead);
 }
 
 void dt_session_done(struct dt_session *session, int code, int left)

@@ -149,8 +149,7 @@ int dt_session_from_member(struct dt_session *session, struct peer *peer,
         return 0;
     case DT_LINK_LINE:
         peer->owed += (long long)strlen(message->texts[1]);
-        if (handler->line(handler->argument, message))
-            dt_session_thank(session, peer);
+        handler->line(handler->argument, message);
         return 0;
     case DT_LINK_RANK:
     case DT_LINK_TOLD:

@@ -230,15 +230,19 @@ int dt_streams_open(struct loop *loop, struct dt_error *err)
 void dt_streams_relay(struct loop *loop)
 {
     struct dt_folded line;
+    bool some = false;
     while (loop->relay && dt_relay_take(loop->relay, &line)) {
         struct dt_buf ranks = DT_BUF_INIT;
         dt_ranks_list(&line.ranks, &ranks);
         struct dt_link_message message = {
             .type = DT_LINK_LINE, .numbers = {line.stream}, .texts = {ranks.data, line.text}};
-        dt_session_tell(loop->job->session, &message);
+        dt_session_tell_lines(loop->job->session, &message);
         dt_buf_fini(&ranks);
         dt_folded_fini(&line);
+        some = true;
     }
+    if (some)
+        dt_session_tell_lines(loop->job->session, NULL);
 }
 
 void dt_streams_take(struct loop *loop, const struct dt_link_message *message)

@@ -62,17 +62,35 @@ void dt_buf_puts(struct dt_buf *buf, const char *text)
 void dt_buf_printf(struct dt_buf *buf, const char *format, ...)
 {
     va_list args;
+    size_t room = buf->failed ? 0 : buf->cap - buf->len;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(room ? buf->data + buf->len : NULL, room, format, args);
     va_end(args);
-    if (n < 0 || !reserve(buf, (size_t)n)) {
+    bool whole = n >= 0 && (size_t)n < room;
+    if (n < 0 || (!whole && !reserve(buf, (size_t)n))) {
+        if (room)
+            buf->data[buf->len] = '\0';
         buf->failed = true;
         return;
     }
-    va_start(args, format);
-    vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
-    va_end(args);
+    if (!whole) {
+        va_start(args, format);
+        vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
+        va_end(args);
+    }
     buf->len += (size_t)n;
+}
+
+void dt_buf_number(struct dt_buf *buf, long long number)
+{
+    char digits[24], *end = digits + sizeof digits, *at = end;
+    unsigned long long left = number < 0 ? 0 - (unsigned long long)number : (unsigned long long)number;
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (number < 0)
+        *--at = '-';
+    dt_buf_append(buf, at, (size_t)(end - at));
 }
 
 char *dt_buf_take(struct dt_buf *buf)

@@ -22,6 +22,7 @@ void dt_buf_append(struct dt_buf *buf, const void *bytes, size_t len);
 void dt_buf_puts(struct dt_buf *buf, const char *text);
 void dt_buf_printf(struct dt_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void dt_buf_number(struct dt_buf *buf, long long number); /* "%lld", where it is written often */
 /* The text as a JSON string, with its quotes. */
 void dt_buf_json(struct dt_buf *buf, const char *text);
 

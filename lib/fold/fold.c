@@ -7,7 +7,7 @@
 
 #include "fold/numbers.h"
 
-#define BUCKETS 1024
+#define BUCKETS 4096 /* a line in each, about, of those that wait */
 
 struct line {
     struct line *next, **before; /* younger; who points at us */

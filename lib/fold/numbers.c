@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/fnv.h"
 
 /* Length of the decimal number at `at`, 0: none. A sign belongs to it, an exponent too. */
 static size_t number_length(const char *at, const char *end)
@@ -114,9 +115,14 @@ int dt_numbers_init(struct dt_numbers *numbers, const char *text, size_t length,
     *numbers = (struct dt_numbers){.text = malloc(length + 1), .weight = weight};
     if (!numbers->text)
         return -1;
+    if (!apart) {
+        memcpy(numbers->text, text, length);
+        numbers->length = length;
+        return 0;
+    }
     for (const char *at = text; at < end;) {
         struct dt_number number = {.at = numbers->length};
-        size_t taken = apart && may_begin(text, at) ? take(&number, at, end) : 0;
+        size_t taken = may_begin(text, at) ? take(&number, at, end) : 0;
         if (taken == 0) {
             numbers->text[numbers->length++] = *at++;
             continue;
@@ -137,13 +143,9 @@ void dt_numbers_fini(struct dt_numbers *numbers)
     *numbers = (struct dt_numbers){0};
 }
 
-/* FNV-1a. */
 unsigned long long dt_numbers_hash(const struct dt_numbers *numbers)
 {
-    unsigned long long hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < numbers->length; i++)
-        hash = (hash ^ (unsigned char)numbers->text[i]) * 0x100000001b3u;
-    return hash ^ numbers->count;
+    return dt_fnv(DT_FNV_START, numbers->text, numbers->length) ^ numbers->count;
 }
 
 bool dt_numbers_alike(const struct dt_numbers *a, const struct dt_numbers *b)

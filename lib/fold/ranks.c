@@ -132,7 +132,12 @@ static void put_ranges(const struct dt_ranks *ranks, bool wanted, int size, stru
         int last = rank;
         while (last + 1 < size && dt_ranks_has(ranks, last + 1) == wanted)
             last++;
-        dt_buf_printf(text, last > rank ? "%s%d-%d" : "%s%d", comma, rank, last);
+        dt_buf_puts(text, comma);
+        dt_buf_number(text, rank);
+        if (last > rank) {
+            dt_buf_puts(text, "-");
+            dt_buf_number(text, last);
+        }
         comma = ",";
         rank = last;
     }

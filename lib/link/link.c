@@ -41,9 +41,9 @@ static void put_text(struct dt_buf *to, const char *text)
         dt_buf_puts(to, "%2d");
     else {
         for (const char *at = text; *at;) {
-            size_t plain =
-                strcspn(at, "%\x7f\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10"
-                            "\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f ");
+            size_t plain = 0;
+            while ((unsigned char)at[plain] > ' ' && at[plain] != '%' && at[plain] != '\x7f')
+                plain++;
             dt_buf_append(to, at, plain);
             at += plain;
             if (*at)
@@ -55,8 +55,10 @@ static void put_text(struct dt_buf *to, const char *text)
 void dt_link_encode(struct dt_buf *to, const struct dt_link_message *message)
 {
     dt_buf_puts(to, shapes[message->type].name);
-    for (int i = 0; i < shapes[message->type].numbers; i++)
-        dt_buf_printf(to, " %lld", message->numbers[i]);
+    for (int i = 0; i < shapes[message->type].numbers; i++) {
+        dt_buf_puts(to, " ");
+        dt_buf_number(to, message->numbers[i]);
+    }
     for (int i = 0; i < shapes[message->type].texts; i++) {
         dt_buf_puts(to, " ");
         put_text(to, message->texts[i]);

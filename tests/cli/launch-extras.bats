@@ -33,9 +33,12 @@ setup() { launch_setup; }
 @test "--prewarm reads files, directories and modules, and tells how much" {
     mkdir -p tree/below many && head -c 40000000 /dev/zero >tree/below/big && echo small >tree/small
     ln -s . tree/loop && ln -s below/big tree/linked
+    sync -f tree && dd if=tree/below/big iflag=nocache count=0 status=none
     mkdir package && echo 'raise SystemExit("imported")' >package/__init__.py
     PYTHONPATH=$PWD run -0 "$launch" --prewarm tree --prewarm python:package -- echo ran
     [[ $output == *"dt-launch: prewarm: 4 files, 76.3 MiB, of which "*" MiB were not in memory, in "*" MiB/s)"*ran ]] || tell "not told"
+    PYTHONPATH=$PWD run -0 "$launch" --prewarm tree --prewarm python:package -- echo ran
+    [[ $output == *"dt-launch: prewarm: nothing to do: "*" files and directories were looked at, and are in memory"*ran ]] || tell "read again"
     run -0 "$launch" --prewarm nothing --prewarm python:nosuchmodule -- echo ran
     [[ $output == *"--prewarm nothing: No such file or directory"*"--prewarm nosuchmodule: Python finds no such module"*ran ]] || tell "no warning"
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,34 @@ static void buffer_grows_and_is_taken(void **state)
     assert_true(buf.failed);
     dt_buf_puts(&buf, "later writes are ignored");
     assert_null(dt_buf_take(&buf));
+}
+
+/* What is printed may just fit, or miss by one. */
+static void buffer_holds_what_is_printed(void **state)
+{
+    (void)state;
+    char word[300];
+    for (int length = 0; length < (int)sizeof word; length++) {
+        struct dt_buf buf = DT_BUF_INIT;
+        memset(word, 'x', sizeof word);
+        word[length] = '\0';
+        dt_buf_printf(&buf, "<%s", word);
+        dt_buf_printf(&buf, "%s>", word);
+        assert_int_equal(buf.len, 2 * length + 2);
+        assert_int_equal(strlen(buf.data), buf.len);
+        assert_int_equal(buf.data[0], '<');
+        assert_int_equal(buf.data[buf.len - 1], '>');
+        dt_buf_fini(&buf);
+    }
+    const long long numbers[] = {0, 7, -1, 10, LLONG_MAX, LLONG_MIN};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct dt_buf buf = DT_BUF_INIT;
+        char expected[32];
+        snprintf(expected, sizeof expected, "%lld", numbers[i]);
+        dt_buf_number(&buf, numbers[i]);
+        assert_string_equal(buf.data, expected);
+        dt_buf_fini(&buf);
+    }
 }
 
 static void write_file(const char *path, const char *text)
@@ -172,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_is_printable_and_bounded),
         cmocka_unit_test(buffer_grows_and_is_taken),
+        cmocka_unit_test(buffer_holds_what_is_printed),
         cmocka_unit_test(small_files_stay_below_the_root),
         cmocka_unit_test(names_are_sorted_as_people_count),
     };
