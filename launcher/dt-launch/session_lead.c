@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fold/ranks.h"
 #include "session_internal.h"
 
 static void refuse(struct dt_session *session, struct peer *peer, const struct dt_error *why)
@@ -26,6 +27,7 @@ static bool is_here(const struct dt_session *session, int node)
 static int check_hello(const struct dt_session *session, const long long *said,
                        struct dt_error *err)
 {
+    char span[DT_RANKS_SPAN];
     const struct dt_place *place = session->place;
     if (said[0] != DT_LINK_VERSION)
         return dt_error_set(err,
@@ -43,9 +45,9 @@ static int check_hello(const struct dt_session *session, const long long *said,
                             said[3]);
     if (said[5] < 0 || said[6] < 1 || said[5] + said[6] > place->world_size)
         return dt_error_set(err,
-                            "it has ranks %lld to %lld, and node 0 counts %d ranks: give the "
-                            "same --nproc-per-node on all nodes",
-                            said[5], said[5] + said[6] - 1, place->world_size);
+                            "it has %s, and node 0 counts %d ranks: give the same "
+                            "--nproc-per-node on all nodes",
+                            dt_ranks_span(span, said[5], said[5] + said[6] - 1), place->world_size);
     return 0;
 }
 
@@ -96,6 +98,7 @@ static void on_failed(struct dt_session *session, struct peer *peer,
 void dt_session_member_lost(struct dt_session *session, struct peer *peer, const char *how,
                             const struct dt_session_handler *handler)
 {
+    char span[DT_RANKS_SPAN];
     bool counted = peer->node >= 0 && (!peer->done || session->again);
     dt_peer_gone(session, peer);
     if (!counted)
@@ -106,8 +109,8 @@ void dt_session_member_lost(struct dt_session *session, struct peer *peer, const
                                  .status = SIGKILL,
                                  .died_ns = dt_now_ns(),
                                  .flags = DT_FAILURE_LOST};
-    if (asprintf(&failure.sentence, "node %s (%d) with ranks %d to %d was lost: %s", peer->name,
-                 peer->node, peer->first, peer->first + peer->count - 1, how) < 0)
+    if (asprintf(&failure.sentence, "node %s (%d) with %s was lost: %s", peer->name, peer->node,
+                 dt_ranks_span(span, peer->first, peer->first + peer->count - 1), how) < 0)
         failure.sentence = NULL;
     handler->failed(handler->argument, &failure);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "fold/ranks.h"
 
 static bool is_own(const char *item)
 {
@@ -45,10 +46,11 @@ static void print_rank(const struct dt_worker *worker, const char *path, char **
 int dt_show_ranks(const struct dt_job *job)
 {
     const struct dt_place *place = job->place;
-    printf("%s, %s, node %s (%d of %d), ranks %d to %d of %d\n", place->adapter,
+    char span[DT_RANKS_SPAN];
+    printf("%s, %s, node %s (%d of %d), %s of %d\n", place->adapter,
            place->shape == DT_SHAPE_TASK ? "one process per task" : "one agent per node",
-           place->node_name, place->node_rank, place->node_count, place->rank,
-           place->rank + place->processes - 1, place->world_size);
+           place->node_name, place->node_rank, place->node_count,
+           dt_ranks_span(span, place->rank, place->rank + place->processes - 1), place->world_size);
     printf("variables of the environment are kept but for these:\n");
     for (int i = 0; i < place->processes; i++)
         print_rank(&job->workers[i], job->path, job->options->program);

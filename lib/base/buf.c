@@ -84,7 +84,8 @@ void dt_buf_printf(struct dt_buf *buf, const char *format, ...)
 void dt_buf_number(struct dt_buf *buf, long long number)
 {
     char digits[24], *end = digits + sizeof digits, *at = end;
-    unsigned long long left = number < 0 ? 0 - (unsigned long long)number : (unsigned long long)number;
+    unsigned long long left =
+        number < 0 ? 0 - (unsigned long long)number : (unsigned long long)number;
     do
         *--at = (char)('0' + left % 10);
     while (left /= 10);

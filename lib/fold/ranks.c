@@ -3,6 +3,7 @@
 #include "fold/ranks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,15 @@ bool dt_ranks_cover(const struct dt_ranks *ranks, const struct dt_ranks *other)
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
+const char *dt_ranks_span(char text[DT_RANKS_SPAN], long long first, long long last)
+{
+    if (first == last)
+        snprintf(text, DT_RANKS_SPAN, "rank %lld", first);
+    else
+        snprintf(text, DT_RANKS_SPAN, "ranks %lld to %lld", first, last);
+    return text;
+}
+
 /* A number at *at; -1: there is none, or it is too large. */
 static long number(const char **at)
 {
@@ -100,6 +110,7 @@ static long number(const char **at)
 int dt_ranks_parse(struct dt_ranks *ranks, const char *name, const char *text, struct dt_error *err)
 {
     bool all = strcmp(text, "all") == 0;
+    char span[DT_RANKS_SPAN];
     for (int rank = 0; all && rank < ranks->size; rank++)
         dt_ranks_add(ranks, rank);
     for (const char *at = text; !all;) {
@@ -112,8 +123,9 @@ int dt_ranks_parse(struct dt_ranks *ranks, const char *name, const char *text, s
             return dt_error_set(
                 err, "%s is \"%.80s\": ranks are needed, such as 0,8-15, or \"all\"", name, text);
         if (last >= ranks->size)
-            return dt_error_set(err, "%s is \"%.80s\", but there are only ranks 0 to %d", name,
-                                text, ranks->size - 1);
+            return dt_error_set(err, "%s is \"%.80s\", but there %s only %s", name, text,
+                                ranks->size == 1 ? "is" : "are",
+                                dt_ranks_span(span, 0, ranks->size - 1));
         for (long rank = first; rank <= last; rank++)
             dt_ranks_add(ranks, (int)rank);
         if (!*at++)

@@ -11,6 +11,10 @@
 
 #define DT_RANKS_MAX (1 << 26)
 
+#define DT_RANKS_SPAN 56 /* bytes that are enough for dt_ranks_span() */
+/* "rank 2", "ranks 2 to 5": what a sentence says of neighbours. Returns `text`. */
+const char *dt_ranks_span(char text[DT_RANKS_SPAN], long long first, long long last);
+
 struct dt_ranks {
     uint64_t *bits;
     int size;  /* ranks 0 to size - 1 may be in it */

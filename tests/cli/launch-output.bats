@@ -20,14 +20,14 @@ two_nodes() { # ARGUMENT...
     return "$code"
 }
 
-# All six ranks come to this point before any goes on: a line waits for its like 0.3 s only.
-together=': >at.$RANK; while [ "$(echo at.* | wc -w)" -lt 6 ]; do sleep 0.01; done;'
+# All ranks come to this point before any goes on: a line waits for its like 0.1 s on a node, 0.3 s on the lead's.
+together=': >at.$RANK; while [ "$(echo at.* | wc -w)" -lt $WORLD_SIZE ]; do sleep 0.01; done;'
 
 # ---- folding --------------------------------------------------------------------------------
 
 @test "--fold: what all ranks write is one line, what one writes is his" {
     run -0 --separate-stderr "$launch" --nproc-per-node 4 --fold -- \
-        sh -c 'echo ready; echo rank $RANK; echo warning >&2; test $RANK = 2 || echo three'
+        sh -c "$together"'echo ready; echo rank $RANK; echo warning >&2; test $RANK = 2 || echo three'
     [ "${lines[0]}" = '[0-3] ready' ]
     [ "$(grep -c ready <<<"$output")" -eq 1 ]
     [[ $output == *'[2] rank 2'* && $output == *'[0-1,3] three'* ]]
@@ -44,7 +44,7 @@ together=': >at.$RANK; while [ "$(echo at.* | wc -w)" -lt 6 ]; do sleep 0.01; do
 }
 
 @test "--fold=numbers: lines that differ in numbers are one" {
-    run -0 "$launch" --nproc-per-node 3 --fold=numbers -- sh -c 'echo "step 5 loss 7.$RANK on gpu$RANK"; echo "step 5 memory 1$RANK GiB"'
+    run -0 "$launch" --nproc-per-node 3 --fold=numbers -- sh -c "$together"'echo "step 5 loss 7.$RANK on gpu$RANK"; echo "step 5 memory 1$RANK GiB"'
     [[ $output == *'[0-2] step 5 memory 10..11..12 GiB'* ]]
     [[ $output == *'[1] step 5 loss 7.1 on gpu1'* ]] # a word is no number
 }

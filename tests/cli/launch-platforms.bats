@@ -107,7 +107,7 @@ own_host() { # NAME COMMAND...: in a namespace with this host name, and /etc/hos
     export OMPI_COMM_WORLD_RANK=5 OMPI_COMM_WORLD_SIZE=8 OMPI_COMM_WORLD_LOCAL_RANK=1 OMPI_COMM_WORLD_LOCAL_SIZE=4 \
         PMIX_RANK=5 OMPI_MCA_orte_hnp_uri='99.0;tcp://10.0.0.3,10.1.0.3:41911'
     run -0 "$launch" --dry-run -- true
-    [[ ${lines[0]} == "openmpi, one process per task, "*"(1 of 2), ranks 5 to 5 of 8" ]]
+    [[ ${lines[0]} == "openmpi, one process per task, "*"(1 of 2), rank 5 of 8" ]]
     [[ $output == *'set   MASTER_ADDR=10.0.0.3'* && $output != *'unset PMIX_RANK'* ]]
     refused 'mpirun --npernode 1' --nproc-per-node 2
     OMPI_COMM_WORLD_LOCAL_SIZE=1 OMPI_COMM_WORLD_LOCAL_RANK=0 is '10/16 5/8 10.0.0.3:29500' --nproc-per-node 2

@@ -13,8 +13,21 @@ launch_setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
-free_port() { # one that nobody listens on
-    python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# One that nobody listens on, and none of those that the kernel gives away: another test's connection could have such a one a moment
+# later, or a node that tries the lead's port before the lead is there be connected to itself.
+free_port() {
+    python3 - <<'PY'
+import random, socket
+first = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(max(1024, first - 20000), first)
+    try:
+        socket.create_server(("", port)).close()
+        print(port)
+        break
+    except OSError:
+        pass
+PY
 }
 
 # Node 1 with 2 processes behind node 0 with as many: node 0's output and code as after run, node 1's in the file one and in $one.

@@ -132,7 +132,7 @@ assert_replaced() { # NODE SENTENCE
     submit --spares 1
     under_way
     on 7 'kill -9 $agent'
-    assert_replaced 7 "node $(node_of 7) \\(6\\) with ranks 6 to 6 was lost: its dt-launch was killed"
+    assert_replaced 7 "node $(node_of 7) \\(6\\) with rank 6 was lost: its dt-launch was killed"
 }
 
 @test "kill -9 of the agent of node 0, which leads" {
@@ -157,7 +157,7 @@ assert_replaced() { # NODE SENTENCE
     on 10 'ip link set eth0 down'
     until_ok all_up 1
     on 10 'ip link set eth0 up'
-    assert_replaced 10 "node $(node_of 10) \\(9\\) with ranks 9 to 9 was lost: it has said nothing for 4 s"
+    assert_replaced 10 "node $(node_of 10) \\(9\\) with rank 9 was lost: it has said nothing for 4 s"
 }
 
 # ---- the end --------------------------------------------------------------------------------

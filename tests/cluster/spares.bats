@@ -73,7 +73,7 @@ reason() { scontrol --oneliner show node "$CLUSTER-$1" | sed -n 's/.* Reason=\(.
     assert_went_on
     says "^dt-launch: starting again on 3 nodes $CLUSTER-\\[1-2,4\\], 0 spares; left out: $CLUSTER-3\$"
     id=$(<"$name.id")
-    [[ $(reason 3) =~ ^"dt: job $id: node $CLUSTER-3 (2) with ranks 2 to 2 was lost: it has said nothing for "[4-9]" s, so its network or the node is down"$ ]] ||
+    [[ $(reason 3) =~ ^"dt: job $id: node $CLUSTER-3 (2) with rank 2 was lost: it has said nothing for "[4-9]" s, so its network or the node is down"$ ]] ||
         { reason 3 >&2 && return 1; }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sets of ranks, and folding of lines: what is told as one, in which order, and that no line is lost. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,6 +68,21 @@ static void test_bad_sets(void **state)
         assert_int_equal(strncmp(err.text, "--ranks is \"", 12), 0);
         dt_ranks_fini(&ranks);
     }
+}
+
+static void test_one_rank_is_no_range(void **state)
+{
+    char text[DT_RANKS_SPAN];
+    struct dt_ranks one;
+    struct dt_error err = {""};
+    (void)state;
+    assert_string_equal(dt_ranks_span(text, 2, 2), "rank 2");
+    assert_string_equal(dt_ranks_span(text, 2, 3), "ranks 2 to 3");
+    dt_ranks_span(text, LLONG_MIN, LLONG_MAX); /* what a stranger may say */
+    assert_int_equal(dt_ranks_init(&one, 1), 0);
+    assert_int_equal(dt_ranks_parse(&one, "--ranks", "3", &err), -1);
+    assert_string_equal(err.text, "--ranks is \"3\", but there is only rank 0");
+    dt_ranks_fini(&one);
 }
 
 static void test_set_operations(void **state)
@@ -334,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_bad_sets),
+        cmocka_unit_test(test_one_rank_is_no_range),
         cmocka_unit_test(test_set_operations),
         cmocka_unit_test(test_complete_leaves_at_once),
         cmocka_unit_test(test_window_and_the_one_that_is_missing),
