@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A rank's pace is what a step took it on the average of the last 10; where it tells how much of that
  * was its own work (DT_PROGRESS_FD), that counts instead, since ranks that wait for each other all go at
- * the pace of the slowest. Compared with the median of all. */
+ * the pace of the slowest. Compared with the median of all, and with how far ranks are from it anyhow: on a
+ * machine that others use, healthy ranks differ, too. */
 #include "straggler.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #define STEPS   10
 #define WINDOWS 2    /* of so many steps, in a row: a single one may be odd */
 #define SLOWER  1.10 /* of the median */
+#define SPREADS 4    /* median distances from the median: further off than these is not chance */
 #define AGAIN   1.25 /* of what was said last: then it is said once more */
 
 struct rank {
@@ -90,20 +92,30 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static double median(const struct dt_straggler *straggler)
+static double median(double *values, int count)
 {
-    double *values = calloc((size_t)straggler->world_size, sizeof *values), result = 0;
+    qsort(values, (size_t)count, sizeof *values, compare);
+    return values[(count - 1) / 2];
+}
+
+/* The pace of the rank in the middle, and that from which on a rank is slow. False: no memory. */
+static bool usual_pace(const struct dt_straggler *straggler, double *usual, double *limit)
+{
+    double *values = calloc((size_t)straggler->world_size, sizeof *values);
     int count = 0;
     for (int i = 0; values && i < straggler->world_size; i++) {
         if (straggler->ranks[i].us > 0)
             values[count++] = straggler->ranks[i].us;
     }
     if (count) {
-        qsort(values, (size_t)count, sizeof *values, compare);
-        result = values[(count - 1) / 2];
+        *usual = median(values, count);
+        for (int i = 0; i < count; i++)
+            values[i] = values[i] < *usual ? *usual - values[i] : values[i] - *usual;
+        double far = *usual + SPREADS * median(values, count);
+        *limit = far > *usual * SLOWER ? far : *usual * SLOWER;
     }
     free(values);
-    return result;
+    return count > 0;
 }
 
 /* Is every known rank of the node slow? Then it is the node rather than the rank. */
@@ -124,17 +136,18 @@ static bool node_is_slow(const struct dt_straggler *straggler, const char *node,
 static void judge(struct dt_straggler *straggler, int number)
 {
     struct rank *rank = &straggler->ranks[number];
-    double usual = median(straggler);
-    if (usual <= 0 || straggler->known * 2 < straggler->world_size || straggler->known < 3)
+    double usual, limit;
+    if (straggler->known * 2 < straggler->world_size || straggler->known < 3 ||
+        !usual_pace(straggler, &usual, &limit))
         return;
     double times = rank->us / usual;
-    rank->slow = times < SLOWER ? 0 : rank->slow + 1;
+    rank->slow = rank->us < limit ? 0 : rank->slow + 1;
     if (rank->slow == 0)
         rank->said = 0;
     if (rank->slow < WINDOWS || (rank->said > 0 && times < rank->said * AGAIN))
         return;
     rank->said = times;
-    bool node = node_is_slow(straggler, rank->node, usual * SLOWER);
+    bool node = node_is_slow(straggler, rank->node, limit);
     dprintf(STDERR_FILENO,
             "dt-launch: rank %d on %s is %.0f %% slower than the others for %d steps (%.3g s a "
             "step, median %.3g s)%s%s%s\n",

@@ -230,7 +230,7 @@ slow = os.environ["SLOW"].split(",")
 with os.fdopen(int(os.environ["DT_PROGRESS_FD"]), "w", buffering=1) as progress:
     for step in range(130):
         time.sleep(float(os.environ.get("PAUSE", 0)) if step == 60 + rank else 0.02)
-        own = [] if "PAUSE" in os.environ else [0.2 if str(rank) in slow else 0.1]
+        own = [] if "PAUSE" in os.environ else [0.2 if str(rank) in slow else 0.1 + 0.01 * rank * ("SPREAD" in os.environ)]
         print("step", step, *own, file=progress)
 PY
     SLOW=1 two_nodes --hang-timeout 5 --events events -- python3 pace.py
@@ -241,6 +241,9 @@ PY
 assert e["rank"] == 1 and abs(e["slower"] - 1) < 0.01 and e["node_shares"] is False, e'
     SLOW=none two_nodes --hang-timeout 5 -- python3 pace.py
     [[ $output != *slower* ]] || tell "named without being slow"
+    # Healthy ranks of a machine that others use, too: no two have the same pace.
+    SPREAD=1 SLOW=none two_nodes --hang-timeout 5 -- python3 pace.py
+    [[ $output != *slower* ]] || tell "one of many paces was taken for slowness"
     # One rank after the other stops for a while, as at a checkpoint.
     PAUSE=2 SLOW=none two_nodes --hang-timeout 8 -- python3 pace.py
     [[ $output != *slower* ]] || tell "a pause was taken for slowness"
