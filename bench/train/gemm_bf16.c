@@ -40,7 +40,7 @@ void dt_gemm_pack_rounded(real *restrict out, const real *restrict source, bool 
 #define BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 #define AMX  __attribute__((target("avx512f,amx-tile,amx-bf16")))
 
-enum { LANES = 16, AMX_ROWS = 16, AMX_TILE = AMX_ROWS * LANES /* words */ };
+enum { AHEAD = 16 /* rows */, LANES = 16, AMX_ROWS = 16, AMX_TILE = AMX_ROWS * LANES /* words */ };
 
 static inline __mmask16 first(size_t count)
 {
@@ -72,9 +72,12 @@ BF16 static void convert_rows(real *out, size_t out_step, const real *from, size
         size_t left = depth > 2 * w ? depth - 2 * w : 0;
         __mmask16 low = first(left), high = left > LANES ? first(left - LANES) : 0;
         __mmask16 store = first(words - w);
-        for (size_t i = 0; i < have; i++)
+        for (size_t i = 0; i < have; i++) {
+            dt_gemm_ahead(from + (i + have) * step + 2 * w);
+            dt_gemm_ahead(from + (i + have) * step + 2 * w + LANES);
             _mm512_mask_storeu_epi32(out + i * out_step + w, store,
                                      neighbours(from + i * step + 2 * w, low, high));
+        }
     }
 }
 
@@ -88,6 +91,8 @@ BF16 static void zip_columns(real *out, const real *from, size_t count, size_t d
         for (size_t j = 0; j < width; j += LANES) {
             __mmask16 store = first(width - j);
             for (size_t i = j; i - j < count; i += width) {
+                dt_gemm_ahead(upper + AHEAD * step + i);
+                dt_gemm_ahead(lower + AHEAD * step + i);
                 __mmask16 there = i < count ? store & first(count - i) : 0;
                 _mm512_mask_storeu_epi32(out + (i - j) * words + w * width + j, store,
                                          zip(_mm512_maskz_loadu_ps(there & has_upper, upper + i),

@@ -38,13 +38,6 @@ SPLIT static inline struct parts split(__m512 x)
     return p;
 }
 
-/* Operands lie in strides that the CPU does not foresee, and may not be in any cache: the rows of the
- * next group are asked for while this one is cut. Beyond the end it costs nothing. */
-static inline void ahead(const real *at)
-{
-    __builtin_prefetch(at);
-}
-
 /* Elements that are neighbours in each row make a word: out[part][row][word]. */
 SPLIT static void split_rows(real *out, const real *from, size_t have, size_t depth, size_t step)
 {
@@ -53,8 +46,8 @@ SPLIT static void split_rows(real *out, const real *from, size_t have, size_t de
                          25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     __mmask16 low = first(depth), high = depth > LANES ? first(depth - LANES) : 0;
     for (size_t i = 0; i < have; i++) {
-        ahead(from + (i + LANES) * step);
-        ahead(from + (i + LANES) * step + LANES);
+        dt_gemm_ahead(from + (i + LANES) * step);
+        dt_gemm_ahead(from + (i + LANES) * step + LANES);
         const struct parts left = split(_mm512_maskz_loadu_ps(low, from + i * step));
         const struct parts right = split(_mm512_maskz_loadu_ps(high, from + i * step + LANES));
 #pragma GCC unroll 3
@@ -72,8 +65,8 @@ SPLIT static void split_columns(real *out, const real *from, size_t have, size_t
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
     for (size_t w = 0; w < LANES; w++) {
         __mmask16 even = 2 * w < depth ? first(have) : 0, odd = 2 * w + 1 < depth ? first(have) : 0;
-        ahead(from + (2 * w + DEEP) * step);
-        ahead(from + (2 * w + 1 + DEEP) * step);
+        dt_gemm_ahead(from + (2 * w + DEEP) * step);
+        dt_gemm_ahead(from + (2 * w + 1 + DEEP) * step);
         const struct parts above = split(_mm512_maskz_loadu_ps(even, from + 2 * w * step));
         const struct parts below = split(_mm512_maskz_loadu_ps(odd, from + (2 * w + 1) * step));
 #pragma GCC unroll 3
@@ -191,8 +184,8 @@ AMX void dt_gemm_tile_parts(size_t words, const real *a, const real *b, bool acc
         _tile_zero(3);
     }
     for (size_t i = LANES * 2; i < LANES * 4; i++) { /* of C what the next tile wants */
-        ahead(c + i * ldc);
-        ahead(c + i * ldc + LANES);
+        dt_gemm_ahead(c + i * ldc);
+        dt_gemm_ahead(c + i * ldc + LANES);
     }
     for (; a < end; a += GROUP, a2 += GROUP, b += GROUP, b2 += GROUP) {
         _tile_loadd(4, a, LINE);

@@ -31,6 +31,13 @@ struct dt_gemm_shape {
 
 enum { DT_GEMM_DEPTH = 256 }; /* words of a panel: a tile's strips of A and B stay in L1 */
 
+/* Operands lie in strides that the CPU does not foresee, and may be in no cache: what comes next is
+ * asked for while this is packed. Beyond the end it costs nothing. */
+static inline void dt_gemm_ahead(const real *at)
+{
+    __builtin_prefetch(at);
+}
+
 /* Words as they are, one an element. */
 dt_gemm_pack dt_gemm_pack_words;
 
