@@ -202,8 +202,11 @@ static void look(struct dt_hang *hang)
 
 static void tell(struct dt_hang *hang)
 {
-    double quiet = silence(hang);
+    double quiet = silence(hang), asked = hang->report_by - ANSWER_S;
     hang->report_by = 0;
+    /* What moved while all were asked does not hang: it was slow, and so were the answers. */
+    if (dt_now() - quiet > asked)
+        return;
     hang->alarmed = dt_now();
     hang->alarm_after = 2 * quiet; /* said again after twice, four times, ... as long */
     dt_hang_tell(hang, quiet);

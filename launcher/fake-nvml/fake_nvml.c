@@ -154,7 +154,7 @@ static void read_line(const char *line)
         for_gpus(line, fake_health_vbios);
     else if (strncmp(line, "process ", 8) == 0)
         for_gpus(line, fake_add_process);
-    else if (sscanf(line, "fail %63s %d", word, &code) == 2)
+    else if (sscanf(line, "fail %63s %d", word, &code) == 2 && code >= 0)
         add_rule(word, code);
     else if (sscanf(line, "hang %63s", word) == 1)
         add_rule(word, HANG);

@@ -12,6 +12,14 @@
 #include "base/root.h"
 #include "selftest/internal.h"
 
+/* Each row starts some ten children that probe, and a fork copies the tables of all that the sanitizer
+ * keeps back of what was freed: half of this program's time, with the 256 MB that it keeps else. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=4";
+}
+
 static struct dt_selftest test;
 static char data[] = "/tmp/dt-selftest-data.XXXXXX";
 static char fake[PATH_MAX];
@@ -183,7 +191,7 @@ static void no_single_mistake_survives(void **state)
                               dt_selftest_lists(row->fault->also, name)))
                 continue;
             /* Blame is judged alike everywhere: some of it is enough. */
-            if (!may_speak && (i + column) % 16 != 0)
+            if (!may_speak && (i + column) % 64 != 0)
                 continue;
             row->results[column] = truth > DT_SKIP ? DT_PASS : DT_FAIL;
             mutants++;
