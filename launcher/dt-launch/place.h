@@ -60,6 +60,9 @@ extern const struct dt_place_adapter dt_place_openmpi; /* place_openmpi.c */
 int dt_place_slurm(struct dt_place *place, const struct dt_options *options, bool *everywhere,
                    struct dt_error *err);
 
+/* place_step.c: -1 where the step that the variables name is surely not the one that this process runs in. */
+int dt_place_check_step(const struct dt_place *place, struct dt_error *err);
+
 /* For adapters: variable `name` as a number from low to high. */
 int dt_place_number(const char *platform, const char *name, int low, int high, int *value,
                     struct dt_error *err);

@@ -149,6 +149,8 @@ int dt_place_slurm(struct dt_place *place, const struct dt_options *options, boo
     if (read_tasks_per_node(&tasks, name, text, place->node_rank, err) ||
         check_counts(place, &tasks, err) || read_first_node(place, err))
         return -1;
+    if (options->platform == DT_PLATFORM_AUTO && dt_place_check_step(place, err))
+        return -1;
     *everywhere = true;
     place->processes = 1;
     place->local_world_size = (int)tasks.here;

@@ -234,6 +234,33 @@ PY
     [ -z "$output" ]
 }
 
+# Who is not slurmstepd's child any more, as a daemon, is still in the step's cgroup.
+@test "Slurm: the cgroup of another step is told of, that of this step is right" {
+    local top
+    for top in /sys/fs/cgroup/freezer /sys/fs/cgroup/pids /sys/fs/cgroup; do
+        mkdir "$top/slurm_dt$$" 2>/dev/null && break
+        top=''
+    done
+    [ -n "$top" ] || skip "no cgroup can be made here"
+    local step
+    for step in 1234/step_5 1234/step_batch 77/step_5; do
+        mkdir -p "$top/slurm_dt$$/job_${step%/*}/${step#*/}"
+    done
+    fake_task 0
+    inside() { # STEP
+        run sh -c 'echo $$ >"$1/cgroup.procs" && exec "$2" -- echo ran' - "$top/slurm_dt$$/job_$1" "$launch"
+    }
+    inside 1234/step_5
+    local good="$status $output"
+    inside 1234/step_batch
+    local batch="$status $output"
+    inside 77/step_5
+    rmdir "$top/slurm_dt$$"/job_*/step_* "$top/slurm_dt$$"/job_* "$top/slurm_dt$$"
+    [ "$good" = "0 ran" ]
+    [[ $batch == "64 "*"say step 1234.5, but this process runs in step 1234.batch"* ]]
+    [[ $status == 64 && $output == *"say step 1234.5, but this process runs in step 77.5"* ]]
+}
+
 @test "in an allocation of several nodes, outside srun: refused; with one node: runs" {
     export SLURM_JOB_ID=9 SLURM_JOB_NUM_NODES=4
     refused 64 'type srun dt-launch' -- true

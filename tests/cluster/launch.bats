@@ -26,6 +26,34 @@ said() { grep '^dt-launch: ' <<<"$output"; }
     diff <(sort <<<"$output" | grep /8) <(for r in 0 1 2 3 4 5 6 7; do echo "$r/8 $((r % 2))/2 $((r / 2))/4 $r/8"; done)
 }
 
+# What a shell in screen, ssh with SendEnv, or sbatch typed in a step brings along.
+@test "the whole environment of another step is refused, with both steps named; --platform slurm is believed" {
+    # shellcheck disable=SC2016 # expanded in the steps and jobs
+    run -0 srun -N1 sh -c 'env -0 >ended; echo $SLURM_JOB_ID.$SLURM_STEP_ID'
+    local ended=$output
+    sed -z -E '/^(PATH|HOME|LD_LIBRARY_PATH)=/!{/^SLURM/!d}' ended >variables
+    cat >inherited.sh <<'SH'
+#!/bin/bash
+mapfile -d '' -t variables <variables
+env "${variables[@]}" "$@" dt-launch -- touch started
+echo "code $?"
+SH
+    chmod +x inherited.sh
+    timed srun -N1 ./inherited.sh
+    [[ $output == *"code 64"* ]]
+    [[ $(said) == *"SLURM_JOB_ID and SLURM_STEP_ID say step $ended, but this process runs in step "*": the variables were inherited from another step; start dt-launch by srun"* ]]
+    [ ! -e started ]
+    # In a batch script, as sbatch exports all of the step in which it was typed
+    # shellcheck disable=SC2016
+    sbatch --wait -N1 -o job.out --wrap './inherited.sh SLURM_JOB_ID=$SLURM_JOB_ID'
+    grep -q "say step [0-9]*\.0, but this process runs in step [0-9]*\.batch" job.out || { cat job.out; false; }
+    grep -q '^code 64$' job.out || { cat job.out; false; }
+    [ ! -e started ]
+    timed srun -N1 sh -c 'SLURM_STEP_ID=999 dt-launch --platform slurm -- echo ran'
+    assert_code 0
+    [[ $output == *ran* ]]
+}
+
 @test "all ranks meet at MASTER_ADDR:MASTER_PORT" {
     cat >meet.py <<'PY'
 import os, socket, time
