@@ -61,29 +61,57 @@ static int look_again(struct dt_comm *comm, unsigned turn, struct dt_error *err)
     return comm->operations->poll(comm, err);
 }
 
+int dt_comm_poll(struct dt_comm *comm, struct dt_error *err)
+{
+    double begin = dt_seconds();
+    int rc = comm->operations->poll(comm, err);
+    comm->spent_s += dt_seconds() - begin;
+    return rc;
+}
+
+static bool is_ended(const struct dt_comm *comm, const void *operation)
+{
+    return comm->finished >= *(const uint64_t *)operation;
+}
+
+static bool is_done(const struct dt_comm *comm, const void *message)
+{
+    (void)comm;
+    return ((const struct dt_message *)message)->done;
+}
+
+static bool is_drained(const struct dt_comm *comm, const void *nothing)
+{
+    (void)nothing;
+    return comm->finished >= comm->started && comm->under_way == 0;
+}
+
+static int wait_until(struct dt_comm *comm,
+                      bool (*is_over)(const struct dt_comm *comm, const void *what),
+                      const void *what, struct dt_error *err)
+{
+    double begin = dt_seconds();
+    int rc = 0;
+    for (unsigned turn = 0; rc == 0 && !is_over(comm, what); turn++)
+        rc = look_again(comm, turn, err);
+    comm->spent_s += dt_seconds() - begin;
+    return rc;
+}
+
 int dt_comm_wait(struct dt_comm *comm, uint64_t operation, struct dt_error *err)
 {
-    for (unsigned turn = 0; comm->finished < operation; turn++)
-        if (look_again(comm, turn, err) < 0)
-            return -1;
-    return 0;
+    return wait_until(comm, is_ended, &operation, err);
 }
 
 int dt_comm_wait_message(struct dt_comm *comm, const struct dt_message *message,
                          struct dt_error *err)
 {
-    for (unsigned turn = 0; !message->done; turn++)
-        if (look_again(comm, turn, err) < 0)
-            return -1;
-    return 0;
+    return wait_until(comm, is_done, message, err);
 }
 
 int dt_comm_drain(struct dt_comm *comm, struct dt_error *err)
 {
-    for (unsigned turn = 0; comm->finished < comm->started || comm->under_way > 0; turn++)
-        if (look_again(comm, turn, err) < 0)
-            return -1;
-    return 0;
+    return wait_until(comm, is_drained, NULL, err);
 }
 
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,

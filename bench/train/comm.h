@@ -36,6 +36,9 @@ struct dt_comm {
                                    abort */
     uint64_t started, finished; /* operations of this group */
     size_t under_way;           /* messages of this rank that are not done */
+    double
+        spent_s; /* by this rank on operations of the group, starting, moving and waiting; whoever
+                       reads it sets it to 0 (dt_mesh_spent) */
     const struct dt_comm_operations *operations;
     void *state;
 };
@@ -52,8 +55,9 @@ struct dt_comm_operations {
     int (*gather_start)(struct dt_comm *comm, const real *mine, real *all, size_t count,
                         struct dt_error *err);
     /* To each rank r send[r] reals, which lie one rank's after the other's in `all`; from each rank r
-     * receive[r], so laid in `mine`. most: the largest count of any pair of the group, the same on
-     * every rank. The counts must stay where they are until the operation has ended. */
+     * receive[r], so laid in `mine`. most: the largest count between two ranks, the same on
+     * every rank. The counts must stay where they are until the operation has ended. This rank's run
+     * for itself is in its place at once, and is not touched again. */
     int (*all_to_all_start)(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
                             const size_t *receive, size_t most, struct dt_error *err);
     /* Between two ranks, which are not the same. Messages from one rank to another arrive in the
@@ -93,6 +97,9 @@ void dt_comm_single_open(struct dt_comm *comm);
  * the program ends them, too. Returns -1. */
 int dt_comm_break(struct dt_comm *comm, struct dt_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Moves on what was started. */
+int dt_comm_poll(struct dt_comm *comm, struct dt_error *err);
 
 /* Until operation number `operation` (comm->started after its start) has ended; until the message
  * is done; drain: until all are. */

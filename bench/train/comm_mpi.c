@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
 #include "comm_queue.h"
 #include "reals.h"
 
@@ -182,9 +183,12 @@ static int start(struct dt_comm *comm, const struct dt_piece *whole, struct dt_e
     if (whole->kind == DT_PIECE_GATHER && !dt_piece_in_place(whole, comm->rank))
         memcpy(whole->out + (size_t)comm->rank * whole->stride * dt_type_size(whole->type),
                whole->in, whole->count * dt_type_size(whole->type));
-    if (dt_queue_add(&state->queue, comm, whole, limit, err) < 0)
-        return -1;
-    return poll_messages(comm, err);
+    double begin = dt_seconds();
+    int rc = dt_queue_add(&state->queue, comm, whole, limit, err);
+    if (rc == 0)
+        rc = poll_messages(comm, err);
+    comm->spent_s += dt_seconds() - begin;
+    return rc;
 }
 
 static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
@@ -219,7 +223,6 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
     return start(comm, &whole, err);
 }
 
-/* One's own run is copied at once; messages are for the others. */
 static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
                             const size_t *receive, size_t most, struct dt_error *err)
 {
@@ -230,9 +233,7 @@ static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t 
                                    .count = most,
                                    .send = send,
                                    .receive = receive};
-    struct dt_slice from_here = dt_piece_run(&whole, send, comm->rank);
-    struct dt_slice to_here = dt_piece_run(&whole, receive, comm->rank);
-    memcpy(mine + to_here.begin, all + from_here.begin, to_here.count * sizeof *mine);
+    dt_piece_copy_own(comm, &whole);
     return start(comm, &whole, err);
 }
 
@@ -257,17 +258,17 @@ static int receive_start(struct dt_comm *comm, struct dt_message *message, real 
 static int wait_for(struct dt_comm *comm, int started, MPI_Request *request, const char *what,
                     struct dt_error *err)
 {
-    int done = 0;
-    if (dt_mpi_check(comm, started, what, err) < 0)
-        return -1;
-    for (unsigned turn = 0; !done; turn++) {
+    int done = 0, rc = dt_mpi_check(comm, started, what, err);
+    double begin = dt_seconds();
+    for (unsigned turn = 0; rc == 0 && !done; turn++) {
         if (turn > 0)
             dt_comm_step_aside(turn);
-        if (dt_mpi_check(comm, MPI_Test(request, &done, MPI_STATUS_IGNORE), what, err) < 0 ||
-            poll_messages(comm, err) < 0)
-            return -1;
+        rc = dt_mpi_check(comm, MPI_Test(request, &done, MPI_STATUS_IGNORE), what, err);
+        if (rc == 0)
+            rc = poll_messages(comm, err);
     }
-    return 0;
+    comm->spent_s += dt_seconds() - begin;
+    return rc;
 }
 
 static int broadcast(struct dt_comm *comm, void *data, size_t bytes, int root, struct dt_error *err)

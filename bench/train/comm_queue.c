@@ -84,6 +84,16 @@ struct dt_slice dt_piece_run(const struct dt_piece *piece, const size_t *counts,
     return (struct dt_slice){first + piece->at, left < piece->count ? left : piece->count};
 }
 
+void dt_piece_copy_own(const struct dt_comm *comm, const struct dt_piece *piece)
+{
+    size_t size = dt_type_size(piece->type);
+    struct dt_slice from = dt_piece_run(piece, piece->send, comm->rank);
+    struct dt_slice to = dt_piece_run(piece, piece->receive, comm->rank);
+    /* it may be longer than `most`, which is of two ranks */
+    memcpy(piece->out + to.begin * size, piece->in + from.begin * size,
+           piece->receive[comm->rank] * size);
+}
+
 struct dt_slice dt_slice_of(size_t count, int rank, int size)
 {
     size_t share = (count + (size_t)size - 1) / (size_t)size;

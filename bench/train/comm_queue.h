@@ -57,6 +57,9 @@ struct dt_slice dt_slice_of(size_t count, int rank, int size);
  * piece, in elements from where the operation's data begin. */
 struct dt_slice dt_piece_run(const struct dt_piece *piece, const size_t *counts, int r);
 
+/* All to all: this rank's run for itself, which goes nowhere; of the whole operation. */
+void dt_piece_copy_own(const struct dt_comm *comm, const struct dt_piece *piece);
+
 /* out = sources[0] + sources[1] + ..., in this order; out may be one of them. */
 void dt_sum_ordered(void *out, void *const *sources, int source_count, size_t count,
                     enum dt_comm_type type);

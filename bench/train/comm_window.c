@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "comm_queue.h"
 #include "comm_window_pairs.h"
 #include "reals.h"
@@ -101,6 +102,8 @@ static void copy_in(const struct dt_comm *comm, const struct dt_piece *piece)
     if (piece->kind == DT_PIECE_BROADCAST && piece->root != comm->rank)
         return;
     for (int r = 0; piece->kind == DT_PIECE_ALL_TO_ALL && r < comm->size; r++) {
+        if (r == comm->rank)
+            continue;
         struct dt_slice run = dt_piece_run(piece, piece->send, r);
         memcpy(slot + (size_t)r * bytes, piece->in + run.begin * size, run.count * size);
     }
@@ -184,7 +187,7 @@ static void copy_parts(const struct dt_comm *comm, const struct dt_piece *piece)
 static void copy_runs(const struct dt_comm *comm, const struct dt_piece *piece)
 {
     size_t size = dt_type_size(piece->type), place = (size_t)comm->rank * piece->count * size;
-    for (int i = 0; i < comm->size; i++) {
+    for (int i = 1; i < comm->size; i++) {
         int r = (comm->rank + i) % comm->size;
         struct dt_slice run = dt_piece_run(piece, piece->receive, r);
         memcpy(piece->out + run.begin * size, in_of(comm, piece, r) + place, run.count * size);
@@ -257,9 +260,12 @@ static int start(struct dt_comm *comm, struct dt_piece whole, struct dt_error *e
     }
     if (whole.kind == DT_PIECE_SCATTER || whole.kind == DT_PIECE_ALL_TO_ALL)
         limit /= (size_t)comm->size;
-    if (dt_queue_add(&w->queue, comm, &whole, whole.direct ? 0 : limit, err) < 0)
-        return -1;
-    return poll_window(comm, err);
+    double begin = dt_seconds();
+    int rc = dt_queue_add(&w->queue, comm, &whole, whole.direct ? 0 : limit, err);
+    if (rc == 0)
+        rc = poll_window(comm, err);
+    comm->spent_s += dt_seconds() - begin;
+    return rc;
 }
 
 static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
@@ -300,15 +306,15 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
 static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
                             const size_t *receive, size_t most, struct dt_error *err)
 {
-    return start(comm,
-                 (struct dt_piece){.kind = DT_PIECE_ALL_TO_ALL,
+    const struct dt_piece whole = {.kind = DT_PIECE_ALL_TO_ALL,
                                    .type = DT_COMM_REAL,
                                    .in = (char *)all,
                                    .out = (char *)mine,
                                    .count = most,
                                    .send = send,
-                                   .receive = receive},
-                 err);
+                                   .receive = receive};
+    dt_piece_copy_own(comm, &whole);
+    return start(comm, whole, err);
 }
 
 static int broadcast(struct dt_comm *comm, void *data, size_t bytes, int root, struct dt_error *err)

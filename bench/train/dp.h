@@ -12,8 +12,7 @@ struct dt_dp {
     struct dt_comm *replicas[DT_BUCKET_KINDS]; /* over which buckets of a kind are summed */
     const struct dt_layout *layout;
     real *grads;
-    double spent_s; /* by hooks, since the last finish: sums that go on between two products */
-    bool failed;    /* a hook can not return: told by dt_dp_finish */
+    bool failed; /* a hook can not return: told by dt_dp_finish */
     struct dt_error error;
 };
 
@@ -21,8 +20,7 @@ void dt_dp_init(struct dt_dp *dp, const struct dt_mesh *mesh, const struct dt_la
                 real *grads);
 struct dt_model_hooks dt_dp_hooks(struct dt_dp *dp);
 
-/* Wait for what backward has started. *exposed_s: seconds of the step that went to communication
- * instead of computing: the sums are made and copied by this thread, in a window and under MPI. */
-int dt_dp_finish(struct dt_dp *dp, double *exposed_s, struct dt_error *err);
+/* Wait for what backward has started. */
+int dt_dp_finish(struct dt_dp *dp, struct dt_error *err);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "clock.h"
 #include "kernels.h"
 
 enum { PARAMS, GRADS };
@@ -18,10 +17,8 @@ static void note(struct dt_fsdp *f, int result)
 
 static void wait_for(struct dt_fsdp *f, uint64_t operation)
 {
-    double begin = dt_seconds();
     if (!f->failed)
         note(f, dt_comm_wait(f->shards, operation, &f->error));
-    f->spent_s += dt_seconds() - begin;
 }
 
 static void start_gather(struct dt_fsdp *f, size_t bucket)
@@ -30,12 +27,10 @@ static void start_gather(struct dt_fsdp *f, size_t bucket)
     struct dt_fsdp_slot *slot = &f->param_slots[part->param_slot];
     if (slot->bucket == bucket || f->failed)
         return;
-    double begin = dt_seconds();
     note(f, f->shards->operations->gather_start(f->shards, f->params + part->offset, slot->memory,
                                                 part->count, &f->error));
     slot->bucket = bucket;
     slot->operation = f->shards->started;
-    f->spent_s += dt_seconds() - begin;
 }
 
 static void params_needed(void *context, size_t bucket, size_t next)
@@ -76,13 +71,13 @@ static void forward_scattered(struct dt_fsdp *f)
 static void poll_replicas(struct dt_fsdp *f)
 {
     for (int kind = 0; kind < DT_BUCKET_KINDS && !f->failed; kind++)
-        note(f, f->replicas[kind]->operations->poll(f->replicas[kind], &f->error));
+        note(f, dt_comm_poll(f->replicas[kind], &f->error));
 }
 
 static void move_on(struct dt_fsdp *f)
 {
     if (!f->failed)
-        note(f, f->shards->operations->poll(f->shards, &f->error));
+        note(f, dt_comm_poll(f->shards, &f->error));
     forward_scattered(f);
     poll_replicas(f);
 }
@@ -90,9 +85,7 @@ static void move_on(struct dt_fsdp *f)
 static void between(void *context)
 {
     struct dt_fsdp *f = context;
-    double begin = dt_seconds();
     move_on(f);
-    f->spent_s += dt_seconds() - begin;
 }
 
 static void bucket_ready(void *context, size_t bucket)
@@ -100,7 +93,6 @@ static void bucket_ready(void *context, size_t bucket)
     struct dt_fsdp *f = context;
     struct dt_fsdp_part *part = &f->parts[bucket];
     struct dt_fsdp_slot *slot = &f->grad_slots[part->grad_slot];
-    double begin = dt_seconds();
     if (f->failed)
         return;
     real *sums = f->first_micro ? f->grads : f->added;
@@ -112,7 +104,6 @@ static void bucket_ready(void *context, size_t bucket)
     else
         f->grown[f->grown_count++] = bucket;
     move_on(f);
-    f->spent_s += dt_seconds() - begin;
 }
 
 struct dt_model_hooks dt_fsdp_hooks(struct dt_fsdp *fsdp)
@@ -141,16 +132,13 @@ void dt_fsdp_micro_end(struct dt_fsdp *f)
     }
 }
 
-int dt_fsdp_finish(struct dt_fsdp *f, double *exposed_s, struct dt_error *err)
+int dt_fsdp_finish(struct dt_fsdp *f, struct dt_error *err)
 {
     wait_for(f, f->shards->started);
     f->last_micro = true;
     forward_scattered(f);
-    double begin = dt_seconds();
     for (int kind = 0; kind < DT_BUCKET_KINDS && !f->failed; kind++)
         note(f, dt_comm_drain(f->replicas[kind], &f->error));
-    *exposed_s = f->spent_s + dt_seconds() - begin;
-    f->spent_s = 0;
     f->ready_count = f->forwarded = 0;
     if (!f->failed)
         return 0;

@@ -44,7 +44,6 @@ struct dt_fsdp {
     size_t grown_count;
     bool failed; /* a hook can not return: told by dt_fsdp_finish */
     struct dt_error error;
-    double spent_s; /* by hooks, since the last finish */
 };
 
 /* The model is one of dt_model_init_bare. Every rank calls it. */
@@ -59,9 +58,8 @@ struct dt_model_hooks dt_fsdp_hooks(struct dt_fsdp *fsdp);
 void dt_fsdp_micro_begin(struct dt_fsdp *fsdp, bool first, bool last);
 void dt_fsdp_micro_end(struct dt_fsdp *fsdp);
 
-/* Wait for what backward has started: then `grads` are the sums of all ranks. *exposed_s: seconds of
- * the step that could not be hidden. */
-int dt_fsdp_finish(struct dt_fsdp *fsdp, double *exposed_s, struct dt_error *err);
+/* Wait for what backward has started: then `grads` are the sums of all ranks. */
+int dt_fsdp_finish(struct dt_fsdp *fsdp, struct dt_error *err);
 
 /* Parameters were changed: what is whole of them is of yesterday. Zero 1 and 2 start to gather. */
 int dt_fsdp_changed(struct dt_fsdp *fsdp, struct dt_error *err);

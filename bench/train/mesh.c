@@ -197,6 +197,21 @@ int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct
     return 0;
 }
 
+static double take_spent(struct dt_comm *comm)
+{
+    double spent = comm->spent_s;
+    comm->spent_s = 0;
+    return spent;
+}
+
+double dt_mesh_spent(struct dt_mesh *mesh)
+{
+    double spent = take_spent(mesh->world);
+    for (enum dt_mesh_group g = 0; g < DT_GROUPS; g++)
+        spent += take_spent(&mesh->own[g]);
+    return spent;
+}
+
 void dt_mesh_close(struct dt_mesh *mesh)
 {
     for (enum dt_mesh_group g = 0; g < DT_GROUPS; g++)

@@ -70,6 +70,10 @@ int dt_mesh_open(struct dt_mesh *mesh, const struct dt_mesh_sizes *sizes, struct
                  struct dt_error *err);
 void dt_mesh_close(struct dt_mesh *mesh);
 
+/* Seconds that this rank gave to communication in all groups since the last call, instead of computing:
+ * what it waited, and what it moved and summed itself, in a window and under MPI. */
+double dt_mesh_spent(struct dt_mesh *mesh);
+
 /* A tp group that spans nodes, or NUMA nodes of one, works, slowly: `said` gets a sentence about it with
  * the way out, "" where none does (mesh_nodes.c). Every rank calls it. */
 int dt_mesh_nodes(const struct dt_mesh *mesh, struct dt_error *said, struct dt_error *err);

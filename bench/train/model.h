@@ -53,11 +53,10 @@ struct dt_model {
     struct dt_moe moe;           /* only with experts; moe.loss grows with each forward pass */
     struct dt_moe_kept *experts; /* of all layers */
     size_t experts_count;
-    struct dt_tied *tied; /* where the embedding's part of a tied table's gradient goes; NULL: to the
+    struct dt_tied
+        *tied;           /* where the embedding's part of a tied table's gradient goes; NULL: to the
                              table, on the head's part */
     struct dt_ring ring; /* only where mesh->context has more ranks than this one */
-    double waited_s;     /* by communication inside layers and between stages, since
-                            dt_parallel_finish */
     bool failed;         /* such communication, which can not return it */
     struct dt_error error;
 };

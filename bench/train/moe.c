@@ -165,9 +165,10 @@ static size_t rows_here(const struct dt_moe *moe, const struct dt_moe_kept *k)
     return sum;
 }
 
-/* Rows in the order of all experts go to the ranks of these, or back from there. */
-static int exchange(struct dt_moe *moe, const struct dt_moe_kept *k, const real *from, real *to,
-                    bool back, struct dt_error *err)
+/* Rows in the order of all experts go to the ranks of these, or back from there. Those that stay on this
+ * rank are there at once. */
+static int start_exchange(struct dt_moe *moe, const struct dt_moe_kept *k, const real *from,
+                          real *to, bool back, struct dt_error *err)
 {
     struct dt_comm *comm = moe->experts;
     size_t c = moe->shape.channels, most = 0;
@@ -176,14 +177,20 @@ static int exchange(struct dt_moe *moe, const struct dt_moe_kept *k, const real 
         there[r] = rows_between(moe, k, comm->rank, r) * c;
         here[r] = rows_between(moe, k, r, comm->rank) * c;
         for (int other = 0; other < comm->size; other++) {
-            size_t run = rows_between(moe, k, r, other) * c;
+            size_t run = r == other ? 0 : rows_between(moe, k, r, other) * c;
             most = run > most ? run : most;
         }
     }
-    if (comm->operations->all_to_all_start(comm, from, back ? here : there, to, back ? there : here,
-                                           most, err) < 0)
+    return comm->operations->all_to_all_start(comm, from, back ? here : there, to,
+                                              back ? there : here, most, err);
+}
+
+static int exchange(struct dt_moe *moe, const struct dt_moe_kept *k, const real *from, real *to,
+                    bool back, struct dt_error *err)
+{
+    if (start_exchange(moe, k, from, to, back, err) < 0)
         return -1;
-    return dt_comm_drain(comm, err);
+    return dt_comm_drain(moe->experts, err);
 }
 
 /* What came lies rank by rank, and of each rank expert by expert. */
@@ -243,6 +250,27 @@ static void expert_forward(const struct dt_moe *moe, const struct dt_moe_weights
                                      run->rows, c);
 }
 
+static void run_forward(const struct dt_moe *moe, const struct dt_moe_weights *w,
+                        const struct dt_moe_kept *k, const struct came *came, size_t expert,
+                        int from)
+{
+    const struct run run = run_at(moe, k, expert, from);
+    if (run.rows > 0)
+        expert_forward(moe, w, came, moe->room.at, &run);
+}
+
+/* Of this rank's own rows, while those of the others are on their way. */
+static int own_forward(struct dt_moe *moe, const struct dt_moe_weights *w,
+                       const struct dt_moe_kept *k, const struct came *came, struct dt_error *err)
+{
+    int rc = 0;
+    for (size_t e = 0; e < moe->shape.own && rc == 0; e++) {
+        run_forward(moe, w, k, came, e, moe->experts->rank);
+        rc = dt_comm_poll(moe->experts, err);
+    }
+    return rc;
+}
+
 int dt_moe_forward(struct dt_moe *moe, const struct dt_moe_weights *w, struct dt_moe_kept *k,
                    real *out, const real *in, size_t sequences, size_t time, struct dt_error *err)
 {
@@ -261,15 +289,12 @@ int dt_moe_forward(struct dt_moe *moe, const struct dt_moe_weights *w, struct dt
         return no_memory(here, err);
     const struct came came = came_of(moe, k);
     kernels->rows_sort(moe->rows, in, k->slot, NULL, rows, s->chosen, c);
-    if (exchange(moe, k, moe->rows, came.in, false, err) < 0)
+    if (start_exchange(moe, k, moe->rows, came.in, false, err) < 0 ||
+        own_forward(moe, w, k, &came, err) < 0 || dt_comm_drain(moe->experts, err) < 0)
         return -1;
-    for (size_t e = 0; e < s->own; e++) {
-        for (int r = 0; r < moe->experts->size; r++) {
-            const struct run run = run_at(moe, k, e, r);
-            if (run.rows > 0)
-                expert_forward(moe, w, &came, moe->room.at, &run);
-        }
-    }
+    for (int i = 1; i < moe->experts->size; i++)
+        for (size_t e = 0; e < s->own; e++)
+            run_forward(moe, w, k, &came, e, (moe->experts->rank + i) % moe->experts->size);
     if (exchange(moe, k, moe->room.at, k->answer, true, err) < 0)
         return -1;
     kernels->zero(out, rows * c);
@@ -316,26 +341,43 @@ static void no_gradient(const struct dt_moe *moe, const struct dt_moe_weights *g
     clear(moe, g->down_bias, e, s->channels);
 }
 
-static void experts_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
-                             const struct dt_moe_weights *g, const struct dt_moe_kept *k, bool add)
+/* `written`: gradients of the expert are there, to be added to. Returns whether they are now. */
+static bool run_backward(const struct dt_moe *moe, const struct dt_moe_weights *w,
+                         const struct dt_moe_weights *g, const struct dt_moe_kept *k, size_t expert,
+                         int from, bool written)
 {
     const struct dt_moe_shape *s = &moe->shape;
     const struct came came = came_of(moe, k);
+    const struct run run = run_at(moe, k, expert, from);
     size_t here = rows_here(moe, k);
     real *d_rows = moe->room.at, *d_up = d_rows + here * s->channels;
     real *d_activated = s->gated ? d_up + here * up_width(s) : d_up;
-    for (size_t e = 0; e < s->own; e++) {
-        bool written = add;
-        for (int r = 0; r < moe->experts->size; r++) {
-            const struct run run = run_at(moe, k, e, r);
-            if (run.rows == 0)
-                continue;
-            expert_backward(moe, w, g, &came, d_rows, d_up, d_activated, &run, written);
-            written = true;
-        }
+    if (run.rows > 0)
+        expert_backward(moe, w, g, &came, d_rows, d_up, d_activated, &run, written);
+    return written || run.rows > 0;
+}
+
+/* This rank's own rows first, while those of the others are on their way. */
+static int experts_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
+                            const struct dt_moe_weights *g, const struct dt_moe_kept *k, bool add,
+                            struct dt_error *err)
+{
+    struct dt_comm *comm = moe->experts;
+    for (size_t e = 0; e < moe->shape.own; e++) {
+        run_backward(moe, w, g, k, e, comm->rank, add);
+        if (dt_comm_poll(comm, err) < 0)
+            return -1;
+    }
+    if (dt_comm_drain(comm, err) < 0)
+        return -1;
+    for (size_t e = 0; e < moe->shape.own; e++) {
+        bool written = add || run_at(moe, k, e, comm->rank).rows > 0;
+        for (int i = 1; i < comm->size; i++)
+            written = run_backward(moe, w, g, k, e, (comm->rank + i) % comm->size, written);
         if (!written)
             no_gradient(moe, g, e);
     }
+    return 0;
 }
 
 int dt_moe_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
@@ -351,9 +393,9 @@ int dt_moe_backward(struct dt_moe *moe, const struct dt_moe_weights *w,
     if (dt_comm_sum(moe->tensor, d_weight, rows * s->chosen, DT_COMM_REAL, err) < 0)
         return -1;
     kernels->rows_sort(moe->rows, d_out, k->slot, k->weight, rows, s->chosen, c);
-    if (exchange(moe, k, moe->rows, moe->room.at, false, err) < 0)
+    if (start_exchange(moe, k, moe->rows, moe->room.at, false, err) < 0 ||
+        experts_backward(moe, w, g, k, add, err) < 0)
         return -1;
-    experts_backward(moe, w, g, k, add);
     if (exchange(moe, k, moe->room.at, moe->rows, true, err) < 0)
         return -1;
     kernels->router_backward(moe->router, d_weight, k->probability, k->weight, k->choice, k->pull,

@@ -5,7 +5,8 @@
  * rows are shared out.
  *
  * Expert parallelism: each rank of a group has some of the experts. Rows go to the ranks of the
- * experts they chose and come back, forward and backward; gradients of the experts are whole then.
+ * experts they chose and come back, forward and backward; gradients of the experts are whole then. A
+ * rank's own rows are worked on while those of the others come.
  *
  * Balance: without it routers send ever more rows to ever fewer experts. The loss grows by
  * balance x experts / (chosen x T) x (rows that chose e) x (probability of e), summed over rows and

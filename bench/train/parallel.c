@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "clock.h"
 #include "kernels.h"
 
 static int open_copies(struct dt_parallel *p, struct dt_error *err)
@@ -61,7 +60,7 @@ static int open_tied(struct dt_parallel *p, int micros, struct dt_error *err)
     return dt_tied_open(&p->tied, data, &setup, err);
 }
 
-int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct dt_model *model,
+int dt_parallel_open(struct dt_parallel *p, struct dt_mesh *mesh, struct dt_model *model,
                      const struct dt_parallel_setup *setup, struct dt_error *err)
 {
     *p = (struct dt_parallel){
@@ -121,6 +120,7 @@ static void end(void *context, const struct dt_action *action)
 double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *targets, size_t batch,
                          double scale)
 {
+    dt_mesh_spent(p->mesh); /* on what was between the steps */
     return dt_pipe_learn(&p->pipe, &(struct dt_pipe_work){.tokens = tokens,
                                                           .targets = targets,
                                                           .batch = batch,
@@ -180,15 +180,12 @@ int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error
         p->world->broken = true; /* the others wait */
         return -1;
     }
-    int rc = p->sharded ? dt_fsdp_finish(&p->fsdp, exposed_s, err)
-                        : dt_dp_finish(&p->dp, exposed_s, err);
-    double begin = dt_seconds();
+    int rc = p->sharded ? dt_fsdp_finish(&p->fsdp, err) : dt_dp_finish(&p->dp, err);
     if (rc == 0)
         rc = join_ends(p, err);
     if (rc == 0)
         rc = join_rows(p, err);
-    *exposed_s += p->model->waited_s + dt_seconds() - begin;
-    p->model->waited_s = 0;
+    *exposed_s = dt_mesh_spent(p->mesh);
     p->world->broken |= rc < 0;
     return rc;
 }

@@ -12,13 +12,13 @@
 
 struct dt_parallel {
     struct dt_comm *world;
-    const struct dt_mesh *mesh;
+    struct dt_mesh *mesh;
     struct dt_model *model;
     bool sharded;
     struct dt_dp dp; /* over the ranks that hold the same */
     struct dt_fsdp fsdp;
     struct dt_pipe pipe;
-    struct dt_tied tied; /* in use: model->tied is this one */
+    struct dt_tied tied;                   /* in use: model->tied is this one */
     struct dt_model_hooks hooks;           /* of dp or fsdp */
     struct dt_model_hooks growth;          /* while gradients of the step grow */
     struct dt_layout own;                  /* of the arrays of this rank; a view */
@@ -33,7 +33,7 @@ struct dt_parallel_setup {
 };
 
 /* The model is one of dt_model_init_bare on the same mesh; both outlive this. Every rank calls it. */
-int dt_parallel_open(struct dt_parallel *p, const struct dt_mesh *mesh, struct dt_model *model,
+int dt_parallel_open(struct dt_parallel *p, struct dt_mesh *mesh, struct dt_model *model,
                      const struct dt_parallel_setup *setup, struct dt_error *err);
 void dt_parallel_close(struct dt_parallel *p);
 
@@ -46,7 +46,8 @@ double dt_parallel_learn(struct dt_parallel *p, const int *tokens, const int *ta
 double dt_parallel_evaluate(struct dt_parallel *p, const int *tokens, const int *targets,
                             size_t batch);
 
-/* Wait for the sums: then `grads` are final. */
+/* Wait for the sums: then `grads` are final. *exposed_s: seconds since learn began that this rank gave
+ * to communication (dt_mesh_spent). */
 int dt_parallel_finish(struct dt_parallel *p, double *exposed_s, struct dt_error *err);
 
 /* Sum of squares of the whole gradient, each real counted once. */

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#include "clock.h"
 #include "kernels.h"
 
 enum { FORWARD, BACKWARD };
@@ -64,18 +63,15 @@ static void take_in(struct dt_pipe *pipe, int direction, real *to, size_t count)
 {
     struct dt_pipe_line *line = &pipe->in[direction];
     size_t i = line->taken++ % DT_PIPE_BUFFERS;
-    double begin = dt_seconds();
     wait_for(pipe, line, &line->messages[i]);
     pipe->model->blas->kernels->copy(to, line->buffers[i], count);
     start_receive(pipe, line, count);
-    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 static void send_out(struct dt_pipe *pipe, int direction, const real *from, size_t count)
 {
     struct dt_pipe_line *line = &pipe->out[direction];
     size_t i = line->started % DT_PIPE_BUFFERS;
-    double begin = dt_seconds();
     if (line->started++ >= DT_PIPE_BUFFERS)
         wait_for(pipe, line, &line->messages[i]);
     pipe->model->blas->kernels->copy(line->buffers[i], from, count);
@@ -83,7 +79,6 @@ static void send_out(struct dt_pipe *pipe, int direction, const real *from, size
         dt_model_note(pipe->model, line->comm->operations->send_start(
                                        line->comm, &line->messages[i], line->buffers[i], count,
                                        line->peer, &pipe->model->error));
-    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 /* The hooks of the model's work: messages of the pipeline move, too. */
@@ -111,13 +106,11 @@ static void bucket_ready(void *context, size_t bucket)
 static void between(void *context)
 {
     struct dt_pipe *pipe = context;
-    double begin = dt_seconds();
     for (int direction = FORWARD; direction <= BACKWARD; direction++) {
         struct dt_comm *out = pipe->out[direction].comm;
         if (!pipe->model->failed)
-            dt_model_note(pipe->model, out->operations->poll(out, &pipe->model->error));
+            dt_model_note(pipe->model, dt_comm_poll(out, &pipe->model->error));
     }
-    pipe->model->waited_s += dt_seconds() - begin;
     dt_model_between(pipe->inner);
 }
 
@@ -210,13 +203,11 @@ static double act(struct dt_pipe *pipe, const struct dt_pipe_work *work,
 /* Nothing is left in the buffers for those who come next. */
 static void empty_lines(struct dt_pipe *pipe)
 {
-    double begin = dt_seconds();
     for (int direction = FORWARD; direction <= BACKWARD; direction++) {
         const struct dt_pipe_line *line = &pipe->out[direction];
         for (size_t i = 0; i < DT_PIPE_BUFFERS && i < line->started; i++)
             wait_for(pipe, line, &line->messages[i]);
     }
-    pipe->model->waited_s += dt_seconds() - begin;
 }
 
 double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work)

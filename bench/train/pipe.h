@@ -55,7 +55,7 @@ struct dt_pipe_work {
 };
 
 /* All micro-batches forward and backward. Returns the sum of losses: on the last stage, 0 on others. A
- * message that fails is model->failed, and model->waited_s grows by the seconds spent on others. */
+ * message that fails is model->failed. */
 double dt_pipe_learn(struct dt_pipe *pipe, const struct dt_pipe_work *work);
 
 /* One micro-batch forward only. Returns as dt_pipe_learn. */

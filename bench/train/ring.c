@@ -91,7 +91,7 @@ static int end_hop(struct dt_ring *ring, const struct hop *hop, struct dt_error 
 static void move_on(void *context)
 {
     struct dt_ring *ring = context;
-    if (!ring->failed && ring->comm->operations->poll(ring->comm, &ring->error) < 0)
+    if (!ring->failed && dt_comm_poll(ring->comm, &ring->error) < 0)
         ring->failed = true;
 }
 

@@ -4,7 +4,6 @@
 #include "tp.h"
 
 #include "block.h"
-#include "clock.h"
 #include "kernels.h"
 
 static struct dt_comm *tensor_of(const struct dt_model *model)
@@ -24,10 +23,8 @@ static void note(struct dt_model *model, int result)
 
 static void wait_for_all(struct dt_model *model)
 {
-    double begin = dt_seconds();
     if (!model->failed)
         note(model, dt_comm_drain(tensor_of(model), &model->error));
-    model->waited_s += dt_seconds() - begin;
 }
 
 int dt_tp_check(const struct dt_mesh_sizes *sizes, int time, struct dt_error *err)

@@ -187,6 +187,7 @@ static int one_step(struct dt_train *train, double *news, int *code, struct dt_e
                              .step = train->step + 1};
     if (dt_parallel_update(&train->parallel, &adamw, err) < 0)
         return -1;
+    exposed += dt_mesh_spent(&train->mesh); /* and behind the sums of gradients */
     train->step++;
     dt_report_step(&train->report,
                    &(struct dt_step_numbers){.step = train->step,

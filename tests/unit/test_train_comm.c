@@ -80,7 +80,7 @@ static void check_gather(struct dt_comm *comm, struct outcome *o, real *all, rea
 /* Runs of odd lengths, none between some pairs, `most` above what one piece takes. */
 static size_t run_length(size_t most, int from, int to)
 {
-    return (from + 2 * to) % 3 == 0 ? 0 : most / (size_t)(1 + (from * 5 + to) % 4);
+    return (from + 2 * to) % 3 == 1 ? 0 : most / (size_t)(1 + (from * 5 + to) % 4);
 }
 
 static void check_all_to_all(struct dt_comm *comm, struct outcome *o, real *all, real *mine,

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -25,6 +26,7 @@ enum fault {
     SHIFTED_SUM, /* by one real */
     LOST_ROWS,   /* what others gathered: rows of --sp, or what they know of the loss */
     LOST_NORM,   /* gradients of norms are those of the rows here */
+    LATE_RANK,   /* the second of a group comes late in each step, which changes no number */
     FAULTS
 };
 
@@ -39,6 +41,7 @@ struct scene {
     real *whole; /* final parameters, by rank 0; owned by the test */
     size_t count;
     double loss, squares; /* of the last step, by rank 0 */
+    double exposed[2];    /* of all steps, by the first two ranks */
     _Atomic int failed;
 };
 
@@ -79,17 +82,23 @@ static void read_rows(const struct scene *scene, const struct dt_model *model,
     }
 }
 
+enum { LATE_MS = 25 };
+static _Thread_local bool late; /* has not been so in this step */
+
 static void one_step(struct dt_parallel *p, struct scene *scene, size_t number)
 {
     int tokens[BATCH * SEQ], targets[BATCH * SEQ];
     double exposed, loss, squares;
     struct dt_error err;
     read_rows(scene, p->model, p->mesh, number, tokens, targets);
+    late = p->world->rank == 1;
     loss = dt_parallel_learn(p, tokens, targets, p->model->max_batch, 1.0 / (BATCH * SEQ));
     if (dt_parallel_finish(p, &exposed, &err) < 0 ||
         dt_comm_sum(p->world, &loss, 1, DT_COMM_DOUBLE, &err) < 0 ||
         dt_parallel_squares(p, &squares, &err) < 0)
         scene->failed = 1;
+    if (p->world->rank < 2)
+        scene->exposed[p->world->rank] += exposed;
     if (p->world->rank == 0) {
         scene->loss = loss;
         scene->squares = squares;
@@ -151,7 +160,52 @@ static int lose_rows(struct dt_comm *comm, const real *mine, real *all, size_t c
     return do_nothing(comm, err);
 }
 
-/* Faults of the groups `context` and `tensor`, of which one at most has several ranks here. */
+static void be_late(void)
+{
+    if (late)
+        nanosleep(&(struct timespec){.tv_nsec = LATE_MS * 1000000L}, NULL);
+    late = false;
+}
+
+static int late_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,
+                    struct dt_error *err)
+{
+    be_late();
+    return real_operations.sum_start(comm, data, count, type, err);
+}
+
+static int late_scatter(struct dt_comm *comm, real *all, real *mine, size_t count,
+                        struct dt_error *err)
+{
+    be_late();
+    return real_operations.scatter_start(comm, all, mine, count, err);
+}
+
+static int late_runs(struct dt_comm *comm, const real *all, const size_t *send, real *mine,
+                     const size_t *receive, size_t most, struct dt_error *err)
+{
+    be_late();
+    return real_operations.all_to_all_start(comm, all, send, mine, receive, most, err);
+}
+
+static int late_message(struct dt_comm *comm, struct dt_message *message, const real *data,
+                        size_t count, int to, struct dt_error *err)
+{
+    be_late();
+    return real_operations.send_start(comm, message, data, count, to, err);
+}
+
+/* The group that has several ranks: in tests of faults there is one at most. */
+static struct dt_comm *group_of(const struct dt_mesh *mesh)
+{
+    struct dt_comm *const groups[] = {mesh->tensor, mesh->context, mesh->experts,
+                                      mesh->pipe,   mesh->shards,  mesh->replicas[DT_BUCKET_DENSE]};
+    size_t i = 0;
+    while (i + 1 < sizeof groups / sizeof *groups && groups[i]->size == 1)
+        i++;
+    return groups[i];
+}
+
 static void plant(const struct scene *scene, struct dt_comm *group,
                   struct dt_comm_operations *faulty)
 {
@@ -169,6 +223,11 @@ static void plant(const struct scene *scene, struct dt_comm *group,
         faulty->gather_start = lose_rows;
     } else if (scene->fault == LOST_NORM) {
         faulty->sum_start = skip_sum; /* with --sp the only ones that are not scattered */
+    } else if (scene->fault == LATE_RANK) {
+        faulty->sum_start = late_sum;
+        faulty->scatter_start = late_scatter;
+        faulty->all_to_all_start = late_runs;
+        faulty->send_start = late_message;
     }
     group->operations = faulty;
 }
@@ -219,7 +278,7 @@ static void train(struct dt_comm *world, void *context)
     }
     dt_parallel_first_values(&p, 7);
     dt_parallel_changed(&p, &err);
-    struct dt_comm *group = mesh.tensor->size > 1 ? mesh.tensor : mesh.context;
+    struct dt_comm *group = group_of(&mesh);
     const struct dt_comm_operations *before = group->operations;
     if (scene->fault)
         plant(scene, group, &faulty);
@@ -365,11 +424,41 @@ static void test_mutations(void **state)
     }
 }
 
+/* What a rank waits for another in any of the dimensions is told as exposed communication, and what that
+ * one does meanwhile is not. A rank that was late itself for lack of a core waits less: then again. */
+static void test_exposed(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {.sizes = {.dp = 2}},
+        {.sizes = {.fsdp = 2}, .zero = 3},
+        {.sizes = {.pp = 2}, .micro = 2},
+        {.sizes = {.cp = 2}},
+        {.sizes = {.tp = 2}},
+        {.sizes = {.ep = 2}, .experts = 4},
+    };
+    const double wanted = 0.5e-3 * LATE_MS * STEPS;
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        double waited = 0;
+        for (int attempt = 0; attempt < 10 && waited < wanted; attempt++) {
+            struct scene scene = scenes[i];
+            scene.fault = LATE_RANK;
+            scene = run(scene);
+            waited = scene.exposed[0] - scene.exposed[1];
+            free(scene.whole);
+        }
+        if (waited < wanted)
+            fail_msg("row %zu: %g s waited, where one of two ranks was %g s late", i, waited,
+                     2 * wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_exposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
