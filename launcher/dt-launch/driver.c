@@ -21,8 +21,6 @@
 #include "requeue.h"
 #include "superior.h"
 
-/* Steps with these numbers and above are Slurm's own: batch, interactive, extern. */
-#define STEP_FIRST_OWN 0xfffffff0LL
 /* When the lead has told how the job ended and has left, as the last of the agents, srun has so long (s) to end: it
  * waits for ever for the slurmstepd of a dead node. Then it gets SIGTERM, by which it ends the step, and as long
  * after that SIGKILL. */
@@ -55,7 +53,7 @@ struct driver {
 static bool in_step(void)
 {
     const char *step = getenv("SLURM_STEP_ID");
-    return step && atoll(step) < STEP_FIRST_OWN;
+    return step && atoll(step) < DT_STEP_FIRST_OWN;
 }
 
 int dt_driver_wanted(const struct dt_options *options, bool *wanted, struct dt_error *err)

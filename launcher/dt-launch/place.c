@@ -26,7 +26,8 @@ const char *const dt_platform_names[DT_PLATFORMS] = {
 
 static bool in_step(void)
 {
-    return getenv("SLURM_STEP_ID") && getenv("SLURM_PROCID") &&
+    const char *step = getenv("SLURM_STEP_ID");
+    return step && atoll(step) < DT_STEP_FIRST_OWN && getenv("SLURM_PROCID") &&
            (getenv("SLURM_STEP_NODELIST") || getenv("SLURM_STEP_NUM_TASKS"));
 }
 

@@ -56,6 +56,9 @@ extern const struct dt_place_adapter dt_place_pytorchjob, dt_place_indexed_job,
     dt_place_jobset;                                   /* place_kubernetes.c */
 extern const struct dt_place_adapter dt_place_openmpi; /* place_openmpi.c */
 
+/* From this SLURM_STEP_ID on a step is no srun's: a batch script, salloc's shell (LaunchParameters=use_interactive_step). */
+#define DT_STEP_FIRST_OWN 0xfffffff0LL
+
 /* The adapter for Slurm steps. */
 int dt_place_slurm(struct dt_place *place, const struct dt_options *options, bool *everywhere,
                    struct dt_error *err);

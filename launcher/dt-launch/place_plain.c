@@ -2,6 +2,7 @@
 /* Nodes that nobody has numbered but the user: --nnodes, --node-rank, --master-addr, or torchrun's
  * --rdzv-endpoint. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "hosts.h"
 #include "place_plain.h"
@@ -40,6 +41,35 @@ int dt_place_plain(struct dt_place *place, const struct dt_options *options, str
     return 0;
 }
 
+/* Half of what a platform tells: the other half was lost, mostly on the way into a container. */
+static int refuse_half(struct dt_error *err)
+{
+    static const struct {
+        const char *there, *lacks, *platform, *within;
+        int alone; /* a greater number tells of other nodes */
+    } halves[] = {
+        {"AWS_BATCH_JOB_NUM_NODES", "AWS_BATCH_JOB_NODE_INDEX", "AWS Batch", NULL, 1},
+        {"AWS_BATCH_JOB_NODE_INDEX", "AWS_BATCH_JOB_NUM_NODES", "AWS Batch", NULL, -1},
+        {"SM_HOSTS", "SM_CURRENT_HOST", "SageMaker", NULL, 1},
+        {"WORLD_SIZE", "RANK", "PyTorchJob", "KUBERNETES_SERVICE_HOST", 1},
+        {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "Slurm", "SLURM_STEP_ID", 1},
+    };
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+        const char *value = getenv(halves[i].there);
+        if (!value || getenv(halves[i].lacks) || getenv("LOCAL_RANK") ||
+            (halves[i].within && !getenv(halves[i].within)) ||
+            !(atoi(value) > halves[i].alone || strchr(value, ',')))
+            continue;
+        return dt_error_set(
+            err,
+            "%s is \"%.60s\", but %s is not set: that is half of what %s tells, and each "
+            "node would be a job of its own; hand both on (into a container, too), or "
+            "give --platform alone",
+            halves[i].there, value, halves[i].lacks, halves[i].platform);
+    }
+    return 0;
+}
+
 int dt_place_alone(struct dt_place *place, const struct dt_options *options, struct dt_error *err)
 {
     const char *nodes = getenv("SLURM_JOB_NUM_NODES");
@@ -51,6 +81,8 @@ int dt_place_alone(struct dt_place *place, const struct dt_options *options, str
             "would use this node only: type srun dt-launch ..., or dt-launch --nodes N, or "
             "--nnodes 1",
             nodes);
+    if (options->platform == DT_PLATFORM_AUTO && refuse_half(err))
+        return -1;
     place->node_count = 1;
     place->node_rank = 0;
     return 0;

@@ -69,6 +69,19 @@ own_host() { # NAME COMMAND...: in a namespace with this host name, and /etc/hos
     SM_HOSTS='["algo-1' refused 'SM_HOSTS' --nproc-per-node 4
 }
 
+# Each node would be a job of its own, and nobody would be told.
+@test "half of what a platform tells is refused; --platform alone, and one node, go on" {
+    AWS_BATCH_JOB_NUM_NODES=4 refused 'AWS_BATCH_JOB_NUM_NODES is "4", but AWS_BATCH_JOB_NODE_INDEX is not set: that is half of what AWS Batch tells'
+    AWS_BATCH_JOB_NODE_INDEX=0 refused 'AWS_BATCH_JOB_NUM_NODES is not set'
+    SM_HOSTS='["algo-1","algo-2"]' refused 'SM_CURRENT_HOST is not set'
+    KUBERNETES_SERVICE_HOST=10.1.0.1 MASTER_ADDR=m WORLD_SIZE=2 refused 'WORLD_SIZE is "2", but RANK is not set'
+    SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2 refused 'SLURM_PROCID is not set'
+    AWS_BATCH_JOB_NUM_NODES=4 run -0 "$launch" --platform alone -- true
+    AWS_BATCH_JOB_NUM_NODES=1 run -0 "$launch" -- true
+    SM_HOSTS='["algo-1"]' run -0 "$launch" -- true
+    WORLD_SIZE=2 run -0 "$launch" -- true
+}
+
 @test "PyTorchJob: RANK and WORLD_SIZE count pods" {
     export KUBERNETES_SERVICE_HOST=10.1.0.1 MASTER_ADDR=job-master-0 MASTER_PORT=23456 RANK=2 WORLD_SIZE=3
     is '16/24 2/3 job-master-0:23456' --nproc-per-node 8

@@ -54,6 +54,15 @@ SH
     [[ $output == *ran* ]]
 }
 
+@test "salloc's interactive step is no srun's: on several nodes dt-launch says what to type" {
+    timed salloc -N2 srun --interactive dt-launch -- touch started
+    [[ $(said) == *"this is a Slurm allocation of 2 nodes, but dt-launch runs outside srun"* ]]
+    [ ! -e started ]
+    timed salloc -N1 srun --interactive dt-launch -- echo ran
+    assert_code 0
+    [[ $output == *ran* ]]
+}
+
 @test "all ranks meet at MASTER_ADDR:MASTER_PORT" {
     cat >meet.py <<'PY'
 import os, socket, time
