@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
-#include "driver_again.h"
+#include "driver_internal.h"
 #include "loop.h"
 #include "prepare.h"
 #include "requeue.h"
@@ -30,23 +30,6 @@
 /* Slurm ends a job that was requeued within this time (s). */
 #define REQUEUE_S 60
 #define HYPERPOD  "/opt/sagemaker_cluster"
-
-struct driver {
-    const struct dt_options *options;
-    char **argv;
-    long long job;
-    struct dt_spares spares;
-    struct dt_listener *listener;
-    struct dt_told told;
-    bool hyperpod, validates;
-    char report[64]; /* path of a file of ours; "": none */
-    pid_t starter;
-    bool slurm_signals_all;
-    int signals; /* signalfd */
-    int stopped; /* signal that has asked us to end; 0: none */
-    int restarts;
-    struct dt_again again; /* of --per-task */
-};
 
 /* ---- may we? ------------------------------------------------------------------------------- */
 
@@ -165,89 +148,6 @@ static int run_step(struct driver *driver, int count, bool program, struct dt_er
     return srun < 0 ? -1 : wait_for(driver, srun);
 }
 
-/* ---- which nodes are bad ------------------------------------------------------------------- */
-
-static void warn(const char *what, const struct dt_error *err)
-{
-    dprintf(STDERR_FILENO, "dt-launch: %s: %s\n", what, err->text);
-}
-
-/* Those that the report names. */
-static int reject_unfit(struct driver *driver)
-{
-    const char *own = getenv("DT_REPORT");
-    struct dt_buf unfit = DT_BUF_INIT;
-    struct dt_error err = {""};
-    int rejected = 0;
-    if (dt_slurm_unfit(driver->report[0] ? driver->report : own, &unfit, &err))
-        warn("which nodes are unfit can not be read", &err);
-    else if (unfit.data && *unfit.data)
-        rejected = dt_spares_reject_list(&driver->spares, unfit.data);
-    dt_buf_fini(&unfit);
-    return rejected;
-}
-
-#define REASON_MAX 256 /* with its end; Slurm's accounting keeps no more */
-
-/* As dt-drain does with its own reasons, by which it finds them. */
-static void drain(const struct driver *driver, const char *nodes, const char *what)
-{
-    char reason[REASON_MAX];
-    struct dt_error err = {""};
-    if (!driver->options->driver.drain)
-        return;
-    snprintf(reason, sizeof reason, "dt: job %lld: %s", driver->job, what ? what : "node was lost");
-    if (dt_slurm_drain(nodes, reason, &err))
-        warn("--drain", &err);
-}
-
-/* Those that Slurm itself calls down. */
-static int reject_down(struct driver *driver, int count)
-{
-    struct dt_buf down = DT_BUF_INIT;
-    struct dt_error err = {""};
-    int rejected = 0;
-    char *list = dt_hostlist_compress(driver->spares.chosen, (size_t)count);
-    if (!list || dt_slurm_down(list, &down, &err))
-        warn("the states of the nodes can not be read", &err);
-    else if (down.data && *down.data)
-        rejected = dt_spares_reject_list(&driver->spares, down.data);
-    if (rejected)
-        drain(driver, down.data, "Slurm called the node down while dt-launch ran on it");
-    dt_buf_fini(&down);
-    free(list);
-    return rejected;
-}
-
-static int reject_told(struct driver *driver)
-{
-    const struct dt_told *told = &driver->told;
-    if (!dt_spares_reject(&driver->spares, told->node))
-        return 0;
-    drain(driver, told->node, told->sentence);
-    return 1;
-}
-
-/* When Slurm calls a node down it ends the step, and agents that are killed then look lost to each other: so a node
- * that Slurm calls down goes before one that was lost to another. */
-static int reject_lost(struct driver *driver, int count)
-{
-    int rejected = reject_down(driver, count);
-    return rejected > 0 ? rejected : reject_told(driver);
-}
-
-static int reject(struct driver *driver, int code, int count)
-{
-    const struct dt_told *told = &driver->told;
-    if (told->heard && told->follow == DT_FOLLOW_REPLACE)
-        return told->code == DT_EXIT_HELPER ? reject_lost(driver, count) : reject_told(driver);
-    if (told->heard)
-        return 0;
-    if (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE)
-        return driver->validates ? reject_unfit(driver) : 0;
-    return reject_down(driver, count);
-}
-
 /* ---- the job ------------------------------------------------------------------------------- */
 
 static void say_step(struct driver *driver, int count)
@@ -272,7 +172,7 @@ static int too_few(struct driver *driver)
             "dt-launch: %d good node(s) of this allocation are left, and %d are needed; bad: %s\n",
             dt_spares_good(&driver->spares), driver->spares.least, bad ? bad : "?");
     if (driver->options->driver.requeue && dt_requeue(&place, bad, &err)) {
-        warn("the job can not be requeued", &err);
+        dt_driver_warn("the job can not be requeued", &err);
     } else if (driver->options->driver.requeue) {
         dprintf(STDERR_FILENO, "dt-launch: job %lld is requeued without %s\n", driver->job,
                 bad ? bad : "?");
@@ -293,8 +193,10 @@ static int validate_all(struct driver *driver, struct dt_error *err)
     int code = count < 0 ? 0 : run_step(driver, count, false, err);
     if (code <= 0 || driver->stopped)
         return driver->stopped ? DT_EXIT_SIGNAL + driver->stopped : code;
-    return (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE) && reject_unfit(driver) > 0 ? 0
-                                                                                             : code;
+    return (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE) &&
+                   dt_driver_reject_unfit(driver) > 0
+               ? 0
+               : code;
 }
 
 static bool may_replace(struct driver *driver)
@@ -342,7 +244,7 @@ static int run_steps(struct driver *driver, struct dt_error *err)
         if (code <= 0 || driver->stopped || driver->hyperpod)
             return code;
         bool refused = !driver->told.heard && (code == DT_EXIT_UNFIT || code == DT_EXIT_INCOMPLETE);
-        if (reject(driver, code, count) == 0) {
+        if (dt_driver_reject(driver, code, count) == 0) {
             if (!may_repeat(driver, code) || driver->stopped)
                 return code;
             continue;

@@ -254,6 +254,9 @@ shard() { # FILE, its number of tokens by the header, tokens that are there: 0, 
     run "$BIN" "${SMALL[@]}" --steps 200 --lr 10 --warmup 0 --weight-decay 10
     [ "$status" -eq 1 ]
     [[ ${lines[-1]} == *"loss is not a number at step"* ]]
+    run mpi 2 "${SMALL[@]}" --steps 200 --lr 10 --warmup 0 --weight-decay 10
+    [ "$status" -eq 1 ]
+    [ "$(grep -c "^dt-train: rank [01] on $(hostname): loss is not a number at step [0-9]*; a lower --lr" <<<"$output")" -eq 1 ]
 }
 
 @test "a loss that jumps ends the run, and the rank with the highest is named" {
