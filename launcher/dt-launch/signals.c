@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals from outside: which are passed on, and to whom. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,31 @@ bool dt_is_stop(int number)
     return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
 }
 
-/* proctrack/cgroup gives signals to the task alone, that is, to dt-launch; proctrack/linuxproc
- * gives them to every process. A step's cgroup shows which it is. */
+/* SignalChildrenProcesses of cgroup.conf. In a container the file is mostly not to be seen: then it is taken for unset. */
+static bool children_are_signalled(void)
+{
+    const char *conf = getenv("SLURM_CONF");
+    const char *slash = conf ? strrchr(conf, '/') : NULL;
+    char own[PATH_MAX] = "", line[256], word[8];
+    const char *const files[] = {own, "/etc/slurm/cgroup.conf", "/run/slurm/conf/cgroup.conf"};
+    if (slash)
+        snprintf(own, sizeof own, "%.*s/cgroup.conf", (int)(slash - conf), conf);
+    bool yes = false;
+    FILE *file = NULL;
+    for (size_t i = 0; !file && i < sizeof files / sizeof *files; i++)
+        file = *files[i] ? fopen(files[i], "re") : NULL;
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncasecmp(line + strspn(line, " \t"), "SignalChildrenProcesses", 23) == 0 &&
+            sscanf(line, " %*[^= \t] = %7[a-zA-Z]", word) == 1)
+            yes = strcasecmp(word, "yes") == 0;
+    }
+    if (file)
+        fclose(file);
+    return yes;
+}
+
+/* proctrack/cgroup gives signals to the task alone, that is, to dt-launch, unless it is told otherwise;
+ * proctrack/linuxproc gives them to every process. A step's cgroup shows which it is. */
 static bool inside_slurm_cgroup(void)
 {
     char *line = NULL;
@@ -42,7 +66,7 @@ static bool inside_slurm_cgroup(void)
 
 bool dt_loop_slurm_signals_all(const struct dt_place *place)
 {
-    return place->in_step && !inside_slurm_cgroup();
+    return place->in_step && (!inside_slurm_cgroup() || children_are_signalled());
 }
 
 void dt_loop_on_signal(struct loop *loop, const struct signalfd_siginfo *info)

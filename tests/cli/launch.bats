@@ -261,6 +261,38 @@ PY
     [[ $status == 64 && $output == *"say step 1234.5, but this process runs in step 77.5"* ]]
 }
 
+# Slurm, here this shell, has signalled dt-launch, and the rank or not.
+@test "Slurm: a signal is passed on to the rank, unless cgroup.conf says that Slurm signals all processes" {
+    local top step
+    for top in /sys/fs/cgroup/freezer /sys/fs/cgroup/pids /sys/fs/cgroup; do
+        step=$top/slurm_dt$$/job_1234/step_5
+        mkdir -p "$step" 2>/dev/null && break
+        step=''
+    done
+    [ -n "$step" ] || skip "no cgroup can be made here"
+    fake_task 0
+    export SLURM_CONF=$PWD/slurm.conf
+    # shellcheck disable=SC2016
+    cat >starter <<'SH'
+echo $$ >"$2/cgroup.procs"
+rm -f ready
+"$1" -- sh -c 'trap "echo got it" USR1; trap "exit 0" TERM; echo $$ >ready; while :; do sleep 0.02; done' &
+until [ -s ready ]; do sleep 0.02; done
+kill -USR1 $!
+sleep 0.5
+kill -TERM "$(cat ready)"
+wait
+SH
+    for word in '' '# SignalChildrenProcesses=yes' 'SignalChildrenProcesses=no' 'SignalChildrenProcesses=yes' ' signalchildrenprocesses = Yes # all'; do
+        echo "$word" >cgroup.conf
+        run timeout 20 sh starter "$launch" "$step"
+        echo "$word: $output" >>seen
+    done
+    rmdir "$step" "${step%/*}" "${step%/*/*}"
+    diff <(grep -c 'got it' seen) <(echo 3)
+    [[ $(tail -n 2 seen) != *'got it'* ]]
+}
+
 @test "in an allocation of several nodes, outside srun: refused; with one node: runs" {
     export SLURM_JOB_ID=9 SLURM_JOB_NUM_NODES=4
     refused 64 'type srun dt-launch' -- true
