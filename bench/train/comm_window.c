@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collectives in shared memory, at the speed of memory. A rank tells the others by three counters
- * how far it is, in pieces: its data can be read; its slice of a sum is made; it has read what it
- * wants. Data that lie in the window already are read where they are, others go through slots. */
+ * how far it is, in pieces: its data can be read; its slice of a sum is made; it is done with the
+ * others' data. Data that lie in the window already are read where they are, others go through slots. */
 #include "comm_window.h"
 
 #include <stdatomic.h>
