@@ -16,15 +16,13 @@
 /* Above what the fold keeps for its window, or a rate that fills this would always be too much. */
 #define FULL_LINES (2 * DT_FOLD_PENDING_MAX)
 
+/* With the lock. */
 static void fold_piece(struct dt_output *output, const struct stream *stream, const char *text,
-                       size_t length)
+                       size_t length, long long now_ns)
 {
     for (;;) {
         size_t part = length < DT_FOLD_LINE_MAX ? length : DT_FOLD_LINE_MAX;
-        pthread_mutex_lock(&output->lock);
-        int lost = dt_fold_add(output->fold, stream->out, &stream->self, text, part, dt_now_ns());
-        pthread_mutex_unlock(&output->lock);
-        if (lost)
+        if (dt_fold_add(output->fold, stream->out, &stream->self, text, part, now_ns))
             dprintf(2, "dt-launch: out of memory; a line of output is lost\n");
         if (part == length)
             return;
@@ -37,22 +35,27 @@ static void fold_piece(struct dt_output *output, const struct stream *stream, co
 void dt_output_fold_lines(struct dt_output *output, struct stream *stream)
 {
     char *at = stream->line, *end = stream->line + stream->used, *newline;
+    long long now = dt_now_ns();
+    pthread_mutex_lock(&output->lock);
     while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
-        fold_piece(output, stream, at, (size_t)(newline - at));
+        fold_piece(output, stream, at, (size_t)(newline - at), now);
         at = newline + 1;
     }
     stream->used = (size_t)(end - at);
     memmove(stream->line, at, stream->used);
     if (stream->used == sizeof stream->line) {
-        fold_piece(output, stream, stream->line, stream->used);
+        fold_piece(output, stream, stream->line, stream->used, now);
         stream->used = 0;
     }
+    pthread_mutex_unlock(&output->lock);
 }
 
 void dt_output_fold_rest(struct dt_output *output, struct stream *stream)
 {
+    pthread_mutex_lock(&output->lock);
     if (stream->used)
-        fold_piece(output, stream, stream->line, stream->used);
+        fold_piece(output, stream, stream->line, stream->used, dt_now_ns());
+    pthread_mutex_unlock(&output->lock);
     stream->used = 0;
 }
 

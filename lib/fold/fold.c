@@ -214,7 +214,7 @@ bool dt_fold_next(struct dt_fold *fold, long long now_ns, bool flush, struct dt_
         return false;
     line = take_oldest(fold);
     *folded = (struct dt_folded){.stream = line->stream, .ranks = line->ranks};
-    folded->text = dt_numbers_text(&line->numbers);
+    folded->text = dt_numbers_take(&line->numbers);
     line->ranks = (struct dt_ranks){0};
     free_line(line);
     if (!folded->text)

@@ -215,9 +215,15 @@ void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like)
     }
 }
 
-char *dt_numbers_text(const struct dt_numbers *numbers)
+char *dt_numbers_take(struct dt_numbers *numbers)
 {
     struct dt_buf text = DT_BUF_INIT;
+    if (numbers->count == 0) {
+        char *whole = numbers->text;
+        whole[numbers->length] = '\0';
+        numbers->text = NULL;
+        return whole;
+    }
     size_t at = 0;
     for (size_t i = 0; i < numbers->count; i++) {
         const struct dt_number *number = &numbers->numbers[i];

@@ -34,7 +34,7 @@ unsigned long long dt_numbers_hash(const struct dt_numbers *numbers); /* of what
 bool dt_numbers_alike(const struct dt_numbers *a, const struct dt_numbers *b);
 /* Take the numbers of the like of it into the ranges. */
 void dt_numbers_widen(struct dt_numbers *numbers, const struct dt_numbers *like);
-/* The line for people. Caller frees; NULL: no memory. */
-char *dt_numbers_text(const struct dt_numbers *numbers);
+/* The line for people, once: the text leaves the numbers. Caller frees; NULL: no memory. */
+char *dt_numbers_take(struct dt_numbers *numbers);
 
 #endif

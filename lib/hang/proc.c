@@ -198,7 +198,10 @@ static bool begins_word(const char *line, size_t at)
 long long dt_step_of_line(const char *line, size_t len)
 {
     for (size_t at = 0; at + 5 <= len; at++) {
-        if (!strchr("sSiI", line[at]) || !begins_word(line, at) ||
+        char letter =
+            (char)(line[at] |
+                   0x20); /* most lines hold no such word: a look at each letter is all they cost */
+        if ((letter != 's' && letter != 'i') || !begins_word(line, at) ||
             (strncasecmp(line + at, "step", 4) != 0 && strncasecmp(line + at, "iter", 4) != 0))
             continue;
         size_t next = at + 4;

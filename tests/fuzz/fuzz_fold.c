@@ -27,10 +27,11 @@ static void try_list(const char *text)
 
 static void try_line(const char *text, size_t size)
 {
-    struct dt_numbers numbers, again;
-    if (dt_numbers_init(&numbers, text, size, 1, true))
+    struct dt_numbers numbers, shown, again;
+    if (dt_numbers_init(&numbers, text, size, 1, true) ||
+        dt_numbers_init(&shown, text, size, 1, true))
         abort();
-    char *told = dt_numbers_text(&numbers);
+    char *told = dt_numbers_take(&shown);
     if (!told || dt_numbers_init(&again, told, strlen(told), 1, true))
         abort();
     if (!memchr(text, '\0', size) &&
@@ -40,6 +41,7 @@ static void try_line(const char *text, size_t size)
     if (dt_numbers_alike(&numbers, &again))
         dt_numbers_widen(&numbers, &again);
     dt_numbers_fini(&numbers);
+    dt_numbers_fini(&shown);
     dt_numbers_fini(&again);
 }
 
