@@ -117,13 +117,13 @@ node_heal() { # NODE
     die $EXIT_DAEMON "node $1 is ${state:-unknown} to Slurm 30 s after its reboot; see: $0 logs $1"
 }
 
-node_back() { # NODE: idle; what Slurm or a test has drained or called down is taken back
+node_back() { # NODE: idle; what Slurm or a test has drained, failed or called down is taken back
     local state
     # The state alone may be that from before the reboot.
     grep -qs ':1AA2 [0-9A-F]*:0000 0A ' "/proc/$(remembered "$STATE/node/$1/pid")/net/tcp" || return 1
     state=$(slurm sinfo --noheader --nodes="$1" --format=%T 2>/dev/null)
     [[ $state != idle ]] || return 0
-    [[ $state != *drain* && $state != *down* ]] ||
+    [[ $state != *drain* && $state != *down* && $state != *fail* ]] ||
         slurm scontrol update NodeName="$1" State=RESUME >/dev/null 2>&1
     return 1
 }

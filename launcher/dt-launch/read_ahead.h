@@ -20,9 +20,9 @@ void dt_read_ahead_list(struct dt_read_ahead *work, const char *path);
 
 struct dt_read_ahead_sum {
     int looked; /* as a sample */
-    long long files,
-        bytes; /* all of them; 0: the sample was in memory, and nothing else was looked at */
-    long long read;         /* bytes that were not in memory, or may not have been */
+    /* all of them; 0: the sample was in memory, and nothing else was looked at */
+    long long files, bytes;
+    long long read; /* bytes that were not in memory, or may not have been */
 };
 /* Read all that was added; returns when that is done. */
 void dt_read_ahead_run(struct dt_read_ahead *work, struct dt_read_ahead_sum *sum);

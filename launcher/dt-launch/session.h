@@ -89,7 +89,7 @@ struct dt_server *dt_session_server(struct dt_session *session);
 void dt_session_broadcast(struct dt_session *session,
                           const struct dt_link_message *message); /* the lead, to all members */
 void dt_session_tell(struct dt_session *session,
-                     const struct dt_link_message *message);     /* the lead */
+                     const struct dt_link_message *message); /* the lead */
 /* Lines of output, many at a time: they leave together, when `message` is NULL at last. */
 void dt_session_tell_lines(struct dt_session *session, const struct dt_link_message *message);
 int dt_session_port(const struct dt_session *session);           /* MASTER_PORT */

@@ -2,6 +2,7 @@
 # dt-launch finds that nothing moves, and which rank is the odd one out; that a rank can not die; who is slow.
 # Jobs of two nodes by hand, both on this machine.
 
+# takes long: each hang is waited for
 bats_require_minimum_version 1.5.0
 load launch
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # dt-train: whatever the ranks share (train-layouts.txt), they take the steps of one process.
 
+# takes long: a row of the table is a run
 load train
 
 setup() {

@@ -3,6 +3,7 @@
 # dt-launch's watch over a job on a real Slurm: a hang over two nodes, and saving before the end: time limit,
 # preemption, scancel -s, --signal, where Slurm signals every process.
 
+# takes long: one job after the other trains until a limit
 load saving
 
 setup_file() { saving_cluster linuxproc; }
