@@ -20,6 +20,8 @@ ifeq ($(origin CC),default)
 CC          := gcc
 endif
 MPICC       ?= mpicc
+# where it is, dt-train gets its part for GPUs, too; it brings CUDA's headers and libraries along
+NVCC        ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc))
 BUILD       ?= build
 SANITIZE    ?=
 # ----------------------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ PROGRAMS := $(BUILD)/bin/dt-launch $(BUILD)/bin/dt-env $(BUILD)/bin/dt-topo $(BU
 SHIMS    := torchrun accelerate deepspeed composer
 FAKE_NVML := $(BUILD)/libexec/selftest/libnvidia-ml.so.1
 LOCALCLUSTER := $(BUILD)/localcluster/dt-personality $(BUILD)/localcluster/libnvidia-ml.so.1
+TRAIN_CUDA := $(if $(NVCC),$(BUILD)/bin/dt-train-cuda.so)
 MAN     := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd)) $(BUILD)/man/dt.conf.5
 UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
@@ -90,7 +93,8 @@ write-if-changed = @mkdir -p $(@D); printf '%s\n' $(1) > $@.new; cmp -s $@.new $
 GENERATED := $(BUILD)/include/version.h $(BUILD)/include/paths.h
 .PHONY: FORCE
 # objects of tests are kept between runs (a bare .SECONDARY would keep version.h stale)
-.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/tests/unit/test_train_%.o $(BUILD)/obj/tests/unit/test_train_double_%.o $(BUILD)/fuzz/obj/%.o
+.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/tests/unit/test_train_%.o $(BUILD)/obj/tests/unit/test_train_double_%.o $(BUILD)/fuzz/obj/%.o \
+           $(BUILD)/obj/fake-cuda/%.o $(BUILD)/obj/train-cuda/%.o
 
 $(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
@@ -177,6 +181,71 @@ $(BUILD)/bin/dt-train: $(call obj,$(TRAIN_SRC)) $(LIBDT)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(MPICC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
+
+# Its part for GPUs, opened at run time; the same version only. Kernels for the GPUs of 2020 (8.0) and later: machine code of the
+# common ones, and what the driver translates for the rest. Numbers are as on the CPU: no --use_fast_math.
+CUDA_HOME  := $(patsubst %/bin/,%,$(dir $(NVCC)))
+CUDA_ARCHS ?= 80 90 100
+TRAIN_CUDA_C  := $(wildcard bench/train/cuda/*.c) lib/base/error.c
+TRAIN_CUDA_CU := $(wildcard bench/train/cuda/*.cu)
+TRAIN_CUDA_FLAGS = $(CPPFLAGS) -Ibench/train $(filter-out -fPIE -fPIC,$(CFLAGS)) -fPIC -fvisibility=hidden
+NVCC_FLAGS = -std=c++17 -O3 $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS)) \
+             -Xcompiler -fPIC,-fvisibility=hidden,-Wall
+
+.PHONY: cuda
+cuda: $(TRAIN_CUDA) ## dt-train's part for GPUs, where nvcc is (minutes; make install builds it, too)
+	@$(if $(NVCC),:,echo "no nvcc (CUDA) here: dt-train is for CPUs alone")
+
+$(BUILD)/obj/train-cuda/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(TRAIN_CUDA_FLAGS) -isystem $(CUDA_HOME)/include $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/obj/train-cuda/%.o: %.cu | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(CPPFLAGS) -Ibench/train $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+
+# RTLD_NOW of dt-train finds what is missing only on a machine with GPUs; here the linker does.
+$(BUILD)/bin/dt-train-cuda.so: $(patsubst %.c,$(BUILD)/obj/train-cuda/%.o,$(TRAIN_CUDA_C)) \
+    $(patsubst %.cu,$(BUILD)/obj/train-cuda/%.o,$(TRAIN_CUDA_CU))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(NVCC) -shared $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) -Xlinker -z,defs,-rpath,$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib64 $^ -lcublas -lnccl -o $@.new
+	$(Q)mv $@.new $@
+
+# The same with a CUDA that is the host's, for tests: kernels run thread by thread (tests/fake-cuda). dt-train finds it beside it.
+FAKE_CUDA_OBJ := $(patsubst %.c,$(BUILD)/obj/fake-cuda/%.o,$(TRAIN_CUDA_C) $(wildcard tests/fake-cuda/*.c)) \
+    $(patsubst %.cu,$(BUILD)/obj/fake-cuda/%.o,$(TRAIN_CUDA_CU)) $(patsubst %.cc,$(BUILD)/obj/fake-cuda/%.o,$(wildcard tests/fake-cuda/*.cc))
+.PHONY: fake-cuda
+fake-cuda: $(BUILD)/fake-cuda/dt-train-cuda.so $(BUILD)/fake-cuda/dt-train ## dt-train with a CUDA that needs no GPU, for tests
+FAKE_CUDA_FLAGS = -DDT_CUDA_EMULATED -Itests/fake-cuda $(filter-out -std=gnu11 -Wstrict-prototypes -Wmissing-prototypes,$(TRAIN_CUDA_FLAGS)) \
+    -Wno-unknown-pragmas -Wno-shadow
+CXX ?= g++
+$(BUILD)/obj/fake-cuda/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -DDT_CUDA_EMULATED -Itests/fake-cuda $(TRAIN_CUDA_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/obj/fake-cuda/%.o: %.cu | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -x c++ -std=c++17 -fno-exceptions -fno-rtti $(FAKE_CUDA_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/obj/fake-cuda/%.o: %.cc | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -std=c++17 -fno-exceptions -fno-rtti $(FAKE_CUDA_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/fake-cuda/dt-train-cuda.so: $(FAKE_CUDA_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl$(comma)-z$(comma)defs) $^ -lm -o $@
+
+$(BUILD)/fake-cuda/dt-train: $(BUILD)/bin/dt-train
+	@mkdir -p $(@D)
+	$(Q)cp -f $< $@
 
 $(BUILD)/localcluster/dt-personality: $(call obj,contrib/localcluster/personality.c) $(LIBDT)
 	@mkdir -p $(@D)
@@ -290,7 +359,7 @@ DEPS_BUILD := gcc make git pkg-config libc6-dev libjansson-dev libconfuse-dev li
               libopenmpi-dev scdoc
 DEPS_SLURM := slurmctld slurmd slurm-client slurm-wlm-basic-plugins libslurm-dev munge
 DEPS_RUN   := librsvg2-2 fonts-dejavu-core openmpi-bin libopenblas0-openmp iproute2 nftables util-linux procps faketime jq
-DEPS_CHECK := libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
+DEPS_CHECK := g++ libcmocka-dev bats parallel python3-minimal clang clang-format clang-tidy libclang-rt-dev \
               shellcheck mandoc gawk hwloc-nox gdb valgrind numactl
 DEPS := $(DEPS_BUILD) $(if $(filter /usr,$(SLURM_PREFIX)),$(DEPS_SLURM)) $(DEPS_RUN) $(DEPS_CHECK)
 
@@ -311,11 +380,11 @@ demo: deps ## boot a 4-node Slurm on this machine and run a validated training j
 
 .PHONY: check check-unit check-cli check-cluster
 check: deps ## build and run all tests (10 minutes at most on 2 cores)
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all fake-cuda
 	@BUILD="$(BUILD)" tests/run unit cli cluster
 
 check-unit check-cli check-cluster: check-%:
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all fake-cuda
 	@BUILD="$(BUILD)" tests/run $*
 
 # Not part of check: the machine is emulated, which takes one to two minutes, and needs packages of its own.
@@ -433,12 +502,12 @@ INSTALL_MAN := $(filter-out %/dt-cluster.8,$(MAN))
 .PHONY: install uninstall
 # what a user types; the rest lies in libexec
 COMMANDS := dt-launch dt-env dt-topo dt-validate dt-train
-install: all ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
+install: all cuda ## install under prefix (DESTDIR, libdir, sysconfdir); an edited dt.conf is kept
 	$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(libexecdir)/dt" "$(DESTDIR)$(libdir)/slurm" "$(DESTDIR)$(datadir)/dt" \
 	    "$(DESTDIR)$(sysconfdir)/dt" $(foreach s,1 5 7 8,"$(DESTDIR)$(mandir)/man$(s)")
 	$(INSTALL) -m 0755 $(addprefix $(BUILD)/bin/,$(COMMANDS)) "$(DESTDIR)$(bindir)"
 	$(INSTALL) -m 0755 $(BUILD)/libexec/dt-node $(BUILD)/libexec/dt-gather $(BUILD)/libexec/dt-drain $(BUILD)/libexec/dt-slurm \
-	    "$(DESTDIR)$(libexecdir)/dt"
+	    $(TRAIN_CUDA) "$(DESTDIR)$(libexecdir)/dt"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/selftest"
 	$(INSTALL) -m 0755 $(FAKE_NVML) "$(DESTDIR)$(libexecdir)/dt/selftest"
 	$(INSTALL) -d "$(DESTDIR)$(libexecdir)/dt/shim"

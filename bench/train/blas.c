@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "kernels.h"
+#include "reals.h"
 
 typedef int dnnl_sgemm_function(char ta, char tb, long m, long n, long k, float alpha,
                                 const float *a, long lda, const float *b, long ldb, float beta,
@@ -211,30 +212,45 @@ void dt_blas_spread(const struct dt_blas *blas, const struct dt_product *product
     }
 }
 
-double dt_blas_rate(const struct dt_blas *blas)
+/* Best of a few, in seconds; the first one warms up, and may be the best all the same. 0: no memory, or
+ * it failed. */
+static double product_s(const struct dt_blas *blas, size_t size)
 {
-    enum { SIZE = 512 };
-    real *memory = aligned_alloc(DT_ALIGN, 3 * SIZE * SIZE * sizeof *memory);
-    if (!memory)
-        return 0;
-    for (size_t i = 0; i < 3 * SIZE * SIZE; i++)
-        memory[i] = (real)(i % 13) * (real)0.125;
-    struct dt_product product = {.m = SIZE,
-                                 .n = SIZE,
-                                 .k = SIZE,
-                                 .a = memory,
-                                 .lda = SIZE,
-                                 .b = memory + SIZE * SIZE,
-                                 .ldb = SIZE,
-                                 .c = memory + 2 * SIZE * SIZE,
-                                 .ldc = SIZE};
+    struct dt_error quiet;
+    real *memory = dt_reals(3 * size * size);
     double best = 1e30;
-    for (int i = 0; i < 4; i++) { /* the first one warms up, and may be the best all the same */
+    for (size_t i = 0; memory && i < 3 * size * size; i++)
+        memory[i] = (real)(i % 13) * (real)0.125;
+    const struct dt_product product = {.m = size,
+                                       .n = size,
+                                       .k = size,
+                                       .a = memory,
+                                       .lda = size,
+                                       .b = memory + size * size,
+                                       .ldb = size,
+                                       .c = memory + 2 * size * size,
+                                       .ldc = size};
+    for (int i = 0; memory && i < 4; i++) {
         double begin = dt_seconds();
         dt_blas_all(blas, &product);
+        if (blas->kernels->wait(&quiet) < 0)
+            best = 0;
         double took = dt_seconds() - begin;
         best = took < best ? took : best;
     }
-    free(memory);
-    return 2.0 * SIZE * SIZE * SIZE / best * 1e-9;
+    dt_memory_free(memory);
+    return memory ? best : 0;
+}
+
+double dt_blas_rate(const struct dt_blas *blas)
+{
+    enum { SIZE = 512, SMALLEST = 128, LARGEST = 4096 };
+    bool device = blas->kind == DT_BLAS_DEVICE;
+    size_t size = device ? SMALLEST : SIZE;
+    double took = product_s(blas, size);
+    /* a GPU is at its best when it has work for a millisecond or more */
+    while (device && took > 0 && took < 2e-3 && size < LARGEST)
+        took = product_s(blas, size *= 2);
+    double n = (double)size;
+    return took > 0 ? 2.0 * n * n * n / took * 1e-9 : 0;
 }

@@ -98,9 +98,15 @@ static int wait_until(struct dt_comm *comm,
     return rc;
 }
 
+static int join(struct dt_comm *comm, uint64_t operation, struct dt_error *err)
+{
+    return comm->operations->join ? comm->operations->join(comm, operation, err) : 0;
+}
+
 int dt_comm_wait(struct dt_comm *comm, uint64_t operation, struct dt_error *err)
 {
-    return wait_until(comm, is_ended, &operation, err);
+    int rc = wait_until(comm, is_ended, &operation, err);
+    return rc == 0 ? join(comm, operation, err) : rc;
 }
 
 int dt_comm_wait_message(struct dt_comm *comm, const struct dt_message *message,
@@ -111,7 +117,8 @@ int dt_comm_wait_message(struct dt_comm *comm, const struct dt_message *message,
 
 int dt_comm_drain(struct dt_comm *comm, struct dt_error *err)
 {
-    return wait_until(comm, is_drained, NULL, err);
+    int rc = wait_until(comm, is_drained, NULL, err);
+    return rc == 0 ? join(comm, comm->started, err) : rc;
 }
 
 int dt_comm_sum(struct dt_comm *comm, void *data, size_t count, enum dt_comm_type type,

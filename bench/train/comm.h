@@ -29,6 +29,8 @@ struct dt_message {
     bool done;
 };
 
+struct dt_kernels;
+
 struct dt_comm {
     int rank, size;
     const char *manner;         /* for people: "shared window" */
@@ -39,6 +41,7 @@ struct dt_comm {
     double
         spent_s; /* by this rank on operations of the group, starting, moving and waiting; whoever
                        reads it sets it to 0 (dt_mesh_spent) */
+    const struct dt_kernels *kernels; /* of the device whose data this is; NULL: the host's */
     const struct dt_comm_operations *operations;
     void *state;
 };
@@ -68,6 +71,10 @@ struct dt_comm_operations {
     int (*receive_start)(struct dt_comm *comm, struct dt_message *message, real *data, size_t count,
                          int from, struct dt_error *err);
     int (*poll)(struct dt_comm *comm, struct dt_error *err);
+    /* Where operations end behind the host's back (comm_nccl.c): what is computed from now on is
+     * computed after them, up to the one of this number. NULL: they have ended when they are counted
+     * as finished. */
+    int (*join)(struct dt_comm *comm, uint64_t operation, struct dt_error *err);
     /* These two wait. */
     int (*broadcast)(struct dt_comm *comm, void *data, size_t bytes, int root,
                      struct dt_error *err);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "kernels.h"
 #include "reals.h"
 
 struct state {
@@ -24,11 +25,20 @@ static int sum_start(struct dt_comm *comm, void *data, size_t count, enum dt_com
     return end_at_once(comm);
 }
 
+/* What a GPU computes with is copied there, in its turn. */
+static void put(const struct dt_comm *comm, real *to, const real *from, size_t count)
+{
+    if (comm->kernels)
+        comm->kernels->copy(to, from, count);
+    else
+        memmove(to, from, count * sizeof *to);
+}
+
 static int scatter_start(struct dt_comm *comm, real *all, real *mine, size_t count,
                          struct dt_error *err)
 {
     (void)err;
-    memmove(mine, all, count * sizeof *mine);
+    put(comm, mine, all, count);
     return end_at_once(comm);
 }
 
@@ -36,7 +46,7 @@ static int gather_start(struct dt_comm *comm, const real *mine, real *all, size_
                         struct dt_error *err)
 {
     (void)err;
-    memmove(all, mine, count * sizeof *mine);
+    put(comm, all, mine, count);
     return end_at_once(comm);
 }
 
@@ -44,7 +54,7 @@ static int all_to_all_start(struct dt_comm *comm, const real *all, const size_t 
                             const size_t *receive, size_t most, struct dt_error *err)
 {
     (void)receive, (void)most, (void)err;
-    memmove(mine, all, *send * sizeof *mine);
+    put(comm, mine, all, *send);
     return end_at_once(comm);
 }
 

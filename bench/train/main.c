@@ -83,10 +83,14 @@ static int run(struct dt_comm *comm, const struct dt_options *options, struct dt
     int rc = choose_threads(comm, &threads, err);
     if (dt_comm_agree(comm, rc < 0, &code, err) < 0)
         return code;
-    code = dt_train_open(&train, options, comm, threads, err);
-    if (code == 0)
-        code = dt_train_run(&train, err);
-    dt_train_close(&train);
+    struct dt_device device;
+    if (dt_device_open(&device, options->device, options->bf16, comm, &code, err) == 0) {
+        code = dt_train_open(&train, options, &device, threads, err);
+        if (code == 0)
+            code = dt_train_run(&train, err);
+        dt_train_close(&train);
+    }
+    dt_device_close(&device);
     return code;
 }
 

@@ -148,6 +148,7 @@ static int open_group(struct dt_mesh *mesh, enum dt_mesh_group group, struct dt_
     struct dt_comm *comm = &mesh->own[group];
     if (size_along(mesh, along) == 1) {
         dt_comm_single_open(comm);
+        comm->kernels = mesh->world->kernels;
         return 0;
     }
     /* a stage in between is alone */

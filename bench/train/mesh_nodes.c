@@ -178,7 +178,9 @@ int dt_mesh_nodes(const struct dt_mesh *mesh, struct dt_error *said, struct dt_e
     said->text[0] = '\0';
     if (mesh->sizes.tp == 1)
         return 0;
-    const struct dt_mesh_place mine = place_here();
+    struct dt_mesh_place mine = place_here();
+    if (world->kernels)
+        mine.numa = 0; /* GPUs talk past the CPUs and their memory */
     struct dt_mesh_place *all = calloc((size_t)world->size, sizeof *all);
     if (!all)
         return dt_comm_break(world, err, "no memory for the places of %d ranks", world->size);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "blas.h"
 #include "comm.h"
+#include "device.h"
 #include "layout.h"
 #include "import.h"
 #include "mesh.h"
@@ -28,6 +29,7 @@ struct dt_options {
     double spike; /* standard deviations of the loss that end the run; 0: none does */
     enum dt_blas_kind blas;
     int bf16; /* products of it; 0: of fp32 */
+    enum dt_device_kind device;
     enum dt_comm_manner comm;
     struct dt_mesh_sizes mesh;
     enum dt_recompute recompute;

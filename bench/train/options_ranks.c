@@ -2,6 +2,9 @@
 /* Options about how the ranks share the work, one a dimension of the mesh (mesh.h). */
 #include "options_rows.h"
 
+static const char *const devices[] = {
+    [DT_DEVICE_AUTO] = "auto", [DT_DEVICE_CPU] = "cpu", [DT_DEVICE_CUDA] = "cuda", NULL};
+
 static const char *const manners[] = {[DT_COMM_AUTO] = "auto", [DT_COMM_MPI] = "mpi", NULL};
 
 const struct dt_option_row dt_options_of_ranks[] = {
@@ -22,6 +25,9 @@ const struct dt_option_row dt_options_of_ranks[] = {
      DT_AT(mesh.cp), DT_FROM(1, 1 << 20)},
     {"ep", "N", "ranks that share the experts of a layer (default: 1)", dt_take_int, DT_AT(mesh.ep),
      DT_FROM(1, 1 << 20)},
+    {"device", "KIND",
+     "cpu, cuda: a GPU a rank, or auto: cuda where all ranks have one (default: auto)",
+     dt_take_word, DT_AT(device), .words = devices},
     {"comm", "KIND", "auto: shared memory inside a node; mpi: never (default: auto)", dt_take_word,
      DT_AT(comm), .words = manners},
     {.name = NULL},

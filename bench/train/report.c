@@ -114,6 +114,8 @@ void dt_report_header(struct dt_report *report, const struct dt_report_setup *se
         report->out,
         ", %.1f MiB of parameters, gradients and moments and %.1f MiB of activations a rank; %s\n",
         (double)setup->bytes / (1 << 20), (double)setup->kept_bytes / (1 << 20), setup->manner);
+    if (setup->why_cpu[0])
+        fprintf(report->out, "on CPUs: %s\n", setup->why_cpu);
     if (setup->first_step > 0)
         fprintf(report->out, "resumed after step %ld\n", setup->first_step);
     else if (setup->options->resume)

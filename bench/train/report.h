@@ -38,12 +38,13 @@ struct dt_report_setup {
     const char *blas_name;
     double blas_rate;
     const struct dt_mesh_sizes *mesh;
-    int zero;           /* 0: the model is not sharded */
-    const char *manner; /* in which the ranks talk */
-    size_t bytes;       /* of a rank: parameters, gradients, moments */
-    int micros;         /* micro-batches of a step */
-    size_t kept_bytes;  /* of a rank: activations that forward keeps for backward */
-    long first_step;    /* steps that are done already */
+    int zero;            /* 0: the model is not sharded */
+    const char *manner;  /* in which the ranks talk */
+    const char *why_cpu; /* and not a GPU; "": there is nothing to say */
+    size_t bytes;        /* of a rank: parameters, gradients, moments */
+    int micros;          /* micro-batches of a step */
+    size_t kept_bytes;   /* of a rank: activations that forward keeps for backward */
+    long first_step;     /* steps that are done already */
 };
 
 int dt_report_open(struct dt_report *report, const struct dt_options *options, int rank, int ranks,

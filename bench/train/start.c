@@ -150,7 +150,8 @@ static int open_own(struct dt_train *train, int *code, struct dt_error *err)
     if (o->export_to && train->comm->rank == 0 && dt_export_prepare(o->export_to, err) < 0)
         return -1;
     *code = 1;
-    return dt_blas_open(&train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err);
+    return dt_device_blas(train->device, &train->blas, o->bf16 ? DT_BLAS_BF16 : o->blas,
+                          train->threads, err);
 }
 
 /* The options against each other, alike on all ranks, and then the groups of ranks. */
@@ -183,12 +184,14 @@ static int open_mesh(struct dt_train *train, int *code, struct dt_error *err)
     return 0;
 }
 
-int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
-                  int threads, struct dt_error *err)
+int dt_train_open(struct dt_train *train, const struct dt_options *options,
+                  const struct dt_device *device, int threads, struct dt_error *err)
 {
+    struct dt_comm *comm = device->comm;
     int code = DT_EXIT_USAGE, rc;
     *train = (struct dt_train){.options = options,
                                .comm = comm,
+                               .device = device,
                                .threads = threads,
                                .saved_at = -1,
                                .checked_at = -1,
@@ -233,6 +236,7 @@ int dt_train_open(struct dt_train *train, const struct dt_options *options, stru
                                   .mesh = &train->mesh.sizes,
                                   .zero = options->zero,
                                   .manner = comm->manner,
+                                  .why_cpu = device->why,
                                   .bytes = train->parallel.taken * sizeof(real),
                                   .micros = train->parallel.pipe.micros,
                                   .kept_bytes = train->model.kept_count * sizeof(real),

@@ -86,7 +86,8 @@ int dt_tied_finish(struct dt_tied *t, real *grads, size_t first, size_t count, s
 {
     size_t c = t->channels, end = first + count;
     size_t from = (first + c - 1) / c, to = end / c; /* whole rows; none: to < from, in one row */
-    if (dt_comm_wait(t->comm, t->operation, err) < 0)
+    /* the host reads the tokens */
+    if (dt_comm_wait(t->comm, t->operation, err) < 0 || t->kernels->wait(err) < 0)
         return -1;
     for (int r = 0; r < t->comm->size; r++) {
         if (to < from) {

@@ -270,14 +270,19 @@ static int generate(struct dt_train *train, const struct dt_layout *layout, real
                     struct dt_error *err)
 {
     const struct dt_options *o = train->options;
-    return dt_generate(stdout, layout, params, &train->blas,
-                       &(struct dt_generate_setup){.prompt = o->prompt,
-                                                   .tokens = o->generate,
-                                                   .temperature = o->temperature,
-                                                   .top = o->top,
-                                                   .seed = o->seed,
-                                                   .tokenizer = o->tokenizer},
-                       err);
+    struct dt_blas blas; /* one row at a time, and one rank: the CPU's */
+    if (dt_blas_open(&blas, o->bf16 ? DT_BLAS_BF16 : o->blas, train->threads, err) < 0)
+        return -1;
+    int rc = dt_generate(stdout, layout, params, &blas,
+                         &(struct dt_generate_setup){.prompt = o->prompt,
+                                                     .tokens = o->generate,
+                                                     .temperature = o->temperature,
+                                                     .top = o->top,
+                                                     .seed = o->seed,
+                                                     .tokenizer = o->tokenizer},
+                         err);
+    dt_blas_close(&blas);
+    return rc;
 }
 
 /* What comes after a step's update. *end: the user wants the run to stop here. */

@@ -15,6 +15,7 @@
 struct dt_train {
     const struct dt_options *options;
     struct dt_comm *comm;
+    const struct dt_device *device;
     struct dt_mesh mesh;
     struct dt_blas blas;
     struct dt_model model;
@@ -38,8 +39,8 @@ struct dt_train {
 };
 
 /* Both return 0 or an exit code, the same on every rank, with the sentence in err. */
-int dt_train_open(struct dt_train *train, const struct dt_options *options, struct dt_comm *comm,
-                  int threads, struct dt_error *err);
+int dt_train_open(struct dt_train *train, const struct dt_options *options,
+                  const struct dt_device *device, int threads, struct dt_error *err);
 int dt_train_run(struct dt_train *train, struct dt_error *err);
 void dt_train_close(struct dt_train *train);
 
