@@ -83,8 +83,8 @@ same() { # RANKS LAYOUT -- MODEL...
 @test "parameters: what a GPU has trained is what the CPU has, tensor by tensor, and goes on there" {
     "$BIN" --device cpu "${MODEL[@]}" --export "$TMP/cpu" --checkpoint "$TMP/cpu.saved" >/dev/null
     gpus 2 "${MODEL[@]}" --fsdp 2 --export "$TMP/gpu" --checkpoint "$TMP/gpu.saved" >/dev/null
-    # AdamW divides by the root of the second moment: where a gradient is all but 0, its rounding shows
-    "$ROOT/tests/tools/tensors-away" "$TMP/cpu/model.safetensors" "$TMP/gpu/model.safetensors" 1e-5
+    # AdamW makes whole steps of gradients that are all but 0, and so of their rounding; a wrong one is tenths away
+    "$ROOT/tests/tools/tensors-away" "$TMP/cpu/model.safetensors" "$TMP/gpu/model.safetensors" 1e-3
     "$BIN" --device cpu "${MODEL[@]}" --steps 5 --resume --checkpoint "$TMP/cpu.saved" --log "$TMP/log.cpu" >/dev/null
     "$BIN" --device cpu "${MODEL[@]}" --steps 5 --resume --checkpoint "$TMP/gpu.saved" --log "$TMP/log.gpu" >/dev/null
     losses_agree "$TMP/log.cpu" "$TMP/log.gpu" 2
@@ -93,7 +93,7 @@ same() { # RANKS LAYOUT -- MODEL...
 @test "two runs on GPUs agree bit for bit; the start line names the GPU" {
     gpus 2 "${MODEL[@]}" --tp 2 --checkpoint "$TMP/one" >"$TMP/out"
     gpus 2 "${MODEL[@]}" --tp 2 --checkpoint "$TMP/two" >/dev/null
-    same_state "$TMP/one" "$TMP/two"
+    same_state "$TMP"/one/step-???????? "$TMP"/two/step-????????
     grep -q 'GPU 0 of 4, Fake GPU, cuBLAS 13.0, measured' "$TMP/out"
     grep -q '; NCCL$' "$TMP/out"
 }
@@ -107,6 +107,7 @@ same() { # RANKS LAYOUT -- MODEL...
     FAKE_CUDA_DEVICES=1 run -0 mpirun -np 2 --allow-run-as-root --oversubscribe "$CUDA" "${MODEL[@]}"
     [[ $output == *"on CPUs: 1 GPU is visible for the 2 ranks on "* ]]
     # with one GPU each, as a launcher binds them, they have one each
+    # shellcheck disable=SC2016 # expanded by the inner shell
     FAKE_CUDA_DEVICES=2 run -0 mpirun -np 2 --allow-run-as-root --oversubscribe \
         bash -c 'CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_LOCAL_RANK exec "$@"' - "$CUDA" "${MODEL[@]}"
     [[ $output == *"GPU 0 of 1, Fake GPU"* ]]
@@ -152,10 +153,18 @@ same() { # RANKS LAYOUT -- MODEL...
 @test "out of the GPU's memory, a launch that fails, a group's operation that fails: a sentence each, nobody hangs" {
     FAKE_CUDA_MEMORY=1 run -1 "$CUDA" --device cuda "${MODEL[@]}" --channels 128 --vocab 4096
     one_sentence
-    [[ $output == *"no memory for the model"* ]]
+    [[ $output == "dt-train: no memory for the model: it wants "* ]] || { echo "$output"; false; }
     FAKE_CUDA_FAILS=34 run -1 "$CUDA" --device cuda "${MODEL[@]}"
     [[ ${lines[-1]} == "dt-train: GPU 0: computing failed: unspecified launch failure" ]]
     FAKE_NCCL_FAILS=1:9 run gpus 2 "${MODEL[@]}" --dp 2
     [ "$status" -ne 0 ]
     [[ $output == *"dt-train: NCCL: "*" failed: unhandled system error (NCCL_DEBUG=WARN says more)"* ]]
+}
+
+@test "the library that nvcc has built has all that it needs, and says that a GPU is missing" {
+    [ -e "${BIN%/*}/dt-train-cuda.so" ] || skip "make cuda has built none"
+    CUDA_VISIBLE_DEVICES='' run -78 "$BIN" --device cuda "${MODEL[@]}"
+    [[ $output != *"; install both of one version" ]] || skip "it is of an earlier build: make cuda"
+    one_sentence
+    [[ $output == *": no NVIDIA driver is loaded here"* || $output == *": no GPU is visible to this rank"* ]]
 }
