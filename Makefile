@@ -480,7 +480,7 @@ $(BUILD)/bench/bench_comm: bench/comm/bench_comm.c $(call obj,$(filter-out bench
 	$(Q)$(MPICC) $(CPPFLAGS) -Ibench/train $(filter-out -O2,$(CFLAGS)) $(TRAIN_OPT) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
 
 .PHONY: bench-train
-bench-train: $(BUILD)/bin/dt-train $(BUILD)/bench/bench_comm ## dt-train beside PyTorch (make deps-programs), llm.c (LLMC=/path/to/llm.c) and itself; ROUNDS=7
+bench-train: $(BUILD)/bin/dt-train $(BUILD)/bench/bench_comm ## dt-train beside PyTorch (make deps-programs, or TORCH_PYTHON="command"), llm.c (LLMC=/path/to/llm.c) and itself; ROUNDS=7
 	@BUILD="$(BUILD)" VENV="$(VENV)" LLMC="$(LLMC)" bench/train/bench-train
 
 .PHONY: bench-launch
