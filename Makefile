@@ -94,7 +94,7 @@ GENERATED := $(BUILD)/include/version.h $(BUILD)/include/paths.h
 .PHONY: FORCE
 # objects of tests are kept between runs (a bare .SECONDARY would keep version.h stale)
 .PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/obj/tests/unit/test_train_%.o $(BUILD)/obj/tests/unit/test_train_double_%.o $(BUILD)/fuzz/obj/%.o \
-           $(BUILD)/obj/fake-cuda/%.o $(BUILD)/obj/train-cuda/%.o
+           $(BUILD)/obj/fake-cuda/%.o $(BUILD)/obj/fake-cuda-double/%.o $(BUILD)/obj/train-cuda/%.o
 
 $(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
@@ -318,6 +318,24 @@ $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_train_doubl
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(TRAIN_OPT) $(LDFLAGS) $^ -lcmocka $(TRAIN_LIBS) -o $@
+
+# test_train_kernels holds the emulated kernels to the CPU's, and test_train_double_kernels the same source in double.
+EMULATED := $(BUILD)/obj/fake-cuda/tests/fake-cuda/fake_runtime.o
+EMULATED_SRC := $(basename $(TRAIN_CUDA_CU) tests/fake-cuda/emulate.cc)
+$(BUILD)/unit/test_train_kernels: $(EMULATED) $(EMULATED_SRC:%=$(BUILD)/obj/fake-cuda/%.o)
+$(BUILD)/unit/test_train_double_kernels: $(EMULATED) $(EMULATED_SRC:%=$(BUILD)/obj/fake-cuda-double/%.o)
+$(BUILD)/obj/tests/unit/test_train_kernels.o $(BUILD)/obj/tests/unit/test_train_double_kernels.o: \
+    CPPFLAGS += -Ibench/train/cuda -Itests/fake-cuda
+
+$(BUILD)/obj/fake-cuda-double/%.o: %.cu | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -x c++ -std=c++17 -fno-exceptions -fno-rtti -DDT_TRAIN_DOUBLE $(FAKE_CUDA_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/obj/fake-cuda-double/%.o: %.cc | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -std=c++17 -fno-exceptions -fno-rtti $(FAKE_CUDA_FLAGS) $(DEPFLAGS) -c $< -o $@
 
 # dt.conf(5) is made from the commented dt.conf itself, so that the two can not differ.
 $(BUILD)/man/dt.conf.5: configs/dt.conf docs/man/dt.conf.5.awk
