@@ -140,7 +140,7 @@ static int choose(struct dt_device *d, enum dt_device_kind wanted, bool bf16,
         return take_gpu(d, &all[d->host->rank], bf16, err);
     if (wanted == DT_DEVICE_AUTO) {
         if (d->library || has_driver())
-            snprintf(d->why, sizeof d->why, "%s", why.text);
+            snprintf(d->why, sizeof d->why, "%.*s", (int)sizeof d->why - 1, why.text);
         return 0;
     }
     if (without != d->host->rank)

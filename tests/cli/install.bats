@@ -6,7 +6,8 @@
 bats_require_minimum_version 1.5.0
 
 # One build for all tests, from the archive, in a path with blanks; not optimised (which the C library warns of), as it is
-# the build that is tried, not what it makes.
+# the build that is tried, not what it makes; and as where nvcc is missing, which takes minutes (tests/cli/train-cuda.bats
+# looks at what it has built).
 setup_file() {
     local work="$BATS_FILE_TMPDIR/a path"
     mkdir -p "$work/git" && cd "$BATS_TEST_DIRNAME/../.." || return 1
@@ -23,7 +24,7 @@ setup_file() {
 
 build() { # ARGUMENTS of make
     GIT_CEILING_DIRECTORIES="$BATS_FILE_TMPDIR" env -u BUILD -u MAKEFLAGS make --no-print-directory -j2 \
-        OPT='-O0 -Wno-cpp' TRAIN_OPT="-O0 -fopenmp" "$@"
+        OPT='-O0 -Wno-cpp' TRAIN_OPT="-O0 -fopenmp" NVCC= "$@"
 }
 
 setup() { cd "$TREE" || return 1; }

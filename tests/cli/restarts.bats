@@ -246,7 +246,7 @@ for name in names:
     maps[-1][:4096] = b"x" * 4096
     os.close(fd)
 open("up." + rank, "w").close()
-while not (rank == "0" and os.path.exists("die")):
+while not (rank == "0" and os.path.exists("die") and os.path.exists("up.1")):
     time.sleep(0.02)
 os.kill(os.getpid(), 9)
 PY

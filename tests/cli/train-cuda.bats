@@ -137,7 +137,7 @@ same() { # RANKS LAYOUT -- MODEL...
     cp "$CUDA" "$TMP/mixed/dt-train"
     version=$("$BIN" --version | awk '{ print $2 }')
     # the same length, so that nothing moves
-    sed "s/\x00$version\x00/\x00$(tr '0-9a-z' '9876543210a-z' <<<"${version:0:1}")${version:1}\x00/" \
+    sed "s/\x00$version\x00/\x00$(tr '0-9a-z' '1-9a-z0' <<<"${version:0:1}")${version:1}\x00/" \
         "${CUDA%/*}/dt-train-cuda.so" >"$TMP/mixed/dt-train-cuda.so"
     chmod +x "$TMP/mixed/dt-train-cuda.so"
     run -78 "$TMP/mixed/dt-train" --device cuda "${MODEL[@]}"
