@@ -440,6 +440,7 @@ sanitized-programs: $(BUILD)/bin/dt-train
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
+FUZZ_SEED    ?= 0 # 0: another one each time
 FUZZ_FLAGS = $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LIB   := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIB_SRC))
 $(BUILD)/fuzz/obj/%.o: %.c | $(GENERATED)
@@ -458,7 +459,7 @@ $(BUILD)/fuzz/fuzz_fake_nvml: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(wildcard la
 fuzz: $(FUZZ) ## run every fuzz target for FUZZ_SECONDS
 	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(BUILD)/fuzz/corpus-$$n; \
 	    seeds=; [ -d tests/fuzz/corpus/$${n#fuzz_} ] && seeds=tests/fuzz/corpus/$${n#fuzz_}; \
-	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -seed=$(strip $(FUZZ_SEED)) -print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
 	        $(BUILD)/fuzz/corpus-$$n $$seeds >$(BUILD)/fuzz/$$n.log 2>&1 \
 	        && echo "fuzz  $$n: no finding in $(FUZZ_SECONDS) s" || { tail -n 40 $(BUILD)/fuzz/$$n.log; exit 1; }; done
 

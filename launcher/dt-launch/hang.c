@@ -195,7 +195,11 @@ static void look(struct dt_hang *hang)
     } else {
         send_pulse(hang, &pulse);
     }
+    bool due = false;
     for (int i = 0; i < job->place->processes; i++)
+        due |= dt_straggler_due(hang->straggler, job->workers[i].rank,
+                                dt_progress_steps(&hang->progress[i]));
+    for (int i = 0; due && i < job->place->processes; i++)
         dt_straggler_follow(hang->straggler, job->session, job->workers[i].rank,
                             dt_progress_steps(&hang->progress[i]));
 }

@@ -20,9 +20,10 @@ struct rank {
     /* of our own ranks */
     long long from_step, from_ns;
     /* the lead, of all */
-    double us;   /* what a step takes; 0: not known */
-    int slow;    /* windows in which it was slower, in a row */
-    double said; /* how many times the median, when it was said last; 0: never */
+    double us;     /* what a step takes; 0: not known */
+    double before; /* the same of the window before */
+    int slow;      /* windows in which it was slower, in a row */
+    double said;   /* how many times the median, when it was said last; 0: never */
     char *node;
 };
 
@@ -59,6 +60,19 @@ void dt_straggler_destroy(struct dt_straggler *straggler)
 
 /* ---- our own ranks ------------------------------------------------------------------------- */
 
+bool dt_straggler_due(struct dt_straggler *straggler, int rank, const struct dt_watch *steps)
+{
+    if (!steps || rank < 0 || rank >= straggler->world_size)
+        return false;
+    struct rank *own = &straggler->ranks[rank];
+    long long step = atomic_load(&steps->step);
+    if (own->from_ns == 0 || step < own->from_step) {
+        own->from_step = step;
+        own->from_ns = atomic_load(&steps->step_ns);
+    }
+    return step - own->from_step >= STEPS;
+}
+
 void dt_straggler_follow(struct dt_straggler *straggler, struct dt_session *session, int rank,
                          const struct dt_watch *steps)
 {
@@ -66,11 +80,7 @@ void dt_straggler_follow(struct dt_straggler *straggler, struct dt_session *sess
         return;
     struct rank *own = &straggler->ranks[rank];
     long long step = atomic_load(&steps->step), when_ns = atomic_load(&steps->step_ns);
-    if (own->from_ns == 0 || step < own->from_step) {
-        own->from_step = step;
-        own->from_ns = when_ns;
-    }
-    if (step - own->from_step < STEPS)
+    if (own->from_ns == 0 || step - own->from_step < STEPS / 2)
         return;
     struct dt_link_message pace = {
         .type = DT_LINK_PACE,
@@ -98,14 +108,16 @@ static double median(double *values, int count)
     return values[(count - 1) / 2];
 }
 
-/* The pace of the rank in the middle, and that from which on a rank is slow. False: no memory. */
+/* The pace of the rank in the middle, and that from which on a rank is slow. False: no memory. Nodes look
+ * at different moments: of two windows the slower counts, as what slows all down reaches some first. */
 static bool usual_pace(const struct dt_straggler *straggler, double *usual, double *limit)
 {
     double *values = calloc((size_t)straggler->world_size, sizeof *values);
     int count = 0;
     for (int i = 0; values && i < straggler->world_size; i++) {
-        if (straggler->ranks[i].us > 0)
-            values[count++] = straggler->ranks[i].us;
+        const struct rank *rank = &straggler->ranks[i];
+        if (rank->us > 0)
+            values[count++] = rank->us > rank->before ? rank->us : rank->before;
     }
     if (count) {
         *usual = median(values, count);
@@ -166,6 +178,7 @@ void dt_straggler_hear(struct dt_straggler *straggler, const struct dt_link_mess
         return;
     struct rank *rank = &straggler->ranks[n[0]];
     straggler->known += rank->us <= 0;
+    rank->before = rank->us;
     rank->us = (double)(n[3] > 0 ? n[3] : n[2]);
     if (rank->us <= 0)
         rank->us = 1;

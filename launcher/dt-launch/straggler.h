@@ -15,8 +15,11 @@ struct dt_straggler;
 struct dt_straggler *dt_straggler_create(int world_size, struct dt_events *events);
 void dt_straggler_destroy(struct dt_straggler *straggler);
 
-/* Every node, for each rank of its own, now and then: after every 10 steps its pace goes to the lead.
+/* Every node, now and then: has the rank done 10 steps since its pace was told? Then all of the node tell
+ * theirs, so that these are of the same time: what slows all down would otherwise be seen in some first.
  * steps NULL: it has told of none. */
+bool dt_straggler_due(struct dt_straggler *straggler, int rank, const struct dt_watch *steps);
+/* The rank's pace goes to the lead, if it has done 5 steps. */
 void dt_straggler_follow(struct dt_straggler *straggler, struct dt_session *session, int rank,
                          const struct dt_watch *steps);
 /* The lead hears a pace, and says who is slow. */

@@ -55,8 +55,10 @@ static bool send_all(int fd, const char *text)
 const char *dt_imds_body(const char *answer, int *status)
 {
     const char *body = strstr(answer, "\r\n\r\n");
-    if (sscanf(answer, "HTTP/1.%*1[01] %3d", status) != 1 || !body)
+    char digits[4];
+    if (sscanf(answer, "HTTP/1.%*1[01]%*1[ ]%3[0-9]", digits) != 1 || !body)
         return NULL;
+    *status = atoi(digits);
     return body + 4;
 }
 

@@ -54,12 +54,13 @@ static const char *info(const struct dt_xml_node *node, const char *name)
 
 /* ---- CPUs and memory -------------------------------------------------------------------------- */
 
-/* hwloc's masks can say "all that follow"; a file that does is of no real machine. */
+/* hwloc's masks can say "all that follow"; a file that does is of no real machine. And hwloc (2.9) reads
+ * past the end of a text without a character. */
 static hwloc_bitmap_t read_set(const char *text)
 {
     hwloc_bitmap_t set = strlen(text) > DT_MACHINE_PUS_MAX ? NULL : hwloc_bitmap_alloc();
 
-    if (!set || hwloc_bitmap_sscanf(set, text) < 0 || hwloc_bitmap_weight(set) < 0 ||
+    if (!set || !*text || hwloc_bitmap_sscanf(set, text) < 0 || hwloc_bitmap_weight(set) < 0 ||
         hwloc_bitmap_last(set) >= DT_MACHINE_PUS_MAX) {
         hwloc_bitmap_free(set);
         return NULL;

@@ -396,6 +396,7 @@ static void imds_answers(void **state)
     assert_null(dt_imds_body("HTTP/1.1 200 OK\r\nA: b\r\n", &status)); /* cut off */
     assert_null(dt_imds_body("SSH-2.0-OpenSSH\r\n\r\n", &status));
     assert_null(dt_imds_body("", &status));
+    assert_null(dt_imds_body("HTTP/1.1-200 OK\r\n\r\n", &status));
     assert_int_equal(dt_imds_seconds_until("1 Jan 1970 00:01:40 GMT", 40), 60);
     assert_int_equal(dt_imds_seconds_until("1970-01-01T00:01:40Z", 140), -40);
     assert_int_equal(dt_imds_seconds_until("soon", 140), 0);
