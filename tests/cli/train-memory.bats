@@ -58,11 +58,12 @@ C
     [ "$(grep -c ': 1 of 1 communicators' out)" -eq 2 ]
 }
 
+# On CPUs: the dynamic linker reads the search path of CUDA's libraries by words, past its end, which valgrind takes for an error.
 @test "valgrind finds nothing in two ranks, no lost memory either" {
     cd "$TMP"
     two valgrind -q --fair-sched=yes --error-exitcode=99 --keep-debuginfo=yes --num-callers=40 \
         --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --suppressions=/usr/share/openmpi/openmpi-valgrind.supp \
-        --suppressions="$FIXTURES/valgrind.supp" -- "$BIN" "${SMALL[@]}" "${STEPS[@]}" c --fsdp 2 || { cat out >&2 && return 1; }
+        --suppressions="$FIXTURES/valgrind.supp" -- "$BIN" "${SMALL[@]}" "${STEPS[@]}" c --fsdp 2 --device cpu || { cat out >&2 && return 1; }
     grep -q '^2 steps in' out
     [ "$(grep -c '^==[0-9]*== [A-Z]' out)" -eq 0 ]
 }
