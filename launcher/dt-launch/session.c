@@ -15,7 +15,7 @@
 #include "session_internal.h"
 
 #define EVENTS      64
-#define PING_S      2.0
+#define PING_S      2.0 /* or a quarter of the patience: one that is late is not silent */
 #define LINES_BYTES 65536
 #define FIRST_PINGS 8 /* close together, for a good clock from the beginning */
 
@@ -59,12 +59,17 @@ static int from_lead(struct dt_session *session, struct dt_link_message *message
     }
 }
 
+static double ping_s(const struct dt_session *session)
+{
+    return session->patience < 4 * PING_S ? session->patience / 4 : PING_S;
+}
+
 void dt_session_ping(struct dt_session *session)
 {
     struct dt_link_message question = {.type = DT_LINK_PING, .numbers = {dt_now_ns()}};
     if (dt_now() < session->next_ping)
         return;
-    session->next_ping = dt_now() + PING_S;
+    session->next_ping = dt_now() + ping_s(session);
     dt_peer_send(session, session->peers[0], &question);
 }
 
@@ -163,7 +168,7 @@ static bool all_are_silent(const struct dt_session *session)
     int silent = 0;
     for (size_t i = 0; i < session->peer_count; i++) {
         const struct peer *peer = session->peers[i];
-        if (peer->fd >= 0 && dt_now() - peer->heard < session->patience - PING_S)
+        if (peer->fd >= 0 && dt_now() - peer->heard < session->patience - ping_s(session))
             return false;
         silent += peer->fd >= 0;
     }

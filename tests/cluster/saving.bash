@@ -140,7 +140,8 @@ while not hits:
 time.sleep(0.5)
 before = [beats.value for beats in workers]
 time.sleep(0.5)
-print("living", sum(beats.value > old for beats, old in zip(workers, before)), flush=True)
+living = sum(beats.value > old for beats, old in zip(workers, before))
+print(f"living {living}\n", end="", flush=True)  # in one piece: the ranks' lines do not mix
 PY
     srun -N2 --ntasks-per-node=1 dt-launch --nproc-per-node 2 "$@" -- python3 "$PWD/loader.py" >out 2>&1 3>&- &
     until_ok test -e up.0 -a -e up.1 -a -e up.2 -a -e up.3
