@@ -240,14 +240,19 @@ PY
         tell "not named"
     python3 -c 'import json; e, = [e for e in map(json.loads, open("events")) if e["event"] == "straggler"]
 assert e["rank"] == 1 and abs(e["slower"] - 1) < 0.01 and e["node_shares"] is False, e'
-    SLOW=none two_nodes --hang-timeout 5 -- python3 pace.py
-    [[ $output != *slower* ]] || tell "named without being slow"
+    # A busy machine may slow a rank for real: it is a fault when each of three runs has one.
+    nobody_slower() { # OPTION...
+        for _ in 1 2 3; do
+            SLOW=none two_nodes "$@" -- python3 pace.py
+            [[ $output == *slower* ]] || return 0
+        done
+        return 1
+    }
+    nobody_slower --hang-timeout 5 || tell "named without being slow"
     # Healthy ranks of a machine that others use, too: no two have the same pace.
-    SPREAD=1 SLOW=none two_nodes --hang-timeout 5 -- python3 pace.py
-    [[ $output != *slower* ]] || tell "one of many paces was taken for slowness"
+    SPREAD=1 nobody_slower --hang-timeout 5 || tell "one of many paces was taken for slowness"
     # One rank after the other stops for a while, as at a checkpoint.
-    PAUSE=2 SLOW=none two_nodes --hang-timeout 8 -- python3 pace.py
-    [[ $output != *slower* ]] || tell "a pause was taken for slowness"
+    PAUSE=2 nobody_slower --hang-timeout 8 || tell "a pause was taken for slowness"
 }
 
 @test "the user's own sitecustomize runs too, and PYTHONPATH is kept" {

