@@ -33,12 +33,11 @@ void dt_gemm_pack_rounded(real *restrict out, const real *restrict source, bool 
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#include <immintrin.h>
+#include "gemm_amx.h"
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
-#define AMX  __attribute__((target("avx512f,amx-tile,amx-bf16")))
 
 enum { AHEAD = 16 /* rows */, LANES = 16, AMX_ROWS = 16, AMX_TILE = AMX_ROWS * LANES /* words */ };
 
@@ -201,20 +200,9 @@ void dt_gemm_pack_amx_b(real *restrict out, const real *restrict source, bool ro
 AMX void dt_gemm_tile_amx(size_t words, const real *a, const real *b, bool accumulate, real *c,
                           size_t ldc)
 {
-    const size_t line = LANES * sizeof(real), row = ldc * sizeof(real);
+    const size_t line = LANES * sizeof(real);
     const real *a2 = a + AMX_ROWS * words, *b2 = b + LANES * words;
-    real *below = c + AMX_ROWS * ldc;
-    if (accumulate) {
-        _tile_loadd(0, c, row);
-        _tile_loadd(1, c + LANES, row);
-        _tile_loadd(2, below, row);
-        _tile_loadd(3, below + LANES, row);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
+    dt_amx_take(c, ldc, accumulate);
     for (size_t at = 0; at < AMX_ROWS * words; at += AMX_TILE) {
         _tile_loadd(4, a + at, line);
         _tile_loadd(6, b + at, line);
@@ -225,10 +213,7 @@ AMX void dt_gemm_tile_amx(size_t words, const real *a, const real *b, bool accum
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
-    _tile_stored(0, c, row);
-    _tile_stored(1, c + LANES, row);
-    _tile_stored(2, below, row);
-    _tile_stored(3, below + LANES, row);
+    dt_amx_put(c, ldc);
 }
 
 AMX void dt_gemm_amx_begin(void)

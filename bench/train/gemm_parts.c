@@ -6,10 +6,9 @@
 #include "gemm_shape.h"
 
 #if defined(__x86_64__) && !defined(DT_TRAIN_DOUBLE)
-#include <immintrin.h>
+#include "gemm_amx.h"
 
 #define SPLIT __attribute__((target("avx512f,avx512bw")))
-#define AMX   __attribute__((target("avx512f,amx-tile,amx-bf16")))
 
 /* A group: 16 rows of A, or columns of B, times 32 elements along the sum, as a tile for each part. */
 enum { LANES = 16, DEEP = 2 * LANES, TILE = LANES * LANES, PARTS = 3, GROUP = PARTS * TILE };
@@ -169,20 +168,8 @@ void dt_gemm_pack_parts_b(real *restrict out, const real *restrict source, bool 
 AMX void dt_gemm_tile_parts(size_t words, const real *a, const real *b, bool accumulate, real *c,
                             size_t ldc)
 {
-    const size_t row = ldc * sizeof(real);
     const real *a2 = a + LANES * words, *b2 = b + LANES * words, *end = a2;
-    real *below = c + LANES * ldc;
-    if (accumulate) {
-        _tile_loadd(0, c, row);
-        _tile_loadd(1, c + LANES, row);
-        _tile_loadd(2, below, row);
-        _tile_loadd(3, below + LANES, row);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
+    dt_amx_take(c, ldc, accumulate);
     for (size_t i = LANES * 2; i < LANES * 4; i++) { /* of C what the next tile wants */
         dt_gemm_ahead(c + i * ldc);
         dt_gemm_ahead(c + i * ldc + LANES);
@@ -197,9 +184,6 @@ AMX void dt_gemm_tile_parts(size_t words, const real *a, const real *b, bool acc
         NEXT_A(1);
         NEXT_B(1);
     }
-    _tile_stored(0, c, row);
-    _tile_stored(1, c + LANES, row);
-    _tile_stored(2, below, row);
-    _tile_stored(3, below + LANES, row);
+    dt_amx_put(c, ldc);
 }
 #endif

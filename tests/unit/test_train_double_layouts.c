@@ -14,6 +14,7 @@
 #include "parallel.h"
 #include "train_faults.h"
 #include "train_ranks.h"
+#include "train_update.h"
 
 /* Steps: a few, as ranks that wait for each other take as long as others let them. */
 enum { SEQ = 16, BATCH = 8, STEPS = 4, VOCAB = 131, EXPERTS_MOST = 4 };
@@ -103,15 +104,7 @@ static void one_step(struct dt_parallel *p, struct scene *scene, size_t number)
         scene->loss = loss;
         scene->squares = squares;
     }
-    if (dt_parallel_update(p,
-                           &(struct dt_adamw){.rate = 1e-2,
-                                              .beta1 = 0.9,
-                                              .beta2 = 0.95,
-                                              .epsilon = 1e-2,
-                                              .decay = 0.1,
-                                              .scale = 1,
-                                              .step = (long)number + 1},
-                           &err) < 0)
+    if (train_update(p, (long)number, &err) < 0)
         scene->failed = 1;
 }
 

@@ -13,6 +13,7 @@
 #include "parallel.h"
 #include "train_faults.h"
 #include "train_ranks.h"
+#include "train_update.h"
 
 enum { SEQ = 8, BATCH = 8, STEPS = 3, VOCAB = 96, LAYERS = 4, CHANNELS = 16 };
 
@@ -171,15 +172,7 @@ static void step(struct dt_parallel *p, struct scene *scene, long number)
         scene->failed = 1;
         return;
     }
-    if (dt_parallel_update(p,
-                           &(struct dt_adamw){.rate = 1e-2,
-                                              .beta1 = 0.9,
-                                              .beta2 = 0.95,
-                                              .epsilon = 1e-2,
-                                              .decay = 0.1,
-                                              .scale = 1,
-                                              .step = number + 1},
-                           &err) < 0)
+    if (train_update(p, number, &err) < 0)
         scene->failed = 1;
 }
 

@@ -68,23 +68,18 @@ static __device__ inline void soften(state<T> &s, real (&score)[T::ROWS][T::COLU
 }
 
 template <typename T>
-static __device__ inline void finish(real *out, real *log_sum, const state<T> &s, size_t channels,
+static __device__ inline void finish(real *out, real *log_sum, state<T> &s, size_t channels,
                                      size_t count, size_t head)
 {
 #pragma unroll
     for (int i = 0; i < T::ROWS; i++) {
-        size_t row = T::row(i);
-        if (row >= count)
-            break;
 #pragma unroll
-        for (int j = 0; j < T::CHANNELS; j++) {
-            const unsigned c = T::channel(j);
-            if (c < head)
-                out[row * channels + c] = s.values[i][j] / s.sum[i];
-        }
-        if (T::channel(0) == 0)
-            log_sum[row] = s.top[i] + log(s.sum[i]);
+        for (int j = 0; j < T::CHANNELS; j++)
+            s.values[i][j] /= s.sum[i];
+        if (T::channel(0) == 0 && T::row(i) < count)
+            log_sum[T::row(i)] = s.top[i] + log(s.sum[i]);
     }
+    store<T>(out, s.values, channels, count, head, false);
 }
 
 /* blockIdx: tile of queries, head, sequence. */

@@ -92,6 +92,25 @@ static inline struct dt_attention_span whole(const struct dt_attention_shape *s)
     return all;
 }
 
+/* The thread's channels of its rows; with `add`, added. */
+template <typename T>
+static __device__ inline void store(real *to, const real (&values)[T::ROWS][T::CHANNELS],
+                                    size_t stride, size_t count, size_t head, bool add)
+{
+#pragma unroll
+    for (int i = 0; i < T::ROWS; i++) {
+        size_t row = T::row(i);
+        if (row >= count)
+            break;
+#pragma unroll
+        for (int j = 0; j < T::CHANNELS; j++) {
+            const unsigned c = T::channel(j);
+            if (c < head)
+                to[row * stride + c] = values[i][j] + (add ? to[row * stride + c] : 0);
+        }
+    }
+}
+
 /* A kernel may use more shared memory than the 48 KB that every GPU gives unasked. */
 template <typename Kernel> static inline void allow_shared(Kernel *kernel, size_t bytes)
 {

@@ -37,25 +37,6 @@ static __global__ void find_pull(real *pull, const real *out, const real *d_out,
         pull[(blockIdx.z * shape.heads + blockIdx.y) * shape.time + p.first_query + i] = sum;
 }
 
-/* The thread's channels of its rows; with `add`, added. */
-template <typename T>
-static __device__ inline void store(real *to, const real (&values)[T::ROWS][T::CHANNELS],
-                                    size_t stride, size_t count, size_t head, bool add)
-{
-#pragma unroll
-    for (int i = 0; i < T::ROWS; i++) {
-        size_t row = T::row(i);
-        if (row >= count)
-            break;
-#pragma unroll
-        for (int j = 0; j < T::CHANNELS; j++) {
-            const unsigned c = T::channel(j);
-            if (c < head)
-                to[row * stride + c] = values[i][j] + (add ? to[row * stride + c] : 0);
-        }
-    }
-}
-
 /* blockIdx: tile of queries, head, sequence. */
 template <typename T>
 static __global__ void __launch_bounds__(T::THREADS, 1)
